@@ -1,0 +1,61 @@
+/**
+ * What the gateway knows of one request, the same for both doors. `gateway/context.ts` builds it once; policies and the
+ * call read it. It holds facts only: no policy hides in it.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** Who is asking, as far as authentication established it. */
+export interface Viewer {
+  /** Stable identity: the token's `sub`, or the name of the API key. */
+  readonly id: string;
+  readonly kind: 'jwt' | 'api-key';
+  /** The token's issuer; undefined for API keys. Two issuers may use the same `sub`. */
+  readonly issuer: string | undefined;
+  readonly scopes: ReadonlySet<string>;
+  readonly roles: readonly string[];
+  /** The verified claims; empty for API keys. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** Tells when the client has left. Cheaper than an AbortController, which is made only where a library asks for one. */
+export interface Departure {
+  readonly happened: boolean;
+  /** Calls back once when the client leaves, at once if it has left already. The returned function unsubscribes. */
+  subscribe(listener: () => void): () => void;
+}
+
+/** One try of one call, for the access log, metrics and explain. */
+export interface Attempt {
+  readonly service: string;
+  readonly instance: string;
+  /** What became of it: the service's status, or the code of the failure. */
+  readonly outcome: number | string;
+  readonly durationMs: number;
+}
+
+export interface RequestContext {
+  /** `x-request-id`: the client's if well-formed, else made here. */
+  readonly id: string;
+  readonly door: 'graphql' | 'rest';
+  readonly method: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly client: Client;
+  /** Who asks. Null until authentication ran, and for anonymous requests. */
+  viewer: Viewer | null;
+  /** Moment on the `performance.now()` clock after which no answer is of use any more. */
+  deadlineAtMs: number;
+  readonly departure: Departure;
+  /** Every try of every call, in the order in which they ended. */
+  readonly attempts: Attempt[];
+}
+
+/** The client as the first trusted hop saw it. */
+export interface Client {
+  /** IP address; behind trusted proxies the one they name, else the peer's. */
+  readonly address: string;
+  readonly protocol: 'http' | 'https';
+  /** The authority that the client asked for. */
+  readonly host: string;
+  /** The chain for `X-Forwarded-For`: addresses from trusted hops, then the peer. */
+  readonly forwardedFor: string;
+}

@@ -1,0 +1,78 @@
+/** Options of timeouts, retries, circuit breakers and concurrency limits, and the numbers that the call works with. */
+import Type from 'typebox';
+import { Duration, parseDurationMs, parsePercentage, Percentage } from './units.ts';
+
+export const RetryOptions = Type.Object(
+  {
+    attempts: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 10, default: 2, description: 'Further tries after the first one. 0 turns retries off.' }),
+    ),
+    budget: Type.Optional(
+      Type.Unsafe<string>({
+        ...Percentage,
+        default: '20%',
+        description: 'Retries allowed as a share of the calls to the service, so that an outage is not multiplied.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const CircuitBreakerOptions = Type.Object(
+  {
+    failures: Type.Optional(Type.Unsafe<string>({ ...Percentage, default: '50%', description: 'Share of failed calls that opens it.' })),
+    minimumCalls: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 10_000, default: 10, description: 'Calls that must have been seen before it may open.' }),
+    ),
+    openFor: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '5s', description: 'How long it stays open before one call probes.' })),
+  },
+  { additionalProperties: false },
+);
+
+const resilienceProperties = {
+  timeout: Type.Optional(
+    Type.Unsafe<string>({ ...Duration, default: '5s', description: 'Time for one attempt, until the head of the answer is there.' }),
+  ),
+  retry: Type.Optional(RetryOptions),
+  circuitBreaker: Type.Optional(CircuitBreakerOptions),
+  concurrency: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 100_000, default: 1_000, description: 'Calls at once to one instance; more are refused at once.' }),
+  ),
+};
+
+/** Settings that a gateway sets as defaults and a service overrides by name. */
+export const ResilienceOptions = Type.Object(resilienceProperties, { additionalProperties: false });
+export type ResilienceOptions = Type.Static<typeof ResilienceOptions>;
+export { resilienceProperties };
+
+/** The same in numbers. */
+export interface Resilience {
+  readonly timeoutMs: number;
+  readonly retryAttempts: number;
+  /** Retries per call, between 0 and 1. */
+  readonly retryBudget: number;
+  readonly breakerFailureShare: number;
+  readonly breakerMinimumCalls: number;
+  readonly breakerOpenForMs: number;
+  readonly concurrency: number;
+}
+
+/** Options, the most specific first, as numbers. What nobody sets gets the default. */
+export function buildResilience(...options: readonly ResilienceOptions[]): Resilience {
+  const first = <T>(read: (options: ResilienceOptions) => T | undefined, fallback: T): T => {
+    for (const option of options) {
+      const value = read(option);
+      if (value !== undefined) return value;
+    }
+    return fallback;
+  };
+  return {
+    timeoutMs: parseDurationMs(first((o) => o.timeout, '5s')),
+    retryAttempts: first((o) => o.retry?.attempts, 2),
+    retryBudget: parsePercentage(first((o) => o.retry?.budget, '20%')),
+    breakerFailureShare: parsePercentage(first((o) => o.circuitBreaker?.failures, '50%')),
+    breakerMinimumCalls: first((o) => o.circuitBreaker?.minimumCalls, 10),
+    breakerOpenForMs: parseDurationMs(first((o) => o.circuitBreaker?.openFor, '5s')),
+    concurrency: first((o) => o.concurrency, 1_000),
+  };
+}

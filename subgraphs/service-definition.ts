@@ -1,0 +1,176 @@
+/**
+ * What a team says about its service. One JSON Schema for the configuration file, the admin API and the types; the
+ * gateway's reference pages are generated from it.
+ */
+import Type from 'typebox';
+import { AuthorizeOptions } from '../policies/authorize.ts';
+import { RateLimitRule } from '../policies/rate-limit.ts';
+import { resilienceProperties } from '../policies/resilience.ts';
+import { Duration, Size } from '../policies/units.ts';
+
+export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
+export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
+/** Longest SDL that a service may have, in characters. GitHub's public schema has about 1.4 million. */
+export const maxSdlLength = 4_000_000;
+
+const InstanceUrl = Type.String({
+  pattern: '^https?://[^/?#@\\s]+/?$',
+  maxLength: 2_048,
+  description: 'Origin of the instance: scheme, host, port. No path, no credentials.',
+  examples: ['http://10.0.0.5:8080'],
+});
+
+const instanceProperties = {
+  url: InstanceUrl,
+  weight: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1_000, default: 1, description: 'Share of the load in relation to the others.' }),
+  ),
+  zone: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{1,63}$', description: 'Where it runs.' })),
+  version: Type.Optional(
+    Type.String({ pattern: '^[A-Za-z0-9._+-]{1,63}$', description: 'What it runs. A new version makes the gateway look at the schema again.' }),
+  ),
+};
+
+/** An instance named in a definition. It has no lease: it stays until the definition changes. */
+export const StaticInstance = Type.Object(
+  { id: Type.Optional(Type.String({ pattern: instanceIdPattern, description: 'Default: host and port of the URL.' })), ...instanceProperties },
+  { additionalProperties: false },
+);
+export type StaticInstance = Type.Static<typeof StaticInstance>;
+
+/** Body of `PUT /services/{name}/instances/{id}`: registers an instance, or renews its lease. */
+export const InstanceRegistration = Type.Object(
+  {
+    ...instanceProperties,
+    leaseSeconds: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 3_600, default: 30, description: 'The instance leaves the rotation when it is not renewed for so long.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type InstanceRegistration = Type.Static<typeof InstanceRegistration>;
+
+/** How the gateway looks up an object of a plain service by its key, as in `@graphql-tools/stitch` merge configuration. */
+export const MergeEntry = Type.Object(
+  {
+    keyField: Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$', description: 'Field of the type that identifies it, e.g. `upc`.' }),
+    fieldName: Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$', description: 'Root field that looks objects up, e.g. `stockByUpc`.' }),
+    keyArg: Type.Optional(
+      Type.String({
+        pattern: '^[_A-Za-z][_0-9A-Za-z]*$',
+        description: 'Argument of the root field that takes the key, or the list of keys (then look-ups are batched). Default: its only argument.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type MergeEntry = Type.Static<typeof MergeEntry>;
+
+export const GraphqlEndpoint = Type.Object(
+  {
+    path: Type.Optional(Type.String({ pattern: '^/[!-~]*$', maxLength: 2_048, default: '/graphql', description: 'Path of the GraphQL endpoint.' })),
+    kind: Type.Optional(
+      Type.Union([Type.Literal('federation'), Type.Literal('plain')], {
+        description: 'What the service speaks. Default: found out (`_service { sdl }`, else introspection).',
+      }),
+    ),
+    schema: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: maxSdlLength,
+        description: 'The SDL. Default: asked of an instance. May carry stitching directives (`@key`, `@merge`, `@computed`).',
+      }),
+    ),
+    merge: Type.Optional(
+      Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), Type.Union([MergeEntry, Type.Array(MergeEntry, { minItems: 1 })]), {
+        additionalProperties: false,
+        description: 'For plain services: types that other services have too, and how to look them up here.',
+      }),
+    ),
+    forwardHeaders: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[A-Za-z0-9-]+$' }), {
+        default: [],
+        description: 'Headers of the client that GraphQL requests to this service carry, beside those of the gateway. E.g. `authorization`, if the service checks the token itself.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type GraphqlEndpoint = Type.Static<typeof GraphqlEndpoint>;
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+/** One REST route: which requests, where they go, and what holds for them. */
+export const Route = Type.Object(
+  {
+    match: Type.Object(
+      {
+        path: Type.String({
+          pattern: '^/[!-~]*$',
+          maxLength: 2_048,
+          description: 'Exact (`/a/b`), with parameters (`/a/:id`), or a prefix with a wildcard at the end (`/a/*`).',
+        }),
+        methods: Type.Optional(
+          Type.Array(Type.Union(methods.map((method) => Type.Literal(method))), { minItems: 1, description: 'Default: all. GET brings HEAD with it.' }),
+        ),
+        host: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+(:\\d+)?$', description: 'Only requests for this host.' })),
+      },
+      { additionalProperties: false },
+    ),
+    rewrite: Type.Optional(
+      Type.String({
+        pattern: '^/[!-~]*$',
+        maxLength: 2_048,
+        description: 'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
+      }),
+    ),
+    timeout: resilienceProperties.timeout,
+    maxBodySize: Type.Optional(Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' })),
+    preserveHost: Type.Optional(Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." })),
+    public: Type.Optional(Type.Boolean({ default: false, description: 'Open to anonymous requests also where authentication is required.' })),
+    authorize: Type.Optional(AuthorizeOptions),
+    rateLimit: Type.Optional(Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' })),
+  },
+  { additionalProperties: false },
+);
+export type Route = Type.Static<typeof Route>;
+
+export const balancingAlgorithms = ['round-robin', 'weighted', 'least-connections', 'random'] as const;
+export type BalancingAlgorithm = (typeof balancingAlgorithms)[number];
+
+export const HealthOptions = Type.Object(
+  {
+    path: Type.Optional(
+      Type.String({ pattern: '^/[!-~]*$', default: '/health', description: 'Asked with GET; 200-399 is healthy.' }),
+    ),
+    interval: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time between probes of a healthy instance.' })),
+    timeout: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '2s', description: 'Time for one probe.' })),
+    unhealthyAfter: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 2, description: 'Failed probes in a row that take an instance out.' })),
+    healthyAfter: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 1, description: 'Good probes in a row that bring it back.' })),
+  },
+  { additionalProperties: false },
+);
+export type HealthOptions = Type.Static<typeof HealthOptions>;
+
+/** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
+export const ServiceDefinition = Type.Object(
+  {
+    graphql: Type.Optional(GraphqlEndpoint),
+    routes: Type.Optional(Type.Array(Route, { maxItems: 1_000, description: 'REST routes that lead to this service.' })),
+    instances: Type.Optional(Type.Array(StaticInstance, { maxItems: 1_000, description: 'Instances known beforehand. Others register themselves.' })),
+    loadBalancing: Type.Optional(
+      Type.Object(
+        {
+          algorithm: Type.Optional(
+            Type.Union(balancingAlgorithms.map((name) => Type.Literal(name)), { default: 'least-connections', description: 'How an instance is chosen.' }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    health: Type.Optional(HealthOptions),
+    ...resilienceProperties,
+  },
+  { additionalProperties: false },
+);
+export type ServiceDefinition = Type.Static<typeof ServiceDefinition>;
