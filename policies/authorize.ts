@@ -4,8 +4,12 @@ import Type from 'typebox';
 /** A requirement as configured. `scopes` must all be held; `anyScopes` is a list of alternatives (outer OR, inner AND). */
 export const AuthorizeOptions = Type.Object(
   {
-    authenticated: Type.Optional(Type.Boolean({ description: 'Any authenticated viewer may pass. Implied by the others.' })),
-    scopes: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Scopes that must all be held.' })),
+    authenticated: Type.Optional(
+      Type.Boolean({ description: 'Any authenticated viewer may pass. Implied by the others.' }),
+    ),
+    scopes: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Scopes that must all be held.' }),
+    ),
     anyScopes: Type.Optional(
       Type.Array(Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }), {
         minItems: 1,

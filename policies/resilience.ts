@@ -1,11 +1,16 @@
 /** Options of timeouts, retries, circuit breakers and concurrency limits, and the numbers that the call works with. */
 import Type from 'typebox';
-import { Duration, parseDurationMs, parsePercentage, Percentage } from './units.ts';
+import { Duration, Percentage, parseDurationMs, parsePercentage } from './units.ts';
 
 export const RetryOptions = Type.Object(
   {
     attempts: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 10, default: 2, description: 'Further tries after the first one. 0 turns retries off.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 10,
+        default: 2,
+        description: 'Further tries after the first one. 0 turns retries off.',
+      }),
     ),
     budget: Type.Optional(
       Type.Unsafe<string>({
@@ -20,23 +25,45 @@ export const RetryOptions = Type.Object(
 
 export const CircuitBreakerOptions = Type.Object(
   {
-    failures: Type.Optional(Type.Unsafe<string>({ ...Percentage, default: '50%', description: 'Share of failed calls that opens it.' })),
-    minimumCalls: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 10_000, default: 10, description: 'Calls that must have been seen before it may open.' }),
+    failures: Type.Optional(
+      Type.Unsafe<string>({ ...Percentage, default: '50%', description: 'Share of failed calls that opens it.' }),
     ),
-    openFor: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '5s', description: 'How long it stays open before one call probes.' })),
+    minimumCalls: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 10_000,
+        default: 10,
+        description: 'Calls that must have been seen before it may open.',
+      }),
+    ),
+    openFor: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        default: '5s',
+        description: 'How long it stays open before one call probes.',
+      }),
+    ),
   },
   { additionalProperties: false },
 );
 
 const resilienceProperties = {
   timeout: Type.Optional(
-    Type.Unsafe<string>({ ...Duration, default: '5s', description: 'Time for one attempt, until the head of the answer is there.' }),
+    Type.Unsafe<string>({
+      ...Duration,
+      default: '5s',
+      description: 'Time for one attempt, until the head of the answer is there.',
+    }),
   ),
   retry: Type.Optional(RetryOptions),
   circuitBreaker: Type.Optional(CircuitBreakerOptions),
   concurrency: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 100_000, default: 1_000, description: 'Calls at once to one instance; more are refused at once.' }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      default: 1_000,
+      description: 'Calls at once to one instance; more are refused at once.',
+    }),
   ),
 };
 

@@ -23,17 +23,28 @@ const InstanceUrl = Type.String({
 const instanceProperties = {
   url: InstanceUrl,
   weight: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1_000, default: 1, description: 'Share of the load in relation to the others.' }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000,
+      default: 1,
+      description: 'Share of the load in relation to the others.',
+    }),
   ),
   zone: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{1,63}$', description: 'Where it runs.' })),
   version: Type.Optional(
-    Type.String({ pattern: '^[A-Za-z0-9._+-]{1,63}$', description: 'What it runs. A new version makes the gateway look at the schema again.' }),
+    Type.String({
+      pattern: '^[A-Za-z0-9._+-]{1,63}$',
+      description: 'What it runs. A new version makes the gateway look at the schema again.',
+    }),
   ),
 };
 
 /** An instance named in a definition. It has no lease: it stays until the definition changes. */
 export const StaticInstance = Type.Object(
-  { id: Type.Optional(Type.String({ pattern: instanceIdPattern, description: 'Default: host and port of the URL.' })), ...instanceProperties },
+  {
+    id: Type.Optional(Type.String({ pattern: instanceIdPattern, description: 'Default: host and port of the URL.' })),
+    ...instanceProperties,
+  },
   { additionalProperties: false },
 );
 export type StaticInstance = Type.Static<typeof StaticInstance>;
@@ -43,7 +54,12 @@ export const InstanceRegistration = Type.Object(
   {
     ...instanceProperties,
     leaseSeconds: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 3_600, default: 30, description: 'The instance leaves the rotation when it is not renewed for so long.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 3_600,
+        default: 30,
+        description: 'The instance leaves the rotation when it is not renewed for so long.',
+      }),
     ),
   },
   { additionalProperties: false },
@@ -53,12 +69,19 @@ export type InstanceRegistration = Type.Static<typeof InstanceRegistration>;
 /** How the gateway looks up an object of a plain service by its key, as in `@graphql-tools/stitch` merge configuration. */
 export const MergeEntry = Type.Object(
   {
-    keyField: Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$', description: 'Field of the type that identifies it, e.g. `upc`.' }),
-    fieldName: Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$', description: 'Root field that looks objects up, e.g. `stockByUpc`.' }),
+    keyField: Type.String({
+      pattern: '^[_A-Za-z][_0-9A-Za-z]*$',
+      description: 'Field of the type that identifies it, e.g. `upc`.',
+    }),
+    fieldName: Type.String({
+      pattern: '^[_A-Za-z][_0-9A-Za-z]*$',
+      description: 'Root field that looks objects up, e.g. `stockByUpc`.',
+    }),
     keyArg: Type.Optional(
       Type.String({
         pattern: '^[_A-Za-z][_0-9A-Za-z]*$',
-        description: 'Argument of the root field that takes the key, or the list of keys (then look-ups are batched). Default: its only argument.',
+        description:
+          'Argument of the root field that takes the key, or the list of keys (then look-ups are batched). Default: its only argument.',
       }),
     ),
   },
@@ -68,7 +91,14 @@ export type MergeEntry = Type.Static<typeof MergeEntry>;
 
 export const GraphqlEndpoint = Type.Object(
   {
-    path: Type.Optional(Type.String({ pattern: '^/[!-~]*$', maxLength: 2_048, default: '/graphql', description: 'Path of the GraphQL endpoint.' })),
+    path: Type.Optional(
+      Type.String({
+        pattern: '^/[!-~]*$',
+        maxLength: 2_048,
+        default: '/graphql',
+        description: 'Path of the GraphQL endpoint.',
+      }),
+    ),
     kind: Type.Optional(
       Type.Union([Type.Literal('federation'), Type.Literal('plain')], {
         description: 'What the service speaks. Default: found out (`_service { sdl }`, else introspection).',
@@ -78,19 +108,25 @@ export const GraphqlEndpoint = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: maxSdlLength,
-        description: 'The SDL. Default: asked of an instance. May carry stitching directives (`@key`, `@merge`, `@computed`).',
+        description:
+          'The SDL. Default: asked of an instance. May carry stitching directives (`@key`, `@merge`, `@computed`).',
       }),
     ),
     merge: Type.Optional(
-      Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), Type.Union([MergeEntry, Type.Array(MergeEntry, { minItems: 1 })]), {
-        additionalProperties: false,
-        description: 'For plain services: types that other services have too, and how to look them up here.',
-      }),
+      Type.Record(
+        Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }),
+        Type.Union([MergeEntry, Type.Array(MergeEntry, { minItems: 1 })]),
+        {
+          additionalProperties: false,
+          description: 'For plain services: types that other services have too, and how to look them up here.',
+        },
+      ),
     ),
     forwardHeaders: Type.Optional(
       Type.Array(Type.String({ pattern: '^[A-Za-z0-9-]+$' }), {
         default: [],
-        description: 'Headers of the client that GraphQL requests to this service carry, beside those of the gateway. E.g. `authorization`, if the service checks the token itself.',
+        description:
+          'Headers of the client that GraphQL requests to this service carry, beside those of the gateway. E.g. `authorization`, if the service checks the token itself.',
       }),
     ),
   },
@@ -111,9 +147,14 @@ export const Route = Type.Object(
           description: 'Exact (`/a/b`), with parameters (`/a/:id`), or a prefix with a wildcard at the end (`/a/*`).',
         }),
         methods: Type.Optional(
-          Type.Array(Type.Union(methods.map((method) => Type.Literal(method))), { minItems: 1, description: 'Default: all. GET brings HEAD with it.' }),
+          Type.Array(Type.Union(methods.map((method) => Type.Literal(method))), {
+            minItems: 1,
+            description: 'Default: all. GET brings HEAD with it.',
+          }),
         ),
-        host: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+(:\\d+)?$', description: 'Only requests for this host.' })),
+        host: Type.Optional(
+          Type.String({ pattern: '^[A-Za-z0-9.-]+(:\\d+)?$', description: 'Only requests for this host.' }),
+        ),
       },
       { additionalProperties: false },
     ),
@@ -121,15 +162,27 @@ export const Route = Type.Object(
       Type.String({
         pattern: '^/[!-~]*$',
         maxLength: 2_048,
-        description: 'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
+        description:
+          'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
     timeout: resilienceProperties.timeout,
-    maxBodySize: Type.Optional(Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' })),
-    preserveHost: Type.Optional(Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." })),
-    public: Type.Optional(Type.Boolean({ default: false, description: 'Open to anonymous requests also where authentication is required.' })),
+    maxBodySize: Type.Optional(
+      Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' }),
+    ),
+    preserveHost: Type.Optional(
+      Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." }),
+    ),
+    public: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Open to anonymous requests also where authentication is required.',
+      }),
+    ),
     authorize: Type.Optional(AuthorizeOptions),
-    rateLimit: Type.Optional(Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' })),
+    rateLimit: Type.Optional(
+      Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -143,10 +196,21 @@ export const HealthOptions = Type.Object(
     path: Type.Optional(
       Type.String({ pattern: '^/[!-~]*$', default: '/health', description: 'Asked with GET; 200-399 is healthy.' }),
     ),
-    interval: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time between probes of a healthy instance.' })),
+    interval: Type.Optional(
+      Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time between probes of a healthy instance.' }),
+    ),
     timeout: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '2s', description: 'Time for one probe.' })),
-    unhealthyAfter: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 2, description: 'Failed probes in a row that take an instance out.' })),
-    healthyAfter: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 1, description: 'Good probes in a row that bring it back.' })),
+    unhealthyAfter: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        default: 2,
+        description: 'Failed probes in a row that take an instance out.',
+      }),
+    ),
+    healthyAfter: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 100, default: 1, description: 'Good probes in a row that bring it back.' }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -156,13 +220,23 @@ export type HealthOptions = Type.Static<typeof HealthOptions>;
 export const ServiceDefinition = Type.Object(
   {
     graphql: Type.Optional(GraphqlEndpoint),
-    routes: Type.Optional(Type.Array(Route, { maxItems: 1_000, description: 'REST routes that lead to this service.' })),
-    instances: Type.Optional(Type.Array(StaticInstance, { maxItems: 1_000, description: 'Instances known beforehand. Others register themselves.' })),
+    routes: Type.Optional(
+      Type.Array(Route, { maxItems: 1_000, description: 'REST routes that lead to this service.' }),
+    ),
+    instances: Type.Optional(
+      Type.Array(StaticInstance, {
+        maxItems: 1_000,
+        description: 'Instances known beforehand. Others register themselves.',
+      }),
+    ),
     loadBalancing: Type.Optional(
       Type.Object(
         {
           algorithm: Type.Optional(
-            Type.Union(balancingAlgorithms.map((name) => Type.Literal(name)), { default: 'least-connections', description: 'How an instance is chosen.' }),
+            Type.Union(
+              balancingAlgorithms.map((name) => Type.Literal(name)),
+              { default: 'least-connections', description: 'How an instance is chosen.' },
+            ),
           ),
         },
         { additionalProperties: false },

@@ -2,6 +2,7 @@
  * The registry as the data plane sees it: immutable, serializable, numbered. A change makes a new snapshot; nothing in
  * an old one ever changes.
  */
+import type { ErrorReason } from '../policies/errors.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 
 /** The schema that a service has, and where it came from. */
@@ -32,6 +33,11 @@ export interface Service {
   readonly definition: ServiceDefinition;
   /** Null for services without GraphQL, and as long as nobody could be asked for the schema. */
   readonly schema: ServiceSchema | null;
+  /**
+   * Why the schema is not part of the graph, or null when it is. Only services of the configuration file and schemas
+   * found in the background can come to this: a registration that does not compose is refused instead.
+   */
+  readonly quarantine: readonly ErrorReason[] | null;
   readonly instances: readonly Instance[];
   /** Revision of the registry in which the definition or schema last changed: the ETag of the service. */
   readonly revision: number;

@@ -1,0 +1,261 @@
+/**
+ * The configuration, as one JSON Schema: the source of the TypeScript types, of validation, and of the reference page
+ * `docs/configuration.md`. Unknown keys are mistakes.
+ */
+import Type from 'typebox';
+import { AuthenticationOptions } from '../policies/authenticate.ts';
+import { AuthorizeOptions } from '../policies/authorize.ts';
+import { RateLimitRule } from '../policies/rate-limit.ts';
+import { resilienceProperties } from '../policies/resilience.ts';
+import { Duration, Size } from '../policies/units.ts';
+import { ServiceDefinition, serviceNamePattern } from '../subgraphs/service-definition.ts';
+
+const closed = { additionalProperties: false } as const;
+const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
+
+export const AdminToken = Type.Object(
+  {
+    name: Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+      description: 'Who holds the token: the author in the audit log.',
+    }),
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the token, in lower-case hex.' }),
+    role: Type.Union([Type.Literal('admin'), Type.Literal('team'), Type.Literal('viewer')], {
+      description: '`admin` may do everything, `team` may change the services it names, `viewer` may only look.',
+    }),
+    services: Type.Optional(
+      Type.Array(Type.String({ pattern: serviceNamePattern }), {
+        description: 'For `team`: the services it may change.',
+      }),
+    ),
+  },
+  closed,
+);
+export type AdminToken = Type.Static<typeof AdminToken>;
+
+const FieldPolicy = Type.Object(
+  {
+    public: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'For root fields: open to anonymous requests also where authentication is required.',
+      }),
+    ),
+    authorize: Type.Optional(AuthorizeOptions),
+  },
+  closed,
+);
+
+export const GatewayConfig = Type.Object(
+  {
+    listen: Type.Optional(
+      Type.Object(
+        {
+          host: Type.Optional(
+            Type.String({ default: '0.0.0.0', description: 'Address of the public port. Environment: `HOST`.' }),
+          ),
+          port: Type.Optional(
+            Type.Unsafe<number>({
+              ...Port,
+              default: 4000,
+              description: 'The public port; 0 takes a free one. Environment: `PORT`.',
+            }),
+          ),
+        },
+        { ...closed, description: 'The public port: GraphQL, REST routes, health.' },
+      ),
+    ),
+    admin: Type.Optional(
+      Type.Object(
+        {
+          host: Type.Optional(
+            Type.String({
+              default: '127.0.0.1',
+              description: 'Address of the admin port. Anything but loopback needs tokens.',
+            }),
+          ),
+          port: Type.Optional(
+            Type.Unsafe<number>({
+              ...Port,
+              default: 4001,
+              description: 'The admin port; 0 takes a free one. Environment: `ADMIN_PORT`.',
+            }),
+          ),
+          tokens: Type.Optional(
+            Type.Array(AdminToken, {
+              default: [],
+              description: 'Bearer tokens. Without any, the admin port answers everyone on loopback.',
+            }),
+          ),
+        },
+        { ...closed, description: 'The admin port: registration, the graph, metrics.' },
+      ),
+    ),
+    store: Type.Optional(
+      Type.String({
+        pattern: '^(memory|file:.+)$',
+        default: 'file:.selvage',
+        description: 'Where the registry lives: `memory`, or `file:DIR`.',
+      }),
+    ),
+    redis: Type.Optional(
+      Type.String({
+        pattern: '^rediss?://',
+        description:
+          'Redis for rate limits shared by several gateways. Without it they are counted in this process. Environment: `REDIS_URL`.',
+      }),
+    ),
+    authentication: Type.Optional(AuthenticationOptions),
+    policies: Type.Optional(
+      Type.Object(
+        {
+          ...resilienceProperties,
+          deadline: Type.Optional(
+            Type.Unsafe<string>({
+              ...Duration,
+              default: '30s',
+              description: 'Time for a whole request, all attempts and services together.',
+            }),
+          ),
+          rateLimit: Type.Optional(
+            Type.Array(RateLimitRule, { default: [], description: 'Rules for every request of both doors.' }),
+          ),
+        },
+        { ...closed, description: 'Defaults for both doors. A service or route overrides them by name.' },
+      ),
+    ),
+    services: Type.Optional(
+      Type.Record(Type.String({ pattern: serviceNamePattern }), ServiceDefinition, {
+        ...closed,
+        description: 'Services known beforehand. Others register at run time.',
+      }),
+    ),
+    fields: Type.Optional(
+      Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {
+        ...closed,
+        description: 'Policies of single fields, by `Type.field`.',
+      }),
+    ),
+    graphql: Type.Optional(
+      Type.Object(
+        {
+          path: Type.Optional(
+            Type.String({ pattern: '^/[!-~]*$', default: '/graphql', description: 'Path of the GraphQL endpoint.' }),
+          ),
+          introspection: Type.Optional(
+            Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
+          ),
+          graphiql: Type.Optional(
+            Type.Boolean({ description: 'Whether browsers get GraphiQL. Default: unless NODE_ENV is `production`.' }),
+          ),
+          maxBatchSize: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 100,
+              default: 0,
+              description: 'Operations in one request (an array). 0 turns batching off.',
+            }),
+          ),
+          subgraphErrors: Type.Optional(
+            Type.Union([Type.Literal('pass'), Type.Literal('mask')], {
+              default: 'pass',
+              description:
+                "Whether the text of a service's own GraphQL errors reaches the client. Stack traces never do.",
+            }),
+          ),
+        },
+        { ...closed, description: 'The GraphQL door.' },
+      ),
+    ),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          maxBodySize: Type.Optional(
+            Type.Unsafe<string>({ ...Size, default: '10mb', description: 'Largest body of a REST request.' }),
+          ),
+          maxGraphqlBodySize: Type.Optional(
+            Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest body of a GraphQL request.' }),
+          ),
+          maxSubgraphResponseSize: Type.Optional(
+            Type.Unsafe<string>({ ...Size, default: '64mb', description: 'Largest answer of a GraphQL service.' }),
+          ),
+          maxHeaderSize: Type.Optional(
+            Type.Unsafe<string>({ ...Size, default: '16kb', description: 'Request line and headers together.' }),
+          ),
+          headersTimeout: Type.Optional(
+            Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time to send the head of a request.' }),
+          ),
+          bodyIdleTimeout: Type.Optional(
+            Type.Unsafe<string>({
+              ...Duration,
+              default: '60s',
+              description: 'Time without a byte, in a body that a service sends.',
+            }),
+          ),
+        },
+        { ...closed, description: 'Bounds on what clients and services may send.' },
+      ),
+    ),
+    trustedProxies: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        default: [],
+        description: 'Addresses or networks (CIDR) whose X-Forwarded-* headers are believed.',
+      }),
+    ),
+    registration: Type.Optional(
+      Type.Object(
+        {
+          allow: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              description:
+                'Hosts (`*.svc.example`), addresses or networks (CIDR) that instances may have. Default: all but link-local and metadata addresses.',
+            }),
+          ),
+        },
+        { ...closed, description: 'What teams may register.' },
+      ),
+    ),
+    logging: Type.Optional(
+      Type.Object(
+        {
+          level: Type.Optional(
+            Type.Union(
+              (['debug', 'info', 'warn', 'error', 'silent'] as const).map((level) => Type.Literal(level)),
+              {
+                default: 'info',
+                description: 'Least severity that is logged. Environment: `LOG_LEVEL`.',
+              },
+            ),
+          ),
+          access: Type.Optional(Type.Boolean({ default: true, description: 'One line per request.' })),
+        },
+        { ...closed, description: 'JSON lines on standard output.' },
+      ),
+    ),
+    shutdown: Type.Optional(
+      Type.Object(
+        {
+          delay: Type.Optional(
+            Type.Unsafe<string>({
+              ...Duration,
+              default: '0s',
+              description: 'Between becoming unready and refusing connections, for load balancers in front.',
+            }),
+          ),
+          grace: Type.Optional(
+            Type.Unsafe<string>({
+              ...Duration,
+              default: '30s',
+              description: 'Time for requests in flight before they are cut.',
+            }),
+          ),
+        },
+        { ...closed, description: 'What happens at SIGTERM.' },
+      ),
+    ),
+  },
+  { ...closed, $id: 'selvage.config', title: 'Selvage configuration' },
+);
+
+/** What `selvage.config.ts` exports and `selvage.yaml` holds. Everything has a default. */
+export type GatewayConfig = Type.Static<typeof GatewayConfig>;

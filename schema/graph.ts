@@ -1,0 +1,36 @@
+/** One generation of the graph: immutable, composed from a snapshot. */
+import type { ExecutionResult, GraphQLSchema } from 'graphql';
+import type { RequestContext } from '../policies/request-context.ts';
+
+export interface Graph {
+  /** Short hash of everything that it was composed from: equal graphs have equal ids on every gateway. */
+  readonly id: string;
+  /** What runs: the public schema with resolvers that call services. */
+  readonly schema: GraphQLSchema;
+  /** What clients may know. */
+  readonly publicSdl: string;
+  /** The supergraph of the federated services; empty when there are none. */
+  readonly supergraphSdl: string;
+  /** Names of the services that are part of it, sorted. */
+  readonly services: readonly string[];
+  /** What directives of the subgraphs ask of a viewer, by `Type.field`; types and interfaces are worked in already. */
+  readonly requirements: ReadonlyMap<string, FieldRequirement>;
+}
+
+/** What a viewer needs for one field. Each of `scopes` is a list of alternatives of which one must be held whole. */
+export interface FieldRequirement {
+  readonly authenticated: boolean;
+  readonly scopes: readonly (readonly (readonly string[])[])[];
+}
+
+/** One GraphQL request to one service. */
+export interface SubgraphRequest {
+  readonly service: string;
+  readonly query: string;
+  readonly variables: Readonly<Record<string, unknown>> | undefined;
+  readonly operationName: string | undefined;
+  readonly operationType: 'query' | 'mutation' | 'subscription';
+}
+
+/** Carries a GraphQL request to a service. Failures of transport come as a thrown GatewayError. */
+export type SubgraphExecutor = (request: SubgraphRequest, context: RequestContext) => Promise<ExecutionResult>;
