@@ -20,3 +20,10 @@ export const AuthorizeOptions = Type.Object(
   { additionalProperties: false },
 );
 export type AuthorizeOptions = Type.Static<typeof AuthorizeOptions>;
+
+/** The same, worked out: what the hot path compares a viewer with. */
+export interface Requirement {
+  readonly authenticated: boolean;
+  /** Every entry must be met. An entry is a list of alternatives, of which one must be held whole. */
+  readonly scopes: readonly (readonly (readonly string[])[])[];
+}

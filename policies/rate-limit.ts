@@ -1,5 +1,6 @@
 /** Rate limits: named rules, decided by GCRA in memory or in Redis. */
 import Type from 'typebox';
+import type { GatewayError } from './errors.ts';
 import { Duration } from './units.ts';
 
 /** One named limit. A viewer, route or field that several rules cover must pass all of them. */
@@ -36,3 +37,25 @@ export const RateLimitRule = Type.Object(
   { additionalProperties: false },
 );
 export type RateLimitRule = Type.Static<typeof RateLimitRule>;
+
+/** What became of a request at the rules that cover it. */
+export interface RateLimitDecision {
+  readonly allowed: boolean;
+  /** The rule that refused, or the one with the least left. Null when no rule covers the request. */
+  readonly tightest: RateLimitState | null;
+  /** The `RateLimit` and `RateLimit-Policy` fields (draft-ietf-httpapi-ratelimit-headers), all rules that were asked. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** GatewayError to throw when not allowed: RATE_LIMIT_EXCEEDED, or SERVICE_UNAVAILABLE by `onStoreError: deny`. */
+  readonly error: GatewayError | null;
+}
+
+/** One rule's count for one key, after the request. */
+export interface RateLimitState {
+  readonly rule: string;
+  readonly limit: number;
+  readonly remaining: number;
+  /** Milliseconds until the next request passes; 0 when one passes now. */
+  readonly retryAfterMs: number;
+  /** Milliseconds until the whole quota is there again. */
+  readonly resetMs: number;
+}

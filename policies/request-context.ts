@@ -3,6 +3,7 @@
  * call read it. It holds facts only: no policy hides in it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { RateLimitDecision } from './rate-limit.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
@@ -45,6 +46,8 @@ export interface RequestContext {
   /** Moment on the `performance.now()` clock after which no answer is of use any more. */
   deadlineAtMs: number;
   readonly departure: Departure;
+  /** What the rate limits said, for the answer's headers. Null until they were asked. */
+  rateLimit: RateLimitDecision | null;
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
 }
@@ -58,4 +61,9 @@ export interface Client {
   readonly host: string;
   /** The chain for `X-Forwarded-For`: addresses from trusted hops, then the peer. */
   readonly forwardedFor: string;
+}
+
+/** What Envelop and Yoga plugins find in their context. */
+export interface GraphqlContext {
+  readonly gateway: RequestContext;
 }

@@ -1,5 +1,6 @@
 /** One generation of the graph: immutable, composed from a snapshot. */
 import type { ExecutionResult, GraphQLSchema } from 'graphql';
+import type { Requirement } from '../policies/authorize.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 
 export interface Graph {
@@ -14,13 +15,7 @@ export interface Graph {
   /** Names of the services that are part of it, sorted. */
   readonly services: readonly string[];
   /** What directives of the subgraphs ask of a viewer, by `Type.field`; types and interfaces are worked in already. */
-  readonly requirements: ReadonlyMap<string, FieldRequirement>;
-}
-
-/** What a viewer needs for one field. Each of `scopes` is a list of alternatives of which one must be held whole. */
-export interface FieldRequirement {
-  readonly authenticated: boolean;
-  readonly scopes: readonly (readonly (readonly string[])[])[];
+  readonly requirements: ReadonlyMap<string, Requirement>;
 }
 
 /** One GraphQL request to one service. */
