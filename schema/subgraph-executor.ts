@@ -1,77 +1,90 @@
-/** Carries GraphQL requests to services through the call: the one way in which a graph talks to the outside. */
-import type { ExecutionResult } from 'graphql';
+/** The way from stitching to a service: one request of stitching becomes one {@link SubgraphRequest}. */
+import type { Executor } from '@graphql-tools/utils';
+import {
+  type DocumentNode,
+  type ExecutionResult,
+  GraphQLError,
+  getOperationAST,
+  Kind,
+  type OperationDefinitionNode,
+  print,
+  type SelectionSetNode,
+} from 'graphql';
 import { GatewayError } from '../policies/errors.ts';
-import type { RequestContext } from '../policies/request-context.ts';
-import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
-import type { Call } from '../subgraphs/call.ts';
-import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
-import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
-import { normalizeResult } from './subgraph-errors.ts';
+import type { GraphqlContext } from '../policies/request-context.ts';
+import type { SubgraphExecutor } from './graph.ts';
+import { normalizeResult, type SubgraphErrorOptions } from './subgraph-errors.ts';
 
-export interface SubgraphExecutorOptions {
-  readonly call: Call;
-  /** The endpoint of a service as it is now; undefined when the service is gone. */
-  readonly endpointOf: (service: string) => GraphqlEndpoint | undefined;
-  readonly maxResponseBytes: number;
-  /** Whether the texts of a service's own errors may leave. */
-  readonly passErrors: boolean;
-}
-
-const accept = 'application/graphql-response+json, application/json;q=0.9';
-
-/** Creates the executor. Failures of transport are thrown as GatewayErrors by the call. */
-export function createSubgraphExecutor(options: SubgraphExecutorOptions): SubgraphExecutor {
-  const { call, endpointOf, maxResponseBytes, passErrors } = options;
-  return async (request, context) => {
-    const endpoint = endpointOf(request.service);
-    if (endpoint === undefined) {
-      throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${request.service} is gone`, { service: request.service });
-    }
-    const answer = new BufferedAnswer(maxResponseBytes, request.service);
-    await call(
+/** An executor for the subschemas of a service. Failures of `execute` pass as they are: they carry their code. */
+export function createSubgraphExecutor(
+  service: string,
+  execute: SubgraphExecutor,
+  errors: SubgraphErrorOptions,
+): Executor<Partial<GraphqlContext>> {
+  const printed = new WeakMap<DocumentNode, string>();
+  function printOnce(document: DocumentNode): string {
+    const text = printed.get(document) ?? print(document);
+    printed.set(document, text);
+    return text;
+  }
+  return async (request) => {
+    const operation = getOperationAST(request.document, null);
+    // Without the context of a request, stitching would batch the requests of different viewers together.
+    if (request.context?.gateway === undefined || operation == null) throw new GatewayError('INTERNAL_SERVER_ERROR');
+    const operationType = request.operationType ?? operation.operation;
+    if (operationType === 'subscription') throw new GatewayError('BAD_REQUEST', 'Subscriptions are not supported');
+    const result: unknown = await execute(
       {
-        service: request.service,
-        method: 'POST',
-        path: endpoint.path ?? '/graphql',
-        headers: buildHeaders(endpoint, context),
-        body: buildBody(request),
-        // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
-        idempotent: request.operationType === 'query',
-        receiver: answer,
+        service,
+        query: printOnce(request.document),
+        variables: request.variables,
+        operationName: operation.name?.value,
+        operationType,
       },
-      context,
+      request.context.gateway,
     );
-    return normalizeResult(request.service, parseAnswer(request.service, answer), { pass: passErrors });
+    // biome-ignore lint/suspicious/noExplicitAny: Executor is generic over a result that only the caller knows.
+    return keepRequested(normalizeResult(service, result, errors), operation, request.document) as any;
   };
 }
 
-function buildBody({ query, variables, operationName }: SubgraphRequest): string {
-  return JSON.stringify({ query, variables, operationName });
+/**
+ * Without what was not asked for: stitching splits batched answers by the prefixes of their keys, and would fail all
+ * of the batch over one key or path of a service's own making.
+ */
+function keepRequested(
+  result: ExecutionResult,
+  operation: OperationDefinitionNode,
+  document: DocumentNode,
+): ExecutionResult {
+  const keys = collectResponseKeys(operation.selectionSet, document, new Set());
+  const strange = Object.keys(result.data ?? {}).some((key) => !keys.has(key));
+  return {
+    ...result,
+    ...(strange && { data: Object.fromEntries(Object.entries(result.data ?? {}).filter(([key]) => keys.has(key))) }),
+    ...(result.errors !== undefined && { errors: result.errors.map((error) => withKnownPath(error, keys)) }),
+  };
 }
 
-function buildHeaders(endpoint: GraphqlEndpoint, context: RequestContext): string[] {
-  const headers = ['content-type', 'application/json', 'accept', accept];
-  for (const name of endpoint.forwardHeaders ?? []) {
-    const value = context.headers[name.toLowerCase()];
-    if (typeof value === 'string') headers.push(name.toLowerCase(), value);
-  }
-  return headers;
-}
-
-/** A GraphQL answer may come with an error status (GraphQL over HTTP, section 6.4); what counts is whether it is one. */
-function parseAnswer(service: string, answer: BufferedAnswer): ExecutionResult {
-  try {
-    const parsed: unknown = JSON.parse(answer.body.toString('utf8'));
-    if (typeof parsed === 'object' && parsed !== null && ('data' in parsed || 'errors' in parsed)) {
-      return parsed as ExecutionResult;
+function collectResponseKeys(selectionSet: SelectionSetNode, document: DocumentNode, keys: Set<string>): Set<string> {
+  for (const selection of selectionSet.selections) {
+    if (selection.kind === Kind.FIELD) keys.add((selection.alias ?? selection.name).value);
+    else if (selection.kind === Kind.INLINE_FRAGMENT) collectResponseKeys(selection.selectionSet, document, keys);
+    else {
+      const fragment = document.definitions.find(
+        (node) => node.kind === Kind.FRAGMENT_DEFINITION && node.name.value === selection.name.value,
+      );
+      if (fragment?.kind === Kind.FRAGMENT_DEFINITION) collectResponseKeys(fragment.selectionSet, document, keys);
     }
-  } catch (cause) {
-    throw notGraphql(service, answer.status, cause);
   }
-  throw notGraphql(service, answer.status, undefined);
+  return keys;
 }
 
-function notGraphql(service: string, status: number, cause: unknown): GatewayError {
-  const message = `Service ${service} answered with status ${status} and no GraphQL result`;
-  return new GatewayError('DOWNSTREAM_SERVICE_ERROR', message, { service, cause });
+function withKnownPath(error: GraphQLError, keys: ReadonlySet<string>): GraphQLError {
+  const [key] = error.path ?? [];
+  return key === undefined || keys.has(String(key)) ? error : withoutPath(error);
+}
+
+function withoutPath(error: GraphQLError): GraphQLError {
+  return new GraphQLError(error.message, { originalError: error.originalError, extensions: error.extensions });
 }
