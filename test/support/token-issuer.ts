@@ -38,7 +38,7 @@ export async function startTokenIssuer(nowMs: () => number = Date.now): Promise<
     else if (issuer.behaviour === 'redirect' && request.url === '/keys') {
       response.writeHead(302, { location: '/elsewhere' }).end();
     } else if (issuer.behaviour === 'garbage') response.end('<html>');
-    else if (issuer.behaviour === 'flood') response.end(' '.repeat(2_000_000));
+    else if (issuer.behaviour === 'flood') response.end(JSON.stringify({ keys: issuer.keys }).padEnd(2_000_000));
     else response.end(JSON.stringify({ keys: issuer.behaviour === 'empty' ? [] : issuer.keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
