@@ -5,8 +5,13 @@
  */
 import { NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
-import { buildFieldRequirements, useFieldAuthorization } from '../policies/authorize-fields.ts';
+import { buildRequirement, type Requirement } from '../policies/authorize.ts';
+import {
+  buildFieldRequirements,
+  type FieldAuthorizationOptions,
+  mergeFieldRequirements,
+  useFieldAuthorization,
+} from '../policies/authorize-fields.ts';
 import { type CompiledRule, type RateLimiter } from '../policies/rate-limit.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -69,20 +74,15 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
 }
 
 /** Requirements of subgraph directives and of the configuration; where both speak, both hold. */
-function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions) {
-  const own = new Map<string, Requirement>(graph.requirements);
-  for (const [coordinate, { authorize }] of Object.entries(options.fields)) {
-    if (authorize === undefined) continue;
-    const requirement = buildRequirement(authorize);
-    const other = own.get(coordinate);
-    own.set(coordinate, other === undefined ? requirement : mergeRequirements(other, requirement));
+function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
+  const own = new Map<string, Requirement>();
+  const publicFields = new Set<string>();
+  for (const [coordinate, policy] of Object.entries(options.fields)) {
+    if (policy.authorize !== undefined) own.set(coordinate, buildRequirement(policy.authorize));
+    if (policy.public === true) publicFields.add(coordinate);
   }
-  const publicFields = Object.entries(options.fields).filter(([, policy]) => policy.public === true);
-  return {
-    requirements: buildFieldRequirements(graph.schema, own),
-    required: options.authenticationRequired,
-    publicFields: new Set(publicFields.map(([coordinate]) => coordinate)),
-  };
+  const requirements = mergeFieldRequirements(graph.requirements, buildFieldRequirements(graph.schema, own));
+  return { requirements, required: options.authenticationRequired, publicFields };
 }
 
 function useIntrospectionSwitch(allowed: boolean): GraphqlPlugin {
