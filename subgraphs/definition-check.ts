@@ -1,7 +1,7 @@
 /** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
 import { Compile } from 'typebox/compile';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
-import { findMistakes } from './schema-mistakes.ts';
+import { escapePointer, findMistakes } from './schema-mistakes.ts';
 import {
   InstanceRegistration,
   instanceIdPattern,
@@ -20,13 +20,30 @@ const instanceIds = new RegExp(instanceIdPattern);
 export function checkDefinition(value: unknown): ServiceDefinition {
   const reasons = findDefinitionMistakes(value);
   if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definition is not valid', { reasons });
-  return value as ServiceDefinition;
+  // Nobody may change a snapshot from outside, and equal definitions must be equal without regard to `undefined`.
+  return JSON.parse(JSON.stringify(value)) as ServiceDefinition;
 }
 
 /** What {@link checkDefinition} throws, as a list. */
 export function findDefinitionMistakes(value: unknown): readonly ErrorReason[] {
   const mistakes = findMistakes(definitions, value);
   return mistakes.length > 0 ? mistakes : findContradictions(value as ServiceDefinition);
+}
+
+/** Definitions by name, or BAD_REQUEST with the mistakes of all of them. */
+export function checkDefinitions(values: Readonly<Record<string, unknown>>): ReadonlyMap<string, ServiceDefinition> {
+  const reasons: ErrorReason[] = [];
+  for (const [name, value] of Object.entries(values)) {
+    const at = `/services/${escapePointer(name)}`;
+    try {
+      assertServiceName(name);
+    } catch (error) {
+      reasons.push({ path: at, message: error instanceof Error ? error.message : String(error) });
+    }
+    for (const reason of findDefinitionMistakes(value)) reasons.push({ ...reason, path: `${at}${reason.path ?? ''}` });
+  }
+  if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definitions are not valid', { reasons });
+  return new Map(Object.entries(values).map(([name, value]) => [name, checkDefinition(value)]));
 }
 
 /** The registration of an instance, or BAD_REQUEST with every mistake in it. */
