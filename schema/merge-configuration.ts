@@ -3,7 +3,6 @@ import type { MergedTypeConfig, MergedTypeEntryPoint } from '@graphql-tools/dele
 import {
   type GraphQLArgument,
   type GraphQLField,
-  type GraphQLObjectType,
   type GraphQLSchema,
   getNamedType,
   getNullableType,
@@ -12,8 +11,9 @@ import {
   isObjectType,
   isRequiredArgument,
 } from 'graphql';
-import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import type { ErrorReason } from '../policies/errors.ts';
 import type { GraphqlEndpoint, MergeEntry } from '../subgraphs/service-definition.ts';
+import { matchingResults } from './key-look-up.ts';
 
 export type MergeConfiguration = NonNullable<GraphqlEndpoint['merge']>;
 
@@ -84,56 +84,14 @@ function buildLookUp(
   if (!isListType(getNullableType(argument.type))) {
     return { selectionSet, fieldName: field.name, args: (object) => ({ [argument.name]: readKey(object) }) };
   }
-  return {
-    selectionSet,
-    fieldName: field.name,
-    key: readKey,
-    argsFromKeys: (keys) => ({ [argument.name]: keys }),
-    valuesFromResults: (results: unknown, keys: readonly unknown[]) =>
-      matchByKey(
-        results,
-        keys.map((key) => ({ [keyField]: key })),
-      ) as unknown[],
-  };
-}
-
-/** The leaf fields of a type that a look-up's results can be recognised by. */
-export function findKeyFields(type: GraphQLObjectType, names: readonly string[]): string[] {
-  return names.filter((name) => {
-    const field = type.getFields()[name];
-    return field !== undefined && isLeafType(getNamedType(field.type));
-  });
-}
-
-/**
- * Results in the order of the keys. Stitching takes the n-th result for the n-th key; services leave out what they do
- * not have, or answer in the order of their table, and objects would get fields of one another.
- */
-export function matchByKey(results: unknown, keys: readonly Record<string, unknown>[]): unknown {
-  if (!Array.isArray(results)) return results;
-  const list = results as readonly unknown[];
-  const names = Object.keys(keys[0] ?? {});
-  const wanted = keys.map((key) => identify(key, names));
-  const found = list.map((result) => (isObject(result) ? identify(result, names) : null));
-  const inOrder = list.length === keys.length;
-  if (inOrder && found.every((key, index) => key === null || key === wanted[index])) return list;
-  if (list.some((result, index) => isObject(result) && found[index] === null)) {
-    throw new GatewayError('DOWNSTREAM_SERVICE_ERROR', 'A look-up by keys gave objects without their key');
-  }
-  const byKey = new Map(found.map((key, index) => [key, list[index]]));
-  const failure = list.find((result) => result instanceof Error) ?? null;
-  return wanted.map(
-    (key, index) => byKey.get(key) ?? (inOrder && list[index] instanceof Error ? list[index] : failure),
+  return matchingResults(
+    {
+      selectionSet,
+      fieldName: field.name,
+      key: readKey,
+      argsFromKeys: (keys) => ({ [argument.name]: keys }),
+    },
+    [keyField],
+    (key) => ({ [keyField]: key }),
   );
-}
-
-/** Null when the object does not show its key, because it is an error or the service left the field out. */
-function identify(object: Record<string, unknown>, names: readonly string[]): string | null {
-  const values = names.map((name) => object[name]);
-  // An ID comes as "1" from one service and as 1 from another.
-  return values.some((value) => value === undefined || value === null) ? null : JSON.stringify(values.map(String));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !(value instanceof Error);
 }

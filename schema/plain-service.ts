@@ -1,5 +1,5 @@
 /** A service without federation as a subschema for stitching. */
-import type { MergedTypeConfig, SubschemaConfig } from '@graphql-tools/delegate';
+import type { MergedTypeConfig, MergedTypeEntryPoint, SubschemaConfig } from '@graphql-tools/delegate';
 import { stitchingDirectives } from '@graphql-tools/stitching-directives';
 import type { Executor } from '@graphql-tools/utils';
 import {
@@ -15,7 +15,8 @@ import {
 } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { ParsedService } from './federation.ts';
-import { buildMergeConfig, findKeyFields, type MergeConfiguration, matchByKey } from './merge-configuration.ts';
+import { findKeyFields, matchingResults, readTopLevelFields } from './key-look-up.ts';
+import { buildMergeConfig, type MergeConfiguration } from './merge-configuration.ts';
 
 /** Its SDL without directives that clients must not see, with root types called Query, Mutation, Subscription. */
 export function prepareDocument(document: DocumentNode): DocumentNode {
@@ -87,9 +88,8 @@ export function buildPlainSubschema(
   } catch (error) {
     return refuse(readMessage(error), 'INVALID_STITCHING_DIRECTIVE');
   }
-  matchResultsByKey(schema, config.merge ?? {});
-  if (merge !== undefined) config.merge = { ...config.merge, ...buildMergeConfig(name, schema, merge, reasons) };
-  return { ...config, name };
+  const declared = matchResults(schema, config.merge ?? {});
+  return { ...config, name, merge: { ...declared, ...buildMergeConfig(name, schema, merge ?? {}, reasons) } };
 }
 
 /** With only the directives that stitching reads, and their definitions. Others mean nothing to the gateway. */
@@ -104,27 +104,29 @@ function keepDirectives(document: DocumentNode, definitions: string): DocumentNo
 }
 
 /** For look-ups declared by `@merge`, whose keys are objects with the fields of the selection set. */
-function matchResultsByKey(schema: GraphQLSchema, merge: Record<string, MergedTypeConfig>): void {
-  for (const [typeName, config] of Object.entries(merge)) {
+function matchResults(
+  schema: GraphQLSchema,
+  merge: Record<string, MergedTypeConfig>,
+): Record<string, MergedTypeConfig> {
+  const matched = Object.entries(merge).map(([typeName, config]): [string, MergedTypeConfig] => {
     const type = schema.getType(typeName);
-    if (!isObjectType(type)) continue;
-    for (const entry of config.entryPoints ?? [config]) {
-      if (entry.argsFromKeys === undefined || entry.valuesFromResults !== undefined) continue;
-      entry.valuesFromResults = (results: unknown, keys: readonly Record<string, unknown>[]) => {
-        const fields = findKeyFields(type, Object.keys(keys[0] ?? {}));
-        return matchByKey(
-          results,
-          keys.map((key) => pick(key, fields)),
-        ) as unknown[];
-      };
-    }
-  }
-}
-
-function pick(object: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(names.map((name) => [name, object[name]]));
+    const match = (entry: MergedTypeEntryPoint): MergedTypeEntryPoint =>
+      isObjectType(type) && entry.selectionSet !== undefined
+        ? matchingResults(entry, findKeyFields(type, readTopLevelFields(entry.selectionSet)), toKey)
+        : entry;
+    const { entryPoints } = config;
+    return [
+      typeName,
+      entryPoints === undefined ? { ...config, ...match(config) } : { ...config, entryPoints: entryPoints.map(match) },
+    ];
+  });
+  return Object.fromEntries(matched);
 }
 
 function readMessage(error: unknown): string {
   return error instanceof Error ? error.message : 'The SDL cannot be used';
+}
+
+function toKey(key: unknown): Record<string, unknown> {
+  return typeof key === 'object' && key !== null ? { ...key } : {};
 }

@@ -3,18 +3,19 @@ import { MapperKind, mapSchema } from '@graphql-tools/utils';
 import {
   type ConstDirectiveNode,
   type DocumentNode,
-  type GraphQLFieldConfigArgumentMap,
+  type GraphQLFieldConfig,
   type GraphQLSchema,
   isIntrospectionType,
   isSpecifiedDirective,
   isSpecifiedScalarType,
   Kind,
 } from 'graphql';
+import { withExactPaths } from './error-paths.ts';
 import { findDirectiveNames } from './spec-directives.ts';
 
 /**
  * The schema with nothing in it but what the documents define, and none of what they call `@inaccessible`. Resolvers
- * and extensions stay.
+ * and extensions stay; errors get exact paths.
  *
  * It lets through what is known rather than taking out what is known to be internal: composition adds scalars, enums
  * and directives by names of its own, and by others with every version.
@@ -29,18 +30,20 @@ export function buildPublicSchema(schema: GraphQLSchema, documents: readonly Doc
     [MapperKind.FIELD]: (field, fieldName, typeName) => {
       const coordinate = `${typeName}.${fieldName}`;
       if (!known.has(coordinate)) return null;
-      return 'args' in field ? { ...field, args: keepArguments(field.args, coordinate, known) } : field;
+      return 'args' in field ? keepField(field, coordinate, known) : field;
     },
     [MapperKind.ENUM_VALUE]: (value, typeName, _schema, valueName) => keep(`${typeName}.${valueName}`, value),
   });
 }
 
-function keepArguments(
-  args: GraphQLFieldConfigArgumentMap | undefined,
+function keepField(
+  field: GraphQLFieldConfig<unknown, unknown>,
   coordinate: string,
   known: ReadonlySet<string>,
-): GraphQLFieldConfigArgumentMap {
-  return Object.fromEntries(Object.entries(args ?? {}).filter(([name]) => known.has(`${coordinate}(${name}:)`)));
+): GraphQLFieldConfig<unknown, unknown> {
+  const args = Object.entries(field.args ?? {}).filter(([name]) => known.has(`${coordinate}(${name}:)`));
+  const { resolve } = field;
+  return { ...field, args: Object.fromEntries(args), ...(resolve && { resolve: withExactPaths(resolve) }) };
 }
 
 /** Type, Type.field, Type.field(argument:), Enum.VALUE. */

@@ -3,10 +3,10 @@
  * composer proves it; this is the same question for types that plain services take part in.
  */
 import type { MergedTypeConfig } from '@graphql-tools/delegate';
-import { parseSelectionSet } from '@graphql-tools/utils';
-import { type GraphQLObjectType, isIntrospectionType, isObjectType, Kind } from 'graphql';
+import { type GraphQLObjectType, isIntrospectionType, isObjectType } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { Layer } from './conflicts.ts';
+import { readTopLevelFields } from './key-look-up.ts';
 
 /** One service's part in a type: the fields it gives, and the keys by which it can be asked for them. */
 interface Part {
@@ -66,12 +66,6 @@ function readKeys(type: GraphQLObjectType, merge: Record<string, MergedTypeConfi
   return (config?.entryPoints ?? (config === undefined ? [] : [config]))
     .filter((entry) => entry.selectionSet !== undefined && entry.fieldName !== undefined)
     .map((entry) => readTopLevelFields(entry.selectionSet ?? '{ __typename }'));
-}
-
-function readTopLevelFields(selectionSet: string): string[] {
-  return parseSelectionSet(selectionSet, { noLocation: true }).selections.flatMap((selection) =>
-    selection.kind === Kind.FIELD && selection.name.value !== '__typename' ? [selection.name.value] : [],
-  );
 }
 
 function findMissing(typeName: string, start: Part, parts: readonly Part[]): ErrorReason[] {
