@@ -73,7 +73,8 @@ export function describeExpected(schema: SchemaNode): string {
 }
 
 function describeText(schema: SchemaNode): string {
-  if (schema.pattern !== undefined) return patternMeanings.get(schema.pattern) ?? `text that matches ${schema.pattern}`;
+  if (schema.pattern !== undefined)
+    return patternMeanings.get(schema.pattern) ?? `text that matches \`${schema.pattern}\``;
   return schema.minLength === undefined ? 'text' : 'text that is not empty';
 }
 
@@ -90,7 +91,7 @@ export function describeValue(value: unknown, schema: SchemaNode): string {
   if (typeof value === 'object') return 'an object';
   if (typeof value !== 'string') return `the ${typeof value} ${String(value)}`;
   if (schema.pattern === '^[0-9a-f]{64}$') return `a text of ${value.length} characters`;
-  const shown = value.replace(/\/\/[^/]*@/, '//...@');
+  const shown = value.replace(/\/\/.*@/s, '//...@');
   return JSON.stringify(shown.length > maxShownLength ? `${shown.slice(0, maxShownLength)}...` : shown);
 }
 

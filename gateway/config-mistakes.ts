@@ -97,7 +97,9 @@ function describeError(error: TLocalizedValidationError, root: unknown): Mistake
 function describeUnknownKey(key: string, schema: SchemaNode): string {
   const pattern = Object.keys(schema.patternProperties ?? {})[0];
   if (pattern !== undefined) {
-    const expected = pattern.includes('\\.') ? 'a field such as `Query.products`' : `a name that matches ${pattern}`;
+    const expected = pattern.includes('\\.')
+      ? 'a field such as `Query.products`'
+      : `a name that matches \`${pattern}\``;
     return `expected ${expected} as the key`;
   }
   const known = Object.keys(schema.properties ?? {});

@@ -71,7 +71,7 @@ export const GatewayConfig = Type.Object(
           host: Type.Optional(
             Type.String({
               default: '127.0.0.1',
-              description: 'Address of the admin port. Anything but loopback needs tokens.',
+              description: 'Address of the admin port. Anything but loopback needs tokens. Environment: `ADMIN_HOST`.',
             }),
           ),
           port: Type.Optional(
@@ -95,7 +95,7 @@ export const GatewayConfig = Type.Object(
       Type.String({
         pattern: '^(memory|file:.+)$',
         default: 'file:.selvage',
-        description: 'Where the registry lives: `memory`, or `file:DIR`.',
+        description: 'Where the registry lives: `memory`, or `file:DIR`. Environment: `SELVAGE_STORE`.',
       }),
     ),
     redis: Type.Optional(

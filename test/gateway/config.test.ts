@@ -100,7 +100,7 @@ describe('parseConfig', () => {
     assert.deepEqual(
       refusal({ services: { stock: { graphql: { merge: { Product: { keyField: 'upc', fieldname: 'x' } } } } } }),
       [
-        'services.stock.graphql.merge.Product: the key `fieldName` is missing; expected text that matches ^[_A-Za-z][_0-9A-Za-z]*$',
+        'services.stock.graphql.merge.Product: the key `fieldName` is missing; expected text that matches `^[_A-Za-z][_0-9A-Za-z]*$`',
         'services.stock.graphql.merge.Product.fieldname: unknown key; did you mean `fieldName`?',
       ],
     );
@@ -115,7 +115,7 @@ describe('parseConfig', () => {
 
   it('says what a key of a record should look like', () => {
     assert.deepEqual(refusal({ fields: { email: {} }, services: { '1st/x': {} } }), [
-      'services["1st/x"]: expected a name that matches ^[A-Za-z][A-Za-z0-9_-]{0,62}$ as the key',
+      'services["1st/x"]: expected a name that matches `^[A-Za-z][A-Za-z0-9_-]{0,62}$` as the key',
       'fields.email: expected a field such as `Query.products` as the key',
     ]);
   });
