@@ -71,7 +71,8 @@ export async function runGateway(options: RunGatewayOptions): Promise<number> {
   for (const [event, listener] of listeners) options.process.on(event, listener);
   let watch: ConfigWatch | undefined;
   try {
-    await gateway.start();
+    // A signal may come before the start is through.
+    await Promise.race([gateway.start(), stopped.promise]);
     watch = await watchFile(loaded, reload);
     return await stopped.promise;
   } finally {

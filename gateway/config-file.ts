@@ -1,6 +1,7 @@
 /** Finds the configuration file, reads it, and lays environment and flags over it. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import { registerHooks } from 'node:module';
 import { extname, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GatewayError } from '../policies/errors.ts';
@@ -103,6 +104,7 @@ async function importConfig(file: string, shown: string, hash: string): Promise<
   const url = pathToFileURL(file);
   url.searchParams.set('content', hash);
   const locate = () => shown;
+  const hooks = registerOwnName();
   try {
     const module: Readonly<Record<string, unknown>> = await import(url.href);
     if (module['default'] !== undefined) return { value: module['default'], mistakes: [], locate };
@@ -110,5 +112,26 @@ async function importConfig(file: string, shown: string, hash: string): Promise<
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { value: undefined, mistakes: [{ path: [], message: `cannot be loaded: ${message}` }], locate };
+  } finally {
+    hooks.deregister();
   }
+}
+
+/**
+ * Lets a file import `defineConfig` from 'selvage' also where no package of that name can be found from it: beside a
+ * global installation, in a container, in a checkout without a build.
+ */
+function registerOwnName(): { deregister(): void } {
+  return registerHooks({
+    resolve(specifier, context, nextResolve) {
+      if (specifier !== 'selvage') return nextResolve(specifier, context);
+      try {
+        return nextResolve(specifier, context);
+      } catch {
+        // The extension tells the sources from the build.
+        const own = new URL(`./define-config${extname(import.meta.url)}`, import.meta.url);
+        return { url: own.href, shortCircuit: true };
+      }
+    },
+  });
 }

@@ -1,12 +1,17 @@
-// Runs on any Node since 12: only syntax and modules of that time, as in everything in this folder.
+// Runs on any Node since 12.17: only syntax and modules of that time, as in everything in this folder.
 
 /** The first Node that runs TypeScript sources as they are, and that all libraries support. */
-export const minimumMajor = 24;
+const minimumMajor = 24;
 
-export function isNewEnough() {
-  return Number(process.versions.node.split('.')[0]) >= minimumMajor;
+/**
+ * @param {string} [version]
+ * @returns {boolean}
+ */
+export function isNewEnough(version = process.versions.node) {
+  return Number(version.split('.')[0]) >= minimumMajor;
 }
 
+/** @type {string} */
 export const explanation =
   'Selvage needs Node ' +
   minimumMajor +

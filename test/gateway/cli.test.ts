@@ -237,6 +237,25 @@ describe('the life of the process', () => {
     assert.equal(process.listenerCount('SIGTERM'), 0);
   });
 
+  it('can be stopped before the start is through', async (t) => {
+    const directory = await createDirectory(t);
+    const events = new FakeProcess();
+    const begun = Promise.withResolvers<void>();
+    const createGateway = (): RunnableGateway => ({
+      start: () => {
+        begun.resolve();
+        return new Promise(() => {});
+      },
+      stop: async () => {},
+      reload: () => {},
+    });
+    const config = { directory, environment: {} };
+    const code = runGateway({ config, createGateway, process: events, write: () => {} });
+    await begun.promise;
+    events.emit('SIGTERM');
+    assert.equal(await code, 0);
+  });
+
   it('tells why a gateway cannot start, and leaves nothing behind', async (t) => {
     const directory = await createDirectory(t);
     const process = new FakeProcess();

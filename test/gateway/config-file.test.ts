@@ -73,6 +73,14 @@ describe('the configuration file', () => {
     assert.equal((await loadConfig(options)).config.listen?.port, 4200);
   });
 
+  it('may import defineConfig where no package can be found', async (t) => {
+    const directory = await createDirectory(t, {
+      'selvage.config.mts':
+        "import { defineConfig } from 'selvage';\nexport default defineConfig({ store: 'memory' });\n",
+    });
+    assert.deepEqual((await loadConfig({ directory, environment: {} })).config, { store: 'memory' });
+  });
+
   it('says what is wrong with a module', async (t) => {
     const directory = await createDirectory(t, {
       'a.mjs': 'export const config = {};',

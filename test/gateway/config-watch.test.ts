@@ -122,22 +122,24 @@ describe('watchConfig', () => {
 
   it('takes changes over one after another, also when taking over is slow', async (t) => {
     const order: string[] = [];
+    const begun = Promise.withResolvers<void>();
     const slow = Promise.withResolvers<void>();
     const { file, watch } = await createWatch(t, {
       debounceMs: 3_600_000,
       onChange: async (text) => {
         order.push(`begin ${text}`);
+        begun.resolve();
         if (text === 'second') await slow.promise;
         order.push(`end ${text}`);
       },
     });
     await writeFile(file, 'second');
     const first = watch.check();
+    await begun.promise;
+    await writeFile(file, 'third');
     const second = watch.check();
     slow.resolve();
-    await first;
-    await writeFile(file, 'third');
-    await Promise.all([second, watch.check()]);
+    await Promise.all([first, second]);
     assert.deepEqual(order, ['begin second', 'end second', 'begin third', 'end third']);
   });
 
