@@ -1,6 +1,6 @@
 /** The supergraph of the federated services, or the reasons why there is none. */
 import { type CompositionResult, composeServices } from '@theguild/federation-composition';
-import { type DocumentNode, type GraphQLError, Kind, visit } from 'graphql';
+import { type ConstDirectiveNode, type DocumentNode, type GraphQLError, Kind } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
 
 /** A service with its schema, parsed. */
@@ -21,9 +21,9 @@ export interface Supergraph {
 /** Composes federated services. Gives reasons instead of a supergraph when they do not fit together. */
 export function composeSupergraph(services: readonly ParsedService[]): Supergraph | readonly ErrorReason[] {
   let result = compose(services, []);
-  // Composition 0.27 finds fields unreachable that @requires reaches through a fragment. Only then, and only when it
-  // has no other complaint, the check is left out: everywhere else a complaint means fields that nobody can resolve.
-  if (result.errors?.every(isUnsatisfiable) === true && services.some(requiresFragments)) {
+  // Composition 0.27 cannot follow @requires through a fragment on an interface. Only when that is all it complains
+  // of, it is asked without the check: any other complaint means fields that nobody can resolve.
+  if (result.errors !== undefined && areFragmentsMisread(result.errors, services)) {
     result = compose(services, ['SatisfiabilityRule']);
   }
   const names = services.map(({ name }) => name);
@@ -55,19 +55,28 @@ function compose(services: readonly ParsedService[], disableValidationRules: str
   );
 }
 
-function isUnsatisfiable(error: GraphQLError): boolean {
-  return error.extensions['code'] === 'SATISFIABILITY_ERROR';
+function areFragmentsMisread(errors: readonly GraphQLError[], services: readonly ParsedService[]): boolean {
+  const fields = services.flatMap(findFieldsRequiringFragments);
+  return errors.every(
+    ({ message, extensions }) =>
+      extensions['code'] === 'SATISFIABILITY_ERROR' &&
+      fields.some((field) => message.includes(`cannot satisfy @require conditions on field "${field}"`)),
+  );
 }
 
-function requiresFragments({ document }: ParsedService): boolean {
-  let found = false;
-  visit(document, {
-    Directive(node) {
-      if (!/(^|__)requires$/.test(node.name.value)) return;
-      found ||= (node.arguments ?? []).some(({ value }) => value.kind === Kind.STRING && value.value.includes('...'));
-    },
+function findFieldsRequiringFragments({ document }: ParsedService): string[] {
+  return document.definitions.flatMap((type) => {
+    if (type.kind !== Kind.OBJECT_TYPE_DEFINITION && type.kind !== Kind.OBJECT_TYPE_EXTENSION) return [];
+    const fields = (type.fields ?? []).filter(({ directives }) => directives?.some(requiresFragment));
+    return fields.map((field) => `${type.name.value}.${field.name.value}`);
   });
-  return found;
+}
+
+function requiresFragment({ name, arguments: args = [] }: ConstDirectiveNode): boolean {
+  return (
+    /(^|__)requires$/.test(name.value) &&
+    args.some(({ value }) => value.kind === Kind.STRING && value.value.includes('...'))
+  );
 }
 
 function readServiceNames(supergraph: DocumentNode): Map<string, string> {

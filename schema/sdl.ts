@@ -52,7 +52,7 @@ function boundError(source: Source, position: number, what: string): GraphQLErro
 
 /**
  * Composition and stitching keep types and fields in plain objects: a type called `constructor` would find what every
- * object inherits, and could change it for the whole process.
+ * object inherits, and could change it for the whole process. Names with two underscores are introspection's.
  */
 function assertOrdinaryNames(document: DocumentNode): void {
   for (const definition of document.definitions) {
@@ -66,7 +66,8 @@ function assertOrdinaryNames(document: DocumentNode): void {
 }
 
 function assertOrdinaryName(name: string, coordinate: string): void {
-  if (name in Object.prototype) throw new GraphQLError(`The name of "${coordinate}" is reserved`);
+  if (name in Object.prototype || name.startsWith('__'))
+    throw new GraphQLError(`The name of "${coordinate}" is reserved`);
 }
 
 function toReason(error: unknown, service: string | undefined): ErrorReason {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { execute, subscribe } from '@graphql-tools/executor';
-import { type ExecutionResult, parse } from 'graphql';
+import { parse } from 'graphql';
 import { GatewayError } from '../../policies/errors.ts';
 import { buildGraphId, composeGraph } from '../../schema/composition.ts';
 import { inventory, products, reviews } from './shop.ts';
-import { buildService, runQuery, type SubgraphSource, startGraph } from './subgraph-server.ts';
+import { buildService, federationLink, type SubgraphSource, startGraph } from './subgraph-server.ts';
 
 const unreachable = async (): Promise<never> => assert.fail('nothing should be called');
 const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
@@ -232,13 +232,12 @@ test('names that the supergraph writes in another form still find their service'
   assert.deepEqual(shop.graph.services, ['MY_PRODUCTS2', 'MY_REVIEWS', 'my-Products2']);
 });
 
-test('federation that composition wrongly calls unsatisfiable, for a fragment in @requires, composes', () => {
-  const link = '@link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@external", "@requires"])';
-  const shapes = `union Shape = Circle | Square type Circle { radius: Int } type Square { side: Int }`;
-  const a = `extend schema ${link} type Query { things: [Thing] } type Thing @key(fields: "id") { id: ID! shape: Shape } ${shapes}`;
-  const b = `extend schema ${link} type Thing @key(fields: "id") { id: ID! shape: Shape @external
-    area: Int @requires(fields: "shape { ... on Circle { radius } ... on Square { side } }") }
-    union Shape = Circle | Square type Circle { radius: Int @external } type Square { side: Int @external }`;
-  const graph = composeGraph([buildService({ name: 'a', sdl: a }), buildService({ name: 'b', sdl: b })], unreachable);
-  assert.match(graph.publicSdl, /area: Int/);
+test('a fragment on an interface in @requires, which composition wrongly calls unsatisfiable, composes', () => {
+  const shapes = `interface Shape { name: String } interface Round implements Shape { name: String radius: Int }
+    type Circle implements Shape & Round @shareable { name: String radius: Int }`;
+  const things = `${federationLink} type Query { thing: Thing } type Thing @key(fields: "id") { id: ID! shape: Shape } ${shapes}`;
+  const areas = `${federationLink} type Thing @key(fields: "id") { id: ID! shape: Shape @external
+    area: Int @requires(fields: "shape { ... on Round { radius } }") } ${shapes}`;
+  const services = [buildService({ name: 'things', sdl: things }), buildService({ name: 'areas', sdl: areas })];
+  assert.match(composeGraph(services, unreachable).publicSdl, /area: Int/);
 });
