@@ -1,84 +1,75 @@
 /**
- * One gateway per directory. The lock is a file that says who holds it; whoever finds one of a process that is gone
- * takes it over, so a crash needs nobody to clean up.
+ * One gateway per directory. Each puts up a file of its own that says who it is, and then looks whether there is another
+ * one of a process that lives: of two that come at once, at least the second sees the first. There is no shared file to
+ * fight for, so one that a crash left behind can be removed by anybody, without taking a new one for it.
  */
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 
 interface Holder {
   readonly pid: number;
   readonly host: string;
   /** When the process began, in ticks since boot. A pid alone is used again: in a container it is always the same. */
   readonly startedAt: string | null;
-  readonly id: string;
 }
 
-const lockName = 'registry.lock';
+const lockPattern = /^registry\.[0-9a-f-]+\.lock$/;
 const touchEveryMs = 5_000;
 /** Of a holder on another host (containers that share a volume) only the age of its last touch can be known. */
 const staleAfterMs = 20_000;
+/** Two that come at once both step back, and come again at different moments. */
+const maxAttempts = 8;
 
 /** Takes the directory's lock, or throws when another gateway that lives has it. */
 export async function acquireDirectoryLock(directory: string): Promise<AsyncDisposable> {
-  const path = join(directory, lockName);
-  const own: Holder = { pid: process.pid, host: hostname(), startedAt: await readStart(process.pid), id: randomUUID() };
-  const draft = join(directory, `${lockName}.${own.id}.tmp`);
-  await writeFile(draft, JSON.stringify(own), { mode: 0o600 });
-  try {
-    // A link appears with its content, so nobody ever reads half a lock; and it fails if there is one.
-    for (let attempt = 0; !(await tryLink(draft, path)); attempt++) {
-      if (attempt >= 10) throw new Error(`the lock ${path} changes hands all the time`);
-      await removeStale(path, own.id);
-    }
-  } finally {
-    await rm(draft, { force: true });
+  const own: Holder = { pid: process.pid, host: hostname(), startedAt: await readStart(process.pid) };
+  const name = `registry.${randomUUID()}.lock`;
+  const path = join(directory, name);
+  for (let attempt = 1; ; attempt++) {
+    await writeFile(`${path}.tmp`, JSON.stringify(own), { mode: 0o600 });
+    await rename(`${path}.tmp`, path); // nobody ever reads half of it
+    const other = await findOther(directory, name);
+    if (other === null) return keep(path);
+    await rm(path, { force: true });
+    if (attempt === maxAttempts) throw new Error(other);
+    await wait(Math.random() * 50);
   }
+}
+
+/** Whether another gateway has a lock in the directory: then a sentence about it. Removes those of the dead. */
+async function findOther(directory: string, ownName: string): Promise<string | null> {
+  for (const name of await readdir(directory)) {
+    if (name === ownName || !lockPattern.test(name)) continue;
+    const path = join(directory, name);
+    const holder = await readHolder(path);
+    if (holder === undefined) continue;
+    if (await isAlive(holder, path)) {
+      const who = holder === null ? '' : ` (process ${holder.pid} on ${holder.host})`;
+      return `another gateway${who} uses the directory ${directory}; if none does, remove ${name} there`;
+    }
+    await rm(path, { force: true });
+  }
+  return null;
+}
+
+function keep(path: string): AsyncDisposable {
   const touch = setInterval(() => {
     const now = new Date();
-    utimes(path, now, now).catch(() => {}); // gone or read-only: the next gateway notices, this one can do nothing
+    utimes(path, now, now).catch(() => {}); // gone or read-only: this gateway can do nothing about it
   }, touchEveryMs);
   touch.unref();
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(touch);
-      if ((await readHolder(path))?.id === own.id) await rm(path, { force: true });
+      await rm(path, { force: true });
     },
   };
 }
 
-async function tryLink(from: string, to: string): Promise<boolean> {
-  try {
-    await link(from, to);
-    return true;
-  } catch (error) {
-    if (isCode(error, 'EEXIST')) return false;
-    throw error;
-  }
-}
-
-async function removeStale(path: string, ownId: string): Promise<void> {
-  const holder = await readHolder(path);
-  if (holder === undefined) return;
-  if (await isAlive(holder, path)) {
-    const who = holder === null ? '' : ` (process ${holder.pid} on ${holder.host})`;
-    throw new Error(`another gateway${who} uses this directory; if none does, remove ${path}`);
-  }
-  // Two may find the same stale lock at once. Only one can move it aside; the other may have moved a new one, which
-  // then goes back.
-  const aside = `${path}.${ownId}.tmp`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return;
-    throw error;
-  }
-  if ((await readHolder(aside))?.id !== holder?.id) await tryLink(aside, path);
-  await rm(aside, { force: true });
-}
-
-/** Undefined when there is no lock, null when it cannot be understood. */
+/** Undefined when the file is gone, null when it cannot be understood. */
 async function readHolder(path: string): Promise<Holder | null | undefined> {
   let text: string;
   try {

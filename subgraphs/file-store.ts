@@ -121,6 +121,7 @@ async function syncDirectory(directory: string): Promise<void> {
   await handle.sync();
 }
 
+/** Drafts that a crash left behind. Only the holder of the lock makes them, and that is this process. */
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (name.startsWith(`${fileName}.`) && name.endsWith('.tmp')) await rm(join(directory, name), { force: true });
