@@ -35,7 +35,9 @@ export function createAdminAccess(tokens: readonly AdminToken[]): AdminAccess {
       let found: Administrator | undefined;
       for (const entry of known) if (timingSafeEqual(entry.digest, digest)) found = entry.administrator;
       if (found === undefined) {
-        throw new GatewayError('UNAUTHENTICATED', 'The token is not known', { challenge: 'Bearer error="invalid_token"' });
+        throw new GatewayError('UNAUTHENTICATED', 'The token is not known', {
+          challenge: 'Bearer error="invalid_token"',
+        });
       }
       return found;
     },

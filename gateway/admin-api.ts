@@ -1,8 +1,9 @@
 /** What the calls of the admin API do. Shapes, errors and examples: docs/admin-api.md. */
 import { GatewayError } from '../policies/errors.ts';
 import type { Admission } from '../schema/admission.ts';
-import { checkDefinition, checkDefinitions, checkInstance } from '../subgraphs/definition-check.ts';
-import type { Registry, ServiceOutcome } from '../subgraphs/registry.ts';
+import type { InstanceOutcome } from '../subgraphs/instance-changes.ts';
+import type { Registry } from '../subgraphs/registry.ts';
+import type { ServiceOutcome, ServicesOutcome } from '../subgraphs/service-changes.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
 import type { Upstreams } from '../subgraphs/upstreams.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
@@ -17,26 +18,35 @@ export interface AdminApiOptions {
   readonly routes: () => RouteTable;
 }
 
+type Handler = AdminEndpoint['handle'];
+
 /** Every call, in the order of docs/admin-api.md. */
 export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEndpoint[] {
-  const { registry, upstreams, metrics, routes } = options;
-  const endpoints: AdminEndpoint[] = [
-    { method: 'GET', path: '/', handle: () => listCalls(endpoints) },
-    { method: 'GET', path: '/services', handle: () => ok({ revision: registry.snapshot.revision, services: registry.snapshot.services.map((service) => describeService(options, service)) }) },
-    { method: 'PUT', path: '/services', handle: (request) => replaceServices(options, request) },
-    { method: 'GET', path: '/services/:name', handle: (request) => showService(options, request) },
-    { method: 'PUT', path: '/services/:name', handle: (request) => putService(options, request) },
-    { method: 'DELETE', path: '/services/:name', handle: (request) => deleteService(options, request) },
-    { method: 'POST', path: '/services/:name/health-check', handle: (request) => checkHealth(options, request) },
-    { method: 'PUT', path: '/services/:name/instances/:id', handle: (request) => putInstance(options, request) },
-    { method: 'DELETE', path: '/services/:name/instances/:id', handle: (request) => removeInstance(options, request) },
-    { method: 'POST', path: '/services/:name/instances/:id/drain', handle: (request) => drainInstance(options, request) },
-    { method: 'GET', path: '/graph', handle: () => showGraph(registry) },
-    { method: 'GET', path: '/graph/sdl', handle: () => ok(registry.admission.graph.publicSdl) },
-    { method: 'GET', path: '/graph/supergraph', handle: () => ok(registry.admission.graph.supergraphSdl) },
-    { method: 'GET', path: '/routes', handle: () => ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }) },
-    { method: 'GET', path: '/audit', handle: () => ok({ entries: registry.audit() }) },
-    { method: 'GET', path: '/metrics', handle: () => showMetrics(metrics) },
+  const { registry, metrics, routes } = options;
+  const on = (method: AdminEndpoint['method'], path: string, handle: Handler): AdminEndpoint => ({
+    method,
+    path,
+    handle,
+  });
+  const endpoints: readonly AdminEndpoint[] = [
+    on('GET', '/', () => listCalls(endpoints)),
+    on('PUT', '/services/:name', (request) => putService(options, request)),
+    on('PUT', '/services', (request) => putServices(options, request)),
+    on('GET', '/services', () => listServices(options)),
+    on('GET', '/services/:name', (request) => showService(options, request)),
+    on('DELETE', '/services/:name', (request) => deleteService(options, request)),
+    on('PUT', '/services/:name/instances/:id', (request) => putInstance(options, request)),
+    on('POST', '/services/:name/instances/:id/drain', (request) => drainInstance(options, request)),
+    on('DELETE', '/services/:name/instances/:id', (request) => removeInstance(options, request)),
+    on('POST', '/services/:name/health-check', (request) => checkHealth(options, request)),
+    on('GET', '/graph', () => showGraph(registry)),
+    on('GET', '/graph/sdl', () => ok(registry.admission.graph.publicSdl)),
+    on('GET', '/graph/supergraph', () => ok(registry.admission.graph.supergraphSdl)),
+    on('GET', '/routes', () =>
+      ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
+    ),
+    on('GET', '/audit', () => ok({ entries: registry.audit() })),
+    on('GET', '/metrics', () => showMetrics(metrics)),
   ];
   return endpoints;
 }
@@ -56,12 +66,22 @@ function parameter({ parameters }: AdminRequest, name: string): string {
 async function putService({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  const outcome = await registry.putService(name, checkDefinition(request.body), {
-    author: request.administrator.name,
-    dryRun: isSet(request.query.get('dryRun')),
-    ...(request.ifMatch !== undefined && { ifMatch: request.ifMatch }),
-  });
-  return describeOutcome(registry, outcome);
+  const dryRun = isSet(request.query.get('dryRun'));
+  const by = { name: request.administrator.name, dryRun, ifMatch: request.ifMatch };
+  const outcome = await registry.putService(name, request.body, by);
+  const { created, service, unasked } = outcome;
+  return {
+    status: created && !dryRun ? 201 : 200,
+    headers: { etag: `"${service.revision}"` },
+    body: {
+      service: name,
+      created,
+      dryRun,
+      schema: service.schema === null ? null : { kind: service.schema.kind, hash: service.schema.hash },
+      ...(unasked !== null && { unasked }),
+      ...describeChange(registry, outcome),
+    },
+  };
 }
 
 /** A flag of the query: present, and not switched off. */
@@ -69,72 +89,66 @@ function isSet(value: string | null): boolean {
   return value !== null && value !== '0' && value !== 'false';
 }
 
-function describeOutcome(registry: Registry<Admission>, outcome: ServiceOutcome<Admission>): AdminAnswer {
-  const { created, changed, dryRun, service, admission } = outcome;
-  return {
-    status: created && !dryRun ? 201 : 200,
-    headers: { etag: `"${service.revision}"` },
-    body: {
-      service: service.name,
-      created,
-      changed,
-      dryRun,
-      schema: service.schema === null ? null : { kind: service.schema.kind, hash: service.schema.hash },
-      revision: registry.snapshot.revision,
-      graph: admission.graph.id,
-      changes: changed ? admission.changes : [],
-    },
-  };
+type Outcome = ServiceOutcome<Admission> | ServicesOutcome<Admission> | InstanceOutcome<Admission>;
+
+function describeChange(registry: Registry<Admission>, { changed, graphChanged, admission }: Outcome) {
+  const { revision } = registry.snapshot;
+  return { changed, revision, graph: admission.graph.id, changes: graphChanged ? admission.changes : [] };
 }
 
-async function replaceServices({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
-  const { services, mode } = checkDefinitions(request.body);
+async function putServices({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const { services, mode } = parseServicesBody(request.body);
   if (mode === 'replace') assertMayChangeAll(request.administrator);
   for (const name of Object.keys(services)) assertMayChange(request.administrator, name);
-  const { admission, changed, dryRun } = await registry.putServices(services, mode, {
-    author: request.administrator.name,
-    dryRun: isSet(request.query.get('dryRun')),
-  });
-  return ok({
-    services: Object.keys(services),
-    changed,
-    dryRun,
-    revision: registry.snapshot.revision,
-    graph: admission.graph.id,
-    changes: changed ? admission.changes : [],
-  });
+  const dryRun = isSet(request.query.get('dryRun'));
+  const outcome = await registry.putServices(services, mode, { name: request.administrator.name, dryRun });
+  const { created, removed } = outcome;
+  return ok({ services: Object.keys(services), created, removed, dryRun, ...describeChange(registry, outcome) });
+}
+
+/** The body of `PUT /services`; the definitions themselves are checked by the registry. */
+function parseServicesBody(body: unknown): { services: Record<string, unknown>; mode: 'merge' | 'replace' } {
+  const { services, mode = 'merge', ...rest } = isRecord(body) ? body : {};
+  if (!isRecord(services) || (mode !== 'merge' && mode !== 'replace') || Object.keys(rest).length > 0) {
+    const expected = '{ "services": { NAME: DEFINITION }, "mode": "merge" or "replace" }';
+    throw new GatewayError('BAD_REQUEST', `The body must be ${expected}`);
+  }
+  return { services, mode };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 async function deleteService({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  await registry.deleteService(name, { author: request.administrator.name });
+  await registry.deleteService(name, { name: request.administrator.name, ifMatch: request.ifMatch });
   return { status: 204 };
 }
 
 async function putInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
+  const id = parameter(request, 'id');
   assertMayChange(request.administrator, name);
-  const registration = checkInstance(request.body);
-  const by = { author: request.administrator.name };
-  const { created } = await registry.putInstance(name, parameter(request, 'id'), registration, by);
+  const outcome = await registry.putInstance(name, id, request.body, { name: request.administrator.name });
   return {
-    status: created ? 201 : 200,
-    body: { service: name, id: parameter(request, 'id'), leaseSeconds: registration.leaseSeconds ?? 30, graph: registry.admission.graph.id },
+    status: outcome.created ? 201 : 200,
+    body: { service: name, instance: outcome.instance, ...describeChange(registry, outcome) },
   };
 }
 
 async function drainInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  await registry.drainInstance(name, parameter(request, 'id'), { author: request.administrator.name });
+  await registry.drainInstance(name, parameter(request, 'id'), { name: request.administrator.name });
   return ok({ service: name, id: parameter(request, 'id'), draining: true });
 }
 
 async function removeInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  await registry.deleteInstance(name, parameter(request, 'id'), { author: request.administrator.name });
+  await registry.deleteInstance(name, parameter(request, 'id'), { name: request.administrator.name });
   return { status: 204 };
 }
 
@@ -142,6 +156,11 @@ async function checkHealth({ registry, upstreams }: AdminApiOptions, request: Ad
   const service = requireService(registry, parameter(request, 'name'));
   assertMayChange(request.administrator, service.name);
   return ok({ service: service.name, instances: await upstreams.probe(service.name) });
+}
+
+function listServices(options: AdminApiOptions): AdminAnswer {
+  const { revision, services } = options.registry.snapshot;
+  return ok({ revision, services: services.map((service) => describeService(options, service)) });
 }
 
 function showService(options: AdminApiOptions, request: AdminRequest): AdminAnswer {
@@ -159,14 +178,17 @@ function describeService({ registry, upstreams }: AdminApiOptions, service: Serv
   const { name, definition, schema, quarantine, revision, origin } = service;
   const instances = upstreams.status(name).map((status) => {
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
-    return leaseRemainingSeconds === undefined ? status : { ...status, leaseRemainingSeconds };
+    return leaseRemainingSeconds === null ? status : { ...status, leaseRemainingSeconds };
   });
   return {
     name,
     origin,
     revision,
     definition,
-    schema: schema === null ? null : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
+    schema:
+      schema === null
+        ? null
+        : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
     quarantine,
     instances,
   };

@@ -93,7 +93,8 @@ async function readJson(request: IncomingMessage, maxBodyBytes: number): Promise
   const raw = await readBody(request, maxBodyBytes);
   if (raw.length === 0) return undefined;
   const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
-  if (type !== 'application/json') throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json');
+  if (type !== 'application/json')
+    throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json');
   try {
     return JSON.parse(raw.toString('utf8'));
   } catch (cause) {
@@ -103,7 +104,8 @@ async function readJson(request: IncomingMessage, maxBodyBytes: number): Promise
 
 function send(response: ServerResponse, answer: AdminAnswer): void {
   const isText = typeof answer.body === 'string';
-  const body = answer.body === undefined ? '' : isText ? (answer.body as string) : `${JSON.stringify(answer.body, null, 2)}\n`;
+  const body =
+    answer.body === undefined ? '' : isText ? (answer.body as string) : `${JSON.stringify(answer.body, null, 2)}\n`;
   response.writeHead(answer.status, {
     'content-type': isText ? 'text/plain; charset=utf-8' : 'application/json',
     'content-length': Buffer.byteLength(body),

@@ -97,7 +97,6 @@ export async function runCli(argv: readonly string[], world: CliWorld): Promise<
 
 async function start(flags: Flags, world: CliWorld): Promise<number> {
   // The gateway brings all libraries; the other commands need none of them.
-  // @ts-expect-error the file is written on another branch; remove this line when both are here
   const { createGateway } = await import('./gateway.ts');
   return await runGateway({
     config: buildLoadOptions(flags, world),

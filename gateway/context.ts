@@ -13,10 +13,6 @@ export interface GatewayRequest extends RequestContext {
   door: 'graphql' | 'rest';
   /** Path of the request target, without the query. */
   readonly path: string;
-  /** Route pattern or operation name, for logs and metrics; null as long as nothing matched. */
-  name: string | null;
-  /** Code of the error that was answered, if any. */
-  errorCode: ErrorCode | null;
   readonly startedAtMs: number;
 }
 

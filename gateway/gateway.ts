@@ -1,31 +1,30 @@
 /**
- * The gateway, put together. This file only connects: who decides what stands in the folders below. It opens no port
- * before `start`.
+ * The gateway, put together. This file only connects: what each part decides stands in the folders below. It opens no
+ * port before `start`.
  */
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { GatewayError } from '../policies/errors.ts';
-import { createRateLimiter } from '../policies/rate-limit.ts';
-import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
-import { createRedisRateLimitStore } from '../policies/rate-limit-redis.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { Agent } from 'undici';
 import { createClientResolver } from '../policies/client-address.ts';
-import { createAdmission } from '../schema/admission.ts';
+import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
-import { createSubgraphExecutor } from '../schema/subgraph-executor.ts';
+import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createFileStore } from '../subgraphs/file-store.ts';
 import { createMemoryStore } from '../subgraphs/memory-store.ts';
-import { createRegistry } from '../subgraphs/registry.ts';
-import { createUpstreams } from '../subgraphs/upstreams.ts';
+import { createRegistry, type Registry } from '../subgraphs/registry.ts';
+import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
 import { createAdminServer } from './admin-server.ts';
-import { buildSettings, parseConfig } from './config.ts';
+import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
-import { createDataPlane } from './data-plane.ts';
-import { createLog } from './log.ts';
-import { createMetrics } from './metrics.ts';
-import { createRequestRecorder } from './request-recorder.ts';
+import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createLimiter } from './limiter.ts';
+import { listen } from './listen.ts';
+import { createLog, type Log, type LogDestination } from './log.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { createCallObserver, createRequestObserver } from './observation.ts';
 import { createPublicServer } from './server.ts';
 import { drainServer } from './shutdown.ts';
 
@@ -37,57 +36,195 @@ export interface GatewayAddresses {
 }
 
 export interface Gateway extends AsyncDisposable {
-  /** Loads the registry, composes the graph and opens both ports. Services that are down do not hinder it. */
+  /**
+   * Loads the registry, composes the graph and opens both ports. Services that are down do not hinder it; a port that
+   * is taken, or a store that another gateway holds, does.
+   */
   start(): Promise<GatewayAddresses>;
-  /** Drains and closes: at first unready, then without port, at last without requests. Resolves when all is closed. */
+  /**
+   * Swaps in another configuration without a restart. Throws, and changes nothing, when it has mistakes or its services
+   * do not compose. Ports, store and Redis stay as they were at the start; the log says so when they differ.
+   */
+  reload(config: GatewayConfig): Promise<void>;
+  /** Drains and closes: at first unready, then without port, at last without requests. */
   stop(): Promise<void>;
 }
 
-/** Puts a gateway together without opening a port. Throws GatewayError BAD_REQUEST with all mistakes of the configuration. */
-export function createGateway(config: GatewayConfig = {}): Gateway {
+export interface GatewayOptions {
+  /** Where log lines go. @default standard output */
+  readonly logDestination?: LogDestination;
+}
+
+/** Puts a gateway together. Throws a GatewayError with all mistakes of the configuration. */
+export function createGateway(config: GatewayConfig = {}, options: GatewayOptions = {}): Gateway {
   const settings = buildSettings(parseConfig(config));
-  const log = createLog(settings.log);
-  const metrics = createMetrics();
-  const upstreams = createUpstreams({
-    defaults: settings.resilience,
-    bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
-    lookup: createAddressPolicy(settings.registrationAllow).lookup,
-    observer: buildCallObserver(log, metrics),
-  });
-  const registry = createControlPlane(settings, log, upstreams);
-  const limiter = createLimiter(settings, log, metrics);
-  const dataPlane = createDataPlane(settings, log, upstreams, limiter);
-
-  registry.subscribe((snapshot, admission) => {
-    upstreams.apply(snapshot);
-    dataPlane.publish(snapshot, admission);
-    metrics.observeSnapshot(snapshot.revision, admission.graph.id);
-  });
-  let ready = false;
-  const servers = createServers({ settings, log, metrics, registry, upstreams, dataPlane, isReady: () => ready });
-
+  const log = createLog({ ...settings.log, ...(options.logDestination && { destination: options.logDestination }) });
+  let running: Promise<RunningGateway> | undefined;
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    ready = false;
-    log.info('draining');
-    const outcome = await drainServer(servers.publicServer, settings.shutdown, () => dataPlane.refuseKeptConnections());
-    if (outcome === 'cut') log.warn('requests were cut at the end of the grace period');
-    await drainServer(servers.adminServer, { delayMs: 0, graceMs: 1_000 }, () => {});
-    await registry[Symbol.asyncDispose]();
-    await upstreams[Symbol.asyncDispose]();
-    await limiter.close();
+    // What is still starting is stopped when it has started; what failed to start has cleaned up after itself.
+    await (await running?.catch(() => undefined))?.stop();
     await log.close();
   };
   return {
     async start() {
-      await registry.start(settings.services);
-      const adminUrl = await listen(servers.adminServer, settings.admin);
-      const url = await listen(servers.publicServer, settings.listen);
-      ready = true;
-      log.info('listening', { url, adminUrl });
-      return { url, adminUrl };
+      running ??= run(settings, log);
+      return (await running).addresses;
+    },
+    async reload(next) {
+      if (running === undefined) throw new TypeError('the gateway is not running');
+      await (await running).reload(buildSettings(parseConfig(next)));
     },
     stop: () => (stopping ??= stop()),
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   };
+}
+
+interface RunningGateway {
+  readonly addresses: GatewayAddresses;
+  reload(settings: Settings): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Everything of a running gateway, in the order in which it comes to life. The stack takes it apart in reverse. */
+async function run(settings: Settings, log: Log): Promise<RunningGateway> {
+  await using building = new AsyncDisposableStack();
+  const metrics = createMetrics();
+  const addressPolicy = createAddressPolicy(settings.registrationAllow);
+  const { lookup } = addressPolicy;
+  const upstreams = building.use(
+    createUpstreams({
+      defaults: settings.resilience,
+      bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
+      lookup,
+      observer: createCallObserver(log, metrics),
+    }),
+  );
+  const store = building.use(await openStore(settings, log));
+  const transport = createSubgraphTransport({
+    call: upstreams.call,
+    endpointOf: upstreams.endpointOf,
+    maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
+  });
+  const dispatcher = new Agent({ connect: { lookup } });
+  building.defer(() => dispatcher.destroy());
+  const registry = building.use(
+    createRegistry({
+      store,
+      admit: createAdmission({ execute: transport, options: { subgraphErrors: settings.graphql.subgraphErrors } }),
+      discover: createDiscovery({ dispatcher }).discover,
+      addressPolicy,
+      log,
+    }),
+  );
+  const limiter = createLimiter(settings, log, metrics);
+  building.defer(() => limiter.close());
+
+  let dataPlane: DataPlane | undefined;
+  registry.subscribe((snapshot, admission) => {
+    upstreams.apply(snapshot);
+    dataPlane?.publish(snapshot, admission);
+    metrics.observeSnapshot(snapshot, admission.graph.id);
+  });
+  await registry.start(settings.services);
+  dataPlane = createDataPlane({
+    settings,
+    snapshot: registry.snapshot,
+    graph: registry.admission.graph,
+    limiter,
+    call: upstreams.call,
+    onUnexpected: (error, context) =>
+      log.error({ err: error, id: context.id }, 'unexpected error in a GraphQL operation'),
+  });
+  let isReady = false;
+  const parts = { log, metrics, registry, upstreams, dataPlane, isReady: () => isReady };
+  const { publicServer, adminServer } = createServers(settings, parts);
+  const adminUrl = await listen(adminServer, settings.admin);
+  building.defer(() => closeNow(adminServer));
+  const url = await listen(publicServer, settings.listen);
+  isReady = true;
+  log.info({ url, adminUrl, graph: registry.admission.graph.id }, 'listening');
+  if (settings.admin.tokens.length === 0)
+    log.warn({ adminUrl }, 'the admin port has no tokens: it answers everyone on loopback');
+
+  const parted = building.move();
+  let current = settings;
+  return {
+    addresses: { url, adminUrl },
+    async reload(next) {
+      await registry.replaceConfig(next.services);
+      upstreams.configure(next.resilience);
+      parts.dataPlane.configure(next);
+      warnOfRestart(current, next, log);
+      current = next;
+    },
+    async stop() {
+      isReady = false;
+      log.info({}, 'draining');
+      const outcome = await drainServer(publicServer, settings.shutdown);
+      if (outcome === 'cut') log.warn({}, 'requests were cut at the end of the grace period');
+      await parted.disposeAsync();
+      log.info({}, 'stopped');
+    },
+  };
+}
+
+interface Parts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly registry: Registry<Admission>;
+  readonly upstreams: Upstreams;
+  readonly dataPlane: DataPlane;
+  readonly isReady: () => boolean;
+}
+
+function createServers(settings: Settings, parts: Parts): { publicServer: Server; adminServer: Server } {
+  const { log, metrics, registry, upstreams, dataPlane, isReady } = parts;
+  const publicServer = createPublicServer({
+    graphqlPath: settings.graphql.path,
+    maxHeaderBytes: settings.limits.maxHeaderBytes,
+    headersTimeoutMs: settings.limits.headersTimeoutMs,
+    current: () => dataPlane.current,
+    isReady,
+    observer: createRequestObserver(log, metrics),
+    deadlineMs: settings.deadlineMs,
+    resolveClient: createClientResolver(settings.trustedProxies),
+  });
+  const adminServer = createAdminServer({
+    access: createAdminAccess(settings.admin.tokens),
+    endpoints: buildAdminEndpoints({ registry, upstreams, metrics, routes: () => dataPlane.current.routes }),
+    // The longest SDL, in the most wasteful escapes of JSON.
+    maxBodyBytes: 16_000_000,
+    onFailure: (error, id) => {
+      if (error.status >= 500) log.error({ err: error, id }, 'an admin request failed');
+    },
+  });
+  return { publicServer, adminServer };
+}
+
+function openStore({ store }: Settings, log: Log) {
+  return store.kind === 'memory' ? createMemoryStore() : createFileStore({ directory: store.directory, log });
+}
+
+function closeNow(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+/** What is bound at the start: a reload that changes it says so instead of pretending. */
+function warnOfRestart(before: Settings, after: Settings, log: Log): void {
+  const bound = [
+    'listen',
+    'admin',
+    'store',
+    'redisUrl',
+    'limits',
+    'trustedProxies',
+    'registrationAllow',
+    'log',
+  ] as const;
+  const changed = bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+  if (changed.length > 0) log.warn({ changed }, 'these settings need a restart');
 }

@@ -56,7 +56,10 @@ function assertCarrier(request: IncomingMessage): void {
   }
   const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json' && type !== 'application/graphql+json') {
-    throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'A GraphQL request by POST must have content-type application/json');
+    throw new GatewayError(
+      'UNSUPPORTED_MEDIA_TYPE',
+      'A GraphQL request by POST must have content-type application/json',
+    );
   }
 }
 

@@ -12,7 +12,7 @@ import {
   toGatewayError,
   toGraphQLError,
 } from '../policies/errors.ts';
-import type { GatewayRequest } from './context.ts';
+import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 
 interface Result {
   readonly data?: unknown;
@@ -21,13 +21,13 @@ interface Result {
 }
 
 /** What the error contract tells the outside about an error that nobody expected. */
-export type UnexpectedErrorListener = (error: unknown, context: GatewayRequest) => void;
+export type UnexpectedErrorListener = (error: unknown, context: RequestContext) => void;
 
 /**
  * Yoga plugin: shapes every error on its way out, also those of parsing and validation. Runs on `onResultProcess`, which
  * every answer passes, whoever made it.
  */
-export function useErrorContract(onUnexpected: UnexpectedErrorListener): Plugin<{ gateway: GatewayRequest }> {
+export function useErrorContract(onUnexpected: UnexpectedErrorListener): Plugin<object, GraphqlContext> {
   return {
     onResultProcess({ result, setResult, serverContext }) {
       const shape = (one: Result) => shapeResult(one, serverContext.gateway, onUnexpected);
@@ -41,57 +41,54 @@ function hasErrors(result: unknown): result is Result {
   return typeof result === 'object' && result !== null && 'errors' in result && Array.isArray(result.errors);
 }
 
-function shapeResult(result: Result, context: GatewayRequest, onUnexpected: UnexpectedErrorListener): Result {
+function shapeResult(result: Result, context: RequestContext, onUnexpected: UnexpectedErrorListener): Result {
   if (!hasErrors(result)) return result;
-  const executed = 'data' in result;
-  const errors = (result.errors ?? []).map((error) => shapeError(error, result.data, executed, context, onUnexpected));
+  const whole = { data: result.data, executed: 'data' in result };
+  const errors = (result.errors ?? []).map((error) => shapeError(error, whole, context, onUnexpected));
   return { ...result, errors };
 }
 
 /** One error as the client gets it. A new object: errors of the validation cache are shared between requests. */
 function shapeError(
   thrown: unknown,
-  data: unknown,
-  executed: boolean,
-  context: GatewayRequest,
+  { data, executed }: { data: unknown; executed: boolean },
+  context: RequestContext,
   onUnexpected: UnexpectedErrorListener,
 ): GraphQLError {
-  const error = thrown instanceof GraphQLError ? thrown : new GraphQLError(String(thrown), { originalError: thrown as Error });
-  const code = classifyError(error, executed);
+  const error =
+    thrown instanceof GraphQLError ? thrown : new GraphQLError(String(thrown), { originalError: thrown as Error });
   const ours = findGatewayError(error);
+  const code = ours?.code ?? classifyError(error, executed);
   if (code === 'INTERNAL_SERVER_ERROR') onUnexpected(error.originalError ?? error, context);
-  if (context.errorCode === null && isErrorCode(code)) context.errorCode = code;
-  const message = code === 'INTERNAL_SERVER_ERROR' ? errorKinds.INTERNAL_SERVER_ERROR.title : error.message;
-  const base =
-    ours !== undefined
-      ? toGraphQLError(ours, context.id).extensions
-      : { ...(code !== 'INTERNAL_SERVER_ERROR' && error.extensions), code, requestId: context.id };
-  return new GraphQLError(message, {
-    nodes: error.nodes,
-    source: error.source,
-    positions: error.positions,
-    path: error.path,
-    extensions: { ...base, http: httpOf(error, ours, code, data, executed) },
+  if (isErrorCode(code)) context.errorCode ??= code;
+  const { http, ...extensions } = buildExtensions(error, ours, code, context);
+  // Where there is data the answer is a success, whatever else it tells (GraphQL over HTTP, section 6.4).
+  const status = data === null || data === undefined ? buildHttp(ours, code, executed, http) : undefined;
+  return new GraphQLError(code === 'INTERNAL_SERVER_ERROR' ? errorKinds[code].title : error.message, {
+    nodes: error.nodes ?? null,
+    source: error.source ?? null,
+    positions: error.positions ?? null,
+    path: error.path ?? null,
+    extensions: { ...extensions, ...(status !== undefined && { http: status }) },
   });
 }
 
+function buildExtensions(error: GraphQLError, ours: GatewayError | undefined, code: string, { id }: RequestContext) {
+  if (ours !== undefined) return toGraphQLError(ours, id).extensions;
+  const named = code === 'INTERNAL_SERVER_ERROR' ? {} : error.extensions;
+  return { ...named, code, requestId: id };
+}
+
+type Http = GraphQLError['extensions']['http'];
+
 /**
- * The part that Yoga turns into status and headers. Where there is data the answer is a success (GraphQL over HTTP,
- * section 6.4); `spec` lets clients of plain `application/json` have their 200 for all that the executor or the
- * validator said.
+ * The part that Yoga turns into status and headers. `spec` lets clients of plain `application/json` have their 200 for
+ * all that the validator or the executor said; refusals from before that keep their status.
  */
-function httpOf(
-  error: GraphQLError,
-  ours: GatewayError | undefined,
-  code: string,
-  data: unknown,
-  executed: boolean,
-): Record<string, unknown> | undefined {
-  if (data !== null && data !== undefined) return undefined;
-  const given = error.extensions['http'];
-  if (given !== undefined && ours === undefined) return given as Record<string, unknown>;
-  const status = isErrorCode(code) ? errorKinds[code].status : errorKinds.DOWNSTREAM_SERVICE_ERROR.status;
-  return { status, spec: executed || ours === undefined, headers: ours === undefined ? {} : errorHeaders(ours) };
+function buildHttp(ours: GatewayError | undefined, code: string, executed: boolean, given: Http): Http {
+  if (ours === undefined && given !== undefined) return given;
+  const { status } = errorKinds[isErrorCode(code) ? code : 'DOWNSTREAM_SERVICE_ERROR'];
+  return { status, spec: executed || ours === undefined, ...(ours !== undefined && { headers: errorHeaders(ours) }) };
 }
 
 function isErrorCode(code: string): code is ErrorCode {
@@ -99,14 +96,10 @@ function isErrorCode(code: string): code is ErrorCode {
 }
 
 /**
- * The code of an error: that of our own error underneath, that which the error names, or what its kind says. An error of
- * graphql-js without a path (bad variables, an unknown operation name) is the client's mistake.
+ * The code of an error that is not ours: the one it names, or what its kind says. An error of graphql-js without a path (bad variables, an unknown operation name) is the client's mistake.
  */
 function classifyError(error: GraphQLError, executed: boolean): string {
-  const ours = findGatewayError(error);
-  if (ours !== undefined) return ours.code;
-  const foreign = findForeignError(error);
-  if (foreign !== undefined) return 'INTERNAL_SERVER_ERROR';
+  if (findForeignError(error) !== undefined) return 'INTERNAL_SERVER_ERROR';
   const named = error.extensions['code'];
   if (typeof named === 'string') return named;
   if (!executed || error.path === undefined) return 'BAD_REQUEST';
@@ -129,7 +122,10 @@ function findForeignError(error: GraphQLError): Error | undefined {
 }
 
 /** The answer to a request that ended before Yoga saw it: a refusal in the form that GraphQL clients read. */
-export function buildRefusal(thrown: unknown, context: GatewayRequest): { status: number; headers: string[]; body: string } {
+export function buildRefusal(
+  thrown: unknown,
+  context: RequestContext,
+): { status: number; headers: string[]; body: string } {
   const error = toGatewayError(thrown);
   const { message, extensions } = toGraphQLError(error, context.id).toJSON();
   const { http: _, ...visible } = extensions ?? {};

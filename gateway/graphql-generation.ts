@@ -12,16 +12,17 @@ import {
   mergeFieldRequirements,
   useFieldAuthorization,
 } from '../policies/authorize-fields.ts';
-import { type CompiledRule, type RateLimiter } from '../policies/rate-limit.ts';
+import type { CompiledRule, RateLimiter } from '../policies/rate-limit.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
+import type { GraphqlContext } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
-import type { GatewayRequest } from './context.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
 
 type FieldPolicies = NonNullable<GatewayConfig['fields']>;
-type GraphqlPlugin = Plugin<{ gateway: GatewayRequest }>;
-export type Yoga = YogaServerInstance<{ gateway: GatewayRequest }, object>;
+/** Yoga's and Envelop's plugins differ in how they name the same context; what runs is the same. */
+type GraphqlPlugin = Plugin<object, GraphqlContext>;
+export type Yoga = YogaServerInstance<GraphqlContext, object>;
 
 export interface GraphqlGenerationOptions {
   readonly limiter: RateLimiter;
@@ -41,7 +42,7 @@ export interface GraphqlGeneration {
 
 /** Builds the Yoga of a graph. Costs well under a millisecond; its caches begin empty. */
 export function createGraphqlGeneration(graph: Graph, options: GraphqlGenerationOptions): GraphqlGeneration {
-  const yoga = createYoga<{ gateway: GatewayRequest }>({
+  const yoga = createYoga<GraphqlContext>({
     schema: graph.schema,
     graphqlEndpoint: options.path,
     plugins: buildPipeline(graph, options),
@@ -67,7 +68,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
     // Whether they may have it.
-    useFieldAuthorization(buildAuthorization(graph, options)),
+    useFieldAuthorization(buildAuthorization(graph, options)) as unknown as GraphqlPlugin,
     // What may leave.
     useErrorContract(options.onUnexpected),
   ];
@@ -95,10 +96,11 @@ function useOperationName(): GraphqlPlugin {
   return {
     onExecute({ args }) {
       const { document, operationName, contextValue } = args;
+      const { gateway } = contextValue as unknown as GraphqlContext;
       for (const definition of document.definitions) {
         if (definition.kind !== 'OperationDefinition') continue;
         if (typeof operationName === 'string' && definition.name?.value !== operationName) continue;
-        contextValue.gateway.name = `${definition.operation} ${definition.name?.value ?? 'anonymous'}`;
+        gateway.name = `${definition.operation} ${definition.name?.value ?? 'anonymous'}`;
         return;
       }
     },

@@ -77,7 +77,7 @@ function isRoutable(method: string): method is (typeof allMethods)[number] {
 
 /** GET brings HEAD with it (RFC 9110 section 9.3.2). */
 function routeMethods(route: Route): HTTPMethod[] {
-  const methods = route.match.methods ?? allMethods;
+  const methods: readonly HTTPMethod[] = route.match.methods ?? allMethods;
   return methods.includes('GET') && !methods.includes('HEAD') ? [...methods, 'HEAD'] : [...methods];
 }
 

@@ -6,8 +6,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { type GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
-import { edgeHeaders } from './edge-headers.ts';
 import type { DataPlaneState } from './data-plane.ts';
+import { edgeHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
 
@@ -16,10 +16,16 @@ export interface PublicServerOptions extends GatewayRequestOptions {
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
   readonly current: () => DataPlaneState;
-  readonly health: { isReady(): boolean };
-  /** Called when a request begins. The returned function is called once, when its connection is done with it. */
-  readonly onRequest: (context: GatewayRequest, response: ServerResponse) => () => void;
-  readonly onFailure: (error: GatewayError, context: GatewayRequest) => void;
+  readonly isReady: () => boolean;
+  readonly observer: RequestObserver;
+}
+
+/** Who wants to know of requests: metrics and logs. */
+export interface RequestObserver {
+  onBegin(context: GatewayRequest): void;
+  /** The answer is written, or its connection is gone. */
+  onEnd(context: GatewayRequest, response: ServerResponse): void;
+  onFailure(error: GatewayError, context: GatewayRequest): void;
 }
 
 const livePaths = new Set(['/health/live', '/health', '/healthcheck']);
@@ -43,14 +49,14 @@ async function serve(options: PublicServerOptions, request: IncomingMessage, res
   const url = request.url ?? '/';
   const cut = url.indexOf('?');
   const context = createGatewayRequest(options, request, response, cut < 0 ? url : url.slice(0, cut));
-  const onDone = options.onRequest(context, response);
-  response.once('close', onDone);
+  options.observer.onBegin(context);
+  response.once('close', () => options.observer.onEnd(context, response));
   try {
     await enter(options, parseRequestTarget(url), request, response, context);
   } catch (thrown) {
     const error = toGatewayError(thrown);
     context.errorCode ??= error.code;
-    options.onFailure(error, context);
+    options.observer.onFailure(error, context);
     answerFailure(error, request, response, context);
   }
 }
@@ -69,17 +75,28 @@ function enter(
     return current.graphqlDoor(current.generation, target, request, response, context);
   }
   if (livePaths.has(target.path)) return answerHealth(true, response, context);
-  if (readyPaths.has(target.path)) return answerHealth(options.health.isReady(), response, context);
+  if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
   return current.restDoor(current.routes, target, request, response, context);
 }
 
 function answerHealth(good: boolean, response: ServerResponse, context: GatewayRequest): void {
   context.name = 'health';
-  response.writeHead(good ? 200 : 503, [...edgeHeaders(context), 'content-type', 'application/json', 'cache-control', 'no-store']);
+  response.writeHead(good ? 200 : 503, [
+    ...edgeHeaders(context),
+    'content-type',
+    'application/json',
+    'cache-control',
+    'no-store',
+  ]);
   response.end(good ? '{"status":"ok"}' : '{"status":"not ready"}');
 }
 
-function answerFailure(error: GatewayError, request: IncomingMessage, response: ServerResponse, context: GatewayRequest): void {
+function answerFailure(
+  error: GatewayError,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+): void {
   if (response.headersSent) {
     // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
     response.destroy();
@@ -107,7 +124,12 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   }
   const status = malformedStatus[error.code ?? ''] ?? '400 Bad Request';
   const code = status.startsWith('431') ? 'HEADERS_TOO_LARGE' : 'BAD_REQUEST';
-  const body = JSON.stringify({ type: 'about:blank', title: status.slice(4), status: Number(status.slice(0, 3)), code });
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title: status.slice(4),
+    status: Number(status.slice(0, 3)),
+    code,
+  });
   socket.end(
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );

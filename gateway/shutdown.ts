@@ -13,12 +13,11 @@ export type DrainOutcome = 'drained' | 'cut';
 
 /**
  * Drains a server: waits `delayMs` while it goes on serving, closes the port and idle connections, waits for the busy
- * ones at most `graceMs`, then cuts. `onRefusing` is called when no further request may come in on a kept connection.
+ * ones at most `graceMs`, then cuts.
  */
-export async function drainServer(server: Server, options: DrainOptions, onRefusing: () => void): Promise<DrainOutcome> {
+export async function drainServer(server: Server, options: DrainOptions): Promise<DrainOutcome> {
   if (!server.listening) return 'drained';
   if (options.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, options.delayMs));
-  onRefusing();
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
   let outcome: DrainOutcome = 'drained';

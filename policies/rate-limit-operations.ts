@@ -1,8 +1,8 @@
 /** Rate limits of the GraphQL door: every operation counts, and before it is even parsed. */
 import type { Plugin } from 'graphql-yoga';
-import { errorHeaders, type GatewayError, toGraphQLError } from './errors.ts';
+import { toGraphQLError } from './errors.ts';
 import type { CompiledRule, RateLimitDecision, RateLimiter } from './rate-limit.ts';
-import type { GraphqlContext, RequestContext } from './request-context.ts';
+import type { GraphqlContext } from './request-context.ts';
 
 export interface UseRateLimitOptions {
   readonly limiter: RateLimiter;
@@ -21,17 +21,10 @@ export function useRateLimit({ limiter, rules }: UseRateLimitOptions): Plugin<ob
       const conclude = (decision: RateLimitDecision) => {
         // Of a batch, a refusal is what the answer's headers tell.
         if (gateway.rateLimit?.allowed !== false) gateway.rateLimit = decision;
-        if (decision.error !== null) setResult({ errors: [toRefusal(decision.error, decision, gateway)] });
+        if (decision.error !== null) setResult({ errors: [toGraphQLError(decision.error, gateway.id)] });
       };
       const decision = limiter.check(rules, { viewer, address: client.address, headers });
       return decision instanceof Promise ? decision.then(conclude) : conclude(decision);
     },
   };
-}
-
-/** The error with the RateLimit headers beside its own: Yoga takes both from `extensions.http`. */
-function toRefusal(error: GatewayError, decision: RateLimitDecision, { id }: RequestContext) {
-  const refusal = toGraphQLError(error, id);
-  refusal.extensions['http'] = { status: error.status, headers: { ...decision.headers, ...errorHeaders(error) } };
-  return refusal;
 }

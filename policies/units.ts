@@ -1,8 +1,13 @@
-/** Durations and sizes as people write them in a configuration: `500ms`, `5s`, `1m`; `64kb`, `10mb`. */
+/** Values as people write them in a configuration: durations (`500ms`, `5s`), sizes (`64kb`), shares (`20%`), words. */
 import Type from 'typebox';
 
 const durationUnitsMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const sizeUnitsBytes = { b: 1, kb: 1_024, mb: 1_048_576, gb: 1_073_741_824 };
+
+/** JSON Schema of one of several words. (`Type.Union` would lose the words' types when it is given a mapped list.) */
+export function OneOf<const Words extends readonly string[]>(words: Words, options: Type.TSchemaOptions = {}) {
+  return Type.Unsafe<Words[number]>({ anyOf: words.map((word) => ({ type: 'string', const: word })), ...options });
+}
 
 /** JSON Schema of a duration: a number with `ms`, `s`, `m`, `h` or `d`. */
 export const Duration = Type.String({ pattern: '^\\d+(\\.\\d+)?(ms|s|m|h|d)$', examples: ['500ms', '5s', '1m'] });

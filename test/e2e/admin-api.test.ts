@@ -18,7 +18,11 @@ test('a service registers in two calls, is listed, and is removed', async (t) =>
   const registered = await gateway.admin('PUT', '/services/a/instances/a-1', { url: service.url, leaseSeconds: 30 });
   assert.equal(registered.status, 201);
   assert.equal(await (await fetch(`${gateway.url}/a/x`)).text(), 'from a');
-  assert.equal((await gateway.admin('PUT', '/services/a/instances/a-1', { url: service.url, leaseSeconds: 30 })).status, 200, 'a heartbeat');
+  assert.equal(
+    (await gateway.admin('PUT', '/services/a/instances/a-1', { url: service.url, leaseSeconds: 30 })).status,
+    200,
+    'a heartbeat',
+  );
 
   const shown = (await gateway.admin('GET', '/services/a')).body;
   assert.equal(shown.instances[0].id, 'a-1');
@@ -44,7 +48,10 @@ test('an instance whose lease runs out leaves the rotation', async (t) => {
   await gateway.admin('PUT', '/services/a', { routes });
   await gateway.admin('PUT', '/services/a/instances/a-1', { url: service.url, leaseSeconds: 1 });
   assert.equal((await fetch(`${gateway.url}/a/x`)).status, 200);
-  await until(async () => (await gateway.admin('GET', '/services/a')).body.instances.length === 0, 'the lease runs out');
+  await until(
+    async () => (await gateway.admin('GET', '/services/a')).body.instances.length === 0,
+    'the lease runs out',
+  );
   assert.equal((await fetch(`${gateway.url}/a/x`)).status, 503);
 });
 
@@ -78,7 +85,16 @@ test('all mistakes of a registration are named at once, and nothing changes', as
   assert.equal((await gateway.admin('GET', '/services')).body.revision, 0);
 });
 
-const badUrls = ['http://169.254.169.254', 'http://user:pw@127.0.0.1:1', 'file:///etc/passwd', 'http://0.0.0.0:1', 'http://127.0.0.1:1/path', 'http://[fe80::1]:80', 'gopher://x', 'http://'];
+const badUrls = [
+  'http://169.254.169.254',
+  'http://user:pw@127.0.0.1:1',
+  'file:///etc/passwd',
+  'http://0.0.0.0:1',
+  'http://127.0.0.1:1/path',
+  'http://[fe80::1]:80',
+  'gopher://x',
+  'http://',
+];
 test('an instance cannot be anywhere: schemes, credentials, link-local and metadata addresses are refused', async (t) => {
   const gateway = await startGateway(t);
   await gateway.admin('PUT', '/services/a', { routes });
@@ -122,7 +138,11 @@ test('many instances that register the same schema at once make one generation',
 
 test('the graph, its SDL and the supergraph can be read', async (t) => {
   const gateway = await startGateway(t);
-  await gateway.admin('PUT', '/services/p', { graphql: { schema: federated('type Query { p: P } type P @key(fields: "id") { id: ID! hidden: Int @inaccessible }') } });
+  await gateway.admin('PUT', '/services/p', {
+    graphql: {
+      schema: federated('type Query { p: P } type P @key(fields: "id") { id: ID! hidden: Int @inaccessible }'),
+    },
+  });
   assert.deepEqual((await gateway.admin('GET', '/graph')).body.services, ['p']);
   const sdl = (await gateway.admin('GET', '/graph/sdl')).body;
   assert.match(sdl, /type P \{/);
@@ -140,7 +160,10 @@ test('tokens: admins may all, teams their services, viewers look, others nothing
   const call = async (token: string | null, method: string, path: string, body?: object) => {
     const response = await fetch(gateway.adminUrl + path, {
       method,
-      headers: { ...(token !== null && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
+      headers: {
+        ...(token !== null && { authorization: `Bearer ${token}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
       ...(body && { body: JSON.stringify(body) }),
     });
     await response.text();
@@ -152,7 +175,10 @@ test('tokens: admins may all, teams their services, viewers look, others nothing
   assert.equal(await call('t-eye', 'PUT', '/services/a', { routes }), 403);
   assert.equal(await call('t-a', 'PUT', '/services/a', { routes }), 201);
   assert.equal(await call('t-a', 'PUT', '/services/b', { routes: [{ match: { path: '/b' } }] }), 403);
-  assert.equal(await call('t-a', 'PUT', '/services', { services: { b: { routes: [{ match: { path: '/b' } }] } } }), 403);
+  assert.equal(
+    await call('t-a', 'PUT', '/services', { services: { b: { routes: [{ match: { path: '/b' } }] } } }),
+    403,
+  );
   assert.equal(await call('t-a', 'PUT', '/services', { services: { a: { routes } }, mode: 'replace' }), 403);
   assert.equal(await call('t-a', 'PUT', '/services/b/instances/x', { url: 'http://127.0.0.1:1' }), 403);
   assert.equal(await call('t-a', 'DELETE', '/services/a'), 204);
@@ -163,12 +189,21 @@ test('tokens: admins may all, teams their services, viewers look, others nothing
 test('without tokens a name that was re-bound to this machine gets nothing', async (t) => {
   const gateway = await startGateway(t);
   const status = await new Promise((resolve, reject) => {
-    httpRequest(`${gateway.adminUrl}/services`, { headers: { host: 'evil.example' } }, (response) => resolve(response.resume().statusCode))
+    httpRequest(`${gateway.adminUrl}/services`, { headers: { host: 'evil.example' } }, (response) =>
+      resolve(response.resume().statusCode),
+    )
       .on('error', reject)
       .end();
   });
   assert.equal(status, 403);
-  const form = await fetch(`${gateway.adminUrl}/services/a/health-check`, { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } });
+  const form = await fetch(`${gateway.adminUrl}/services/a/health-check`, {
+    method: 'POST',
+    body: 'x',
+    headers: { 'content-type': 'text/plain' },
+  });
   assert.equal(form.status, 415);
-  assert.ok(gateway.lines.some(({ msg }) => /loopback/.test(String(msg))), 'the log says that it is open on loopback');
+  assert.ok(
+    gateway.lines.some(({ msg }) => /loopback/.test(String(msg))),
+    'the log says that it is open on loopback',
+  );
 });

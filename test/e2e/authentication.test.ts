@@ -19,10 +19,16 @@ test('a token of a real OpenID provider opens both doors as far as its scopes go
      interface Node { id: ID! email: String }
      type User implements Node @key(fields: "id") { id: ID! email: String @requiresScopes(scopes: [["profile:read"]]) name: String @authenticated }`,
     {
-      Query: { me: () => ({ id: '1', email: 'ada@example', name: 'Ada' }), node: () => ({ __typename: 'User', id: '1', email: 'ada@example' }), audit: () => 'all fine' },
+      Query: {
+        me: () => ({ id: '1', email: 'ada@example', name: 'Ada' }),
+        node: () => ({ __typename: 'User', id: '1', email: 'ada@example' }),
+        audit: () => 'all fine',
+      },
     },
   );
-  const rest = await startServer(t, (request, response) => response.end(JSON.stringify([request.headers['x-user-id'], request.headers['x-user-scopes']])));
+  const rest = await startServer(t, (request, response) =>
+    response.end(JSON.stringify([request.headers['x-user-id'], request.headers['x-user-scopes']])),
+  );
   await registerGraphql(gateway, 'graph', graph.url);
   await registerRest(gateway, 'rest', rest.url, [
     { match: { path: '/open' } },
@@ -48,7 +54,9 @@ test('a token of a real OpenID provider opens both doors as far as its scopes go
   assert.deepEqual(await code('{ me { email } }', reader), { me: { email: 'ada@example' } });
   assert.deepEqual(await code('{ node { email } }'), [401, 'UNAUTHENTICATED'], 'not around it by the interface');
   assert.deepEqual(await code('{ node { e: email } }', auditor), [403, 'FORBIDDEN']);
-  assert.deepEqual(await code('{ node { ...F } } fragment F on Node { email }', reader), { node: { email: 'ada@example' } });
+  assert.deepEqual(await code('{ node { ...F } } fragment F on Node { email }', reader), {
+    node: { email: 'ada@example' },
+  });
   assert.deepEqual(await code('{ audit }', reader), [403, 'FORBIDDEN']);
   assert.deepEqual(await code('{ audit }', auditor), { audit: 'all fine' });
 
@@ -59,13 +67,20 @@ test('a token of a real OpenID provider opens both doors as far as its scopes go
   assert.ok(id);
   assert.match(scopes, /orders:read/);
   const tampered = { authorization: `${reader.authorization.slice(0, -6)}AAAAAA` };
-  assert.deepEqual(await rested('/open', tampered), [401, 'UNAUTHENTICATED'], 'a wrong credential is refused everywhere');
+  assert.deepEqual(
+    await rested('/open', tampered),
+    [401, 'UNAUTHENTICATED'],
+    'a wrong credential is refused everywhere',
+  );
   assert.deepEqual(await code('{ me { id } }', tampered), [401, 'UNAUTHENTICATED']);
 });
 
 test('where authentication is required only public routes and fields are open', async (t) => {
   const gateway = await startGateway(t, {
-    authentication: { required: true, apiKeys: [{ name: 'partner', sha256: createHash('sha256').update('key').digest('hex') }] },
+    authentication: {
+      required: true,
+      apiKeys: [{ name: 'partner', sha256: createHash('sha256').update('key').digest('hex') }],
+    },
     fields: { 'Query.open': { public: true } },
   });
   const graph = await startSubgraph(t, 'type Query { open: Thing closed: Thing } type Thing @shareable { id: ID }', {
@@ -73,7 +88,10 @@ test('where authentication is required only public routes and fields are open', 
   });
   const rest = await startServer(t, (_, response) => response.end('{}'));
   await registerGraphql(gateway, 'graph', graph.url);
-  await registerRest(gateway, 'rest', rest.url, [{ match: { path: '/open' }, public: true }, { match: { path: '/closed' } }]);
+  await registerRest(gateway, 'rest', rest.url, [
+    { match: { path: '/open' }, public: true },
+    { match: { path: '/closed' } },
+  ]);
   const key = { 'x-api-key': 'key' };
   assert.deepEqual((await gateway.graphql('{ open { id } }')).data, { open: { id: '1' } });
   assert.equal((await gateway.graphql('{ open { id } closed { id } }')).status, 401);

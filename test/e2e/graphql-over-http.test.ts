@@ -32,7 +32,9 @@ test('queries come by GET, mutations do not', async (t) => {
   });
   await registerGraphql(gateway, 'plain', service.url);
   const get = (search: string) => fetch(`${gateway.url}/graphql?${search}`);
-  const query = await get(`query=${encodeURIComponent('query($x:Int){a(x:$x)}')}&variables=${encodeURIComponent('{"x":7}')}`);
+  const query = await get(
+    `query=${encodeURIComponent('query($x:Int){a(x:$x)}')}&variables=${encodeURIComponent('{"x":7}')}`,
+  );
   assert.deepEqual(await query.json(), { data: { a: 7 } });
   const mutation = await get(`query=${encodeURIComponent('mutation{b}')}`);
   assert.equal(mutation.status, 405);
@@ -43,7 +45,11 @@ test('queries come by GET, mutations do not', async (t) => {
 test('forms and plain text, which any web page could post, are refused', async (t) => {
   gateway = await startGateway(t);
   for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x']) {
-    const response = await fetch(`${gateway.url}/graphql`, { method: 'POST', headers: { 'content-type': type }, body: 'query={a}' });
+    const response = await fetch(`${gateway.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body: 'query={a}',
+    });
     assert.equal(response.status, 415, type);
     assert.equal((await response.json()).errors[0].extensions.code, 'UNSUPPORTED_MEDIA_TYPE');
   }
@@ -69,21 +75,26 @@ test('a batch is refused unless it is allowed, and bounded when it is', async (t
   const closed = await startGateway(t);
   assert.ok([400, 413].includes((await post(closed.url, 2)).status));
   const open = await startGateway(t, { graphql: { maxBatchSize: 3 } });
-  assert.deepEqual(await (await post(open.url, 2)).json(), [{ data: { __typename: 'Query' } }, { data: { __typename: 'Query' } }]);
+  assert.deepEqual(await (await post(open.url, 2)).json(), [
+    { data: { __typename: 'Query' } },
+    { data: { __typename: 'Query' } },
+  ]);
   assert.equal((await post(open.url, 4)).status, 413);
 });
 
 test('every answer carries the request id, the client keeps its own when it is well-formed', async (t) => {
   gateway = await startGateway(t);
   const ask = async (id?: string) =>
-    (await gateway.graphql('{ nothing }', id === undefined ? {} : { headers: { 'x-request-id': id } })).headers.get('x-request-id');
+    (await gateway.graphql('{ nothing }', id === undefined ? {} : { headers: { 'x-request-id': id } })).headers.get(
+      'x-request-id',
+    );
   assert.equal(await ask('order-4711'), 'order-4711');
   assert.match((await ask()) ?? '', /^[0-9a-f-]{36}$/);
   assert.notEqual(await ask('two words'), 'two words');
   assert.notEqual(await ask('x'.repeat(500)), 'x'.repeat(500));
 });
 
-test('the text of a service\'s errors passes or is masked, as configured', async (t) => {
+test("the text of a service's errors passes or is masked, as configured", async (t) => {
   for (const subgraphErrors of ['pass', 'mask'] as const) {
     gateway = await startGateway(t, { graphql: { subgraphErrors } });
     const service = await startPlainGraphql(t, 'type Query { a: Int b: Int }', {

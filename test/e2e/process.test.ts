@@ -8,9 +8,21 @@ import { until } from '../support/registration.ts';
 import { startServer, startSubgraph } from '../support/subgraph.ts';
 
 const put = async (adminUrl: string, path: string, body: object) =>
-  (await fetch(adminUrl + path, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).status;
+  (
+    await fetch(adminUrl + path, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  ).status;
 const ask = async (url: string, query: string) =>
-  (await fetch(`${url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ query }) })).json();
+  (
+    await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query }),
+    })
+  ).json();
 
 test('after kill -9 the last good graph serves at once, also while every service is down', async (t) => {
   const folder = await makeFolder(t);
@@ -99,7 +111,13 @@ test('a changed configuration is swapped in without a restart, a bad one is refu
   await writeFile(file, JSON.stringify({ ...config, services }));
   await until(async () => (await fetch(`${gateway.url}/late`)).status === 200, 'the new route');
   await writeFile(file, JSON.stringify({ ...config, services: { late: { routes: 'x' } } }));
-  await until(() => gateway.lines.some((line) => /config/i.test(String(line['msg'])) && ['error', 50].includes(line['level'] as never)), 'the refusal is logged');
+  await until(
+    () =>
+      gateway.lines.some(
+        (line) => /config/i.test(String(line['msg'])) && ['error', 50].includes(line['level'] as never),
+      ),
+    'the refusal is logged',
+  );
   assert.equal((await fetch(`${gateway.url}/late`)).status, 200, 'the old one stays');
 });
 

@@ -37,7 +37,11 @@ test('both doors draw on one limit, and say so in headers and codes', async (t) 
   assert.equal(refusedQuery.status, 429);
   assert.ok(Number(refusedQuery.headers.get('retry-after')) >= 1);
   assert.equal(refusedQuery.errors?.[0]?.extensions['code'], 'RATE_LIMIT_EXCEEDED');
-  assert.equal((await fetch(`${gateway.url}/rest`, { headers: { 'x-api-key': 'key-b' } })).status, 200, 'others have their own');
+  assert.equal(
+    (await fetch(`${gateway.url}/rest`, { headers: { 'x-api-key': 'key-b' } })).status,
+    200,
+    'others have their own',
+  );
 });
 
 test('a route may have a limit of its own, and unlimited answers carry no headers', async (t) => {
@@ -52,10 +56,14 @@ test('a route may have a limit of its own, and unlimited answers carry no header
   assert.equal((await fetch(`${gateway.url}/free`)).headers.get('ratelimit'), null);
 });
 
-test('two gateways on one Redis together let exactly the limit pass, however many ask at once', { skip: redisSkipReason }, async (t) => {
+test('two gateways on one Redis together let exactly the limit pass, however many ask at once', {
+  skip: redisSkipReason,
+}, async (t) => {
   const redis = await startRedis();
   t.after(() => redis.stop());
-  const rateLimit = [{ name: `shared-${process.pid}`, limit: 100, window: '1h', key: 'ip', onStoreError: 'deny' as const }];
+  const rateLimit = [
+    { name: `shared-${process.pid}`, limit: 100, window: '1h', key: 'ip', onStoreError: 'deny' as const },
+  ];
   const service = await startServer(t, (_, response) => response.end('ok'));
   const gateways = await Promise.all([0, 1].map(() => startGateway(t, { redis: redis.url, policies: { rateLimit } })));
   for (const gateway of gateways) await registerRest(gateway, 'rest', service.url, [{ match: { path: '/rest' } }]);

@@ -16,15 +16,26 @@ test('path, query, method, headers and body arrive as they were sent; status, he
     for await (const chunk of request) body += chunk;
     response.setHeader('set-cookie', ['a=1', 'b=2']);
     response.writeHead(418, 'Short And Stout', { 'x-answer': 'yes', etag: '"7"' });
-    response.end(JSON.stringify({ method: request.method, url: request.url, body, type: request.headers['content-type'] }));
+    response.end(
+      JSON.stringify({ method: request.method, url: request.url, body, type: request.headers['content-type'] }),
+    );
   });
   await registerRest(gateway, 'echo', service.url, anyRoute);
-  const response = await fetch(`${gateway.url}/api/a%20b/c;d=1?x=%2F&y=1`, { method: 'PATCH', headers: { 'content-type': 'text/odd' }, body: 'päyload' });
+  const response = await fetch(`${gateway.url}/api/a%20b/c;d=1?x=%2F&y=1`, {
+    method: 'PATCH',
+    headers: { 'content-type': 'text/odd' },
+    body: 'päyload',
+  });
   assert.equal(response.status, 418);
   assert.equal(response.headers.get('x-answer'), 'yes');
   assert.equal(response.headers.get('etag'), '"7"');
   assert.deepEqual(response.headers.getSetCookie(), ['a=1', 'b=2']);
-  assert.deepEqual(await response.json(), { method: 'PATCH', url: '/a%20b/c;d=1?x=%2F&y=1', body: 'päyload', type: 'text/odd' });
+  assert.deepEqual(await response.json(), {
+    method: 'PATCH',
+    url: '/a%20b/c;d=1?x=%2F&y=1',
+    body: 'päyload',
+    type: 'text/odd',
+  });
 });
 
 test('rewrites use parameters and the wildcard, raw', async (t) => {
@@ -46,7 +57,12 @@ test('hop-by-hop fields and all that Connection names are dropped both ways; the
   let seen: string[] = [];
   const service = await startServer(t, (request, response) => {
     seen = request.rawHeaders;
-    response.writeHead(200, { connection: 'keep-alive, x-inner', 'x-inner': 'secret', 'x-outer': 'fine', 'proxy-authenticate': 'Basic' });
+    response.writeHead(200, {
+      connection: 'keep-alive, x-inner',
+      'x-inner': 'secret',
+      'x-outer': 'fine',
+      'proxy-authenticate': 'Basic',
+    });
     response.end('ok');
   });
   await registerRest(gateway, 'echo', service.url, anyRoute);
@@ -66,8 +82,11 @@ test('hop-by-hop fields and all that Connection names are dropped both ways; the
       .on('error', reject)
       .end();
   });
-  const sent = Object.fromEntries(Array.from({ length: seen.length / 2 }, (_, i) => [seen[2 * i]?.toLowerCase(), seen[2 * i + 1]]));
-  for (const dropped of ['x-private', 'keep-alive', 'te', 'proxy-authorization']) assert.equal(sent[dropped], undefined, dropped);
+  const sent = Object.fromEntries(
+    Array.from({ length: seen.length / 2 }, (_, i) => [seen[2 * i]?.toLowerCase(), seen[2 * i + 1]]),
+  );
+  for (const dropped of ['x-private', 'keep-alive', 'te', 'proxy-authorization'])
+    assert.equal(sent[dropped], undefined, dropped);
   assert.equal(sent['x-own'], 'Value');
   assert.equal(sent['via'], '1.1 selvage');
   assert.equal(sent['x-forwarded-for'], '127.0.0.1');
@@ -87,7 +106,11 @@ test('behind a trusted proxy the chain of addresses is kept', async (t) => {
   const gateway = await startGateway(t, { trustedProxies: ['127.0.0.1', '10.0.0.0/8'] });
   const service = await startServer(t, (request, response) => response.end(JSON.stringify(request.headers)));
   await registerRest(gateway, 'echo', service.url, anyRoute);
-  const headers = { 'x-forwarded-for': '6.6.6.6, 203.0.113.9, 10.1.1.1', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'shop.example' };
+  const headers = {
+    'x-forwarded-for': '6.6.6.6, 203.0.113.9, 10.1.1.1',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': 'shop.example',
+  };
   const seen = await (await fetch(`${gateway.url}/api/x`, { headers })).json();
   assert.match(seen['x-forwarded-for'], /203\.0\.113\.9, 10\.1\.1\.1, 127\.0\.0\.1$/);
   assert.equal(seen['x-forwarded-proto'], 'https');

@@ -14,16 +14,26 @@ const pause = () => new Promise((resolve) => setTimeout(resolve, 2));
 test('many viewers who ask the same query at the same moment each get their own answer', async (t) => {
   const gateway = await startGateway(t, { authentication: { apiKeys } });
   const whoami = (context: { headers: Record<string, string> }) => context.headers['x-user-id'] ?? 'nobody';
-  const accounts = await startSubgraph(t, 'type Query { me: User } type User @key(fields: "id") { id: ID! seenBy: String }', {
-    Query: { me: async (_: unknown, __: unknown, context: never) => (await pause(), { id: '1', seenBy: whoami(context) }) },
-    User: { __resolveReference: (user: object, context: never) => ({ ...user, seenBy: whoami(context) }) },
-  });
-  const reviews = await startSubgraph(t, 'type Query { count: Int } type User @key(fields: "id") { id: ID! reviewsSeenBy: String }', {
-    User: {
-      __resolveReference: async (user: object) => (await pause(), user),
-      reviewsSeenBy: (_: unknown, __: unknown, context: never) => whoami(context),
+  const accounts = await startSubgraph(
+    t,
+    'type Query { me: User } type User @key(fields: "id") { id: ID! seenBy: String }',
+    {
+      Query: {
+        me: async (_: unknown, __: unknown, context: never) => (await pause(), { id: '1', seenBy: whoami(context) }),
+      },
+      User: { __resolveReference: (user: object, context: never) => ({ ...user, seenBy: whoami(context) }) },
     },
-  });
+  );
+  const reviews = await startSubgraph(
+    t,
+    'type Query { count: Int } type User @key(fields: "id") { id: ID! reviewsSeenBy: String }',
+    {
+      User: {
+        __resolveReference: async (user: object) => (await pause(), user),
+        reviewsSeenBy: (_: unknown, __: unknown, context: never) => whoami(context),
+      },
+    },
+  );
   await registerGraphql(gateway, 'accounts', accounts.url);
   await registerGraphql(gateway, 'reviews', reviews.url);
   for (let round = 0; round < 5; round++) {
@@ -48,5 +58,8 @@ test('a REST service sees who asks, and never whom the client claims to be', asy
   const forged = { 'x-user-id': 'admin', x_user_id: 'admin' };
   assert.deepEqual(await ask(forged), [null, null]);
   const answers = await Promise.all(viewers.map((viewer) => ask({ ...forged, 'x-api-key': `key of ${viewer}` })));
-  assert.deepEqual(answers, viewers.map((viewer) => [viewer, null]));
+  assert.deepEqual(
+    answers,
+    viewers.map((viewer) => [viewer, null]),
+  );
 });

@@ -10,7 +10,9 @@ const productSdl = 'type Query { top: Product } type Product @key(fields: "id") 
 
 const bad: Record<string, { graphql: object; names: RegExp }> = {
   'a field of another type': {
-    graphql: { schema: federated('type Query { x: Int } type Product @key(fields: "id") { id: ID! price: String @shareable }') },
+    graphql: {
+      schema: federated('type Query { x: Int } type Product @key(fields: "id") { id: ID! price: String @shareable }'),
+    },
     names: /price/,
   },
   'a field that is not shared': {
@@ -35,7 +37,9 @@ for (const [what, { graphql, names }] of Object.entries(bad)) {
     const gateway = await startGateway(t);
     const products = await startSubgraph(t, productSdl, { Query: { top: () => ({ id: '1', price: 5 }) } });
     await registerGraphql(gateway, 'products', products.url);
-    const before = [await gateway.admin('GET', '/graph'), await gateway.admin('GET', '/services')].map(({ body }) => body);
+    const before = [await gateway.admin('GET', '/graph'), await gateway.admin('GET', '/services')].map(
+      ({ body }) => body,
+    );
 
     const answer = await gateway.admin('PUT', '/services/bad', { graphql });
     assert.equal(answer.status, 422, JSON.stringify(answer.body));
@@ -44,7 +48,9 @@ for (const [what, { graphql, names }] of Object.entries(bad)) {
     assert.ok(answer.body.reasons.length > 0);
     assert.match(JSON.stringify(answer.body.reasons), names);
 
-    const after = [await gateway.admin('GET', '/graph'), await gateway.admin('GET', '/services')].map(({ body }) => body);
+    const after = [await gateway.admin('GET', '/graph'), await gateway.admin('GET', '/services')].map(
+      ({ body }) => body,
+    );
     assert.deepEqual(after, before);
     assert.deepEqual((await gateway.graphql('{ top { price } }')).data, { top: { price: 5 } });
   });
@@ -80,7 +86,9 @@ test('a service that others need cannot be removed', async (t) => {
 
 test('a dry run says what would happen and does nothing', async (t) => {
   const gateway = await startGateway(t);
-  const answer = await gateway.admin('PUT', '/services/dry?dryRun=1', { graphql: { schema: 'type Query { dry: Int }', kind: 'plain' } });
+  const answer = await gateway.admin('PUT', '/services/dry?dryRun=1', {
+    graphql: { schema: 'type Query { dry: Int }', kind: 'plain' },
+  });
   assert.equal(answer.status, 200);
   assert.equal(answer.body.dryRun, true);
   assert.deepEqual((await gateway.admin('GET', '/services')).body.services, []);

@@ -28,7 +28,9 @@ const hostileBodies: Record<string, string | Buffer> = {
   'a deep document': JSON.stringify({ query: deep(20_000) }),
   'deep JSON': `{"query":"{ a }","variables":{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`,
   'a deep list literal': JSON.stringify({ query: `{ a(x: ${'['.repeat(20_000)}${']'.repeat(20_000)}) }` }),
-  'fragments in a circle': JSON.stringify({ query: '{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }' }),
+  'fragments in a circle': JSON.stringify({
+    query: '{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }',
+  }),
   'many aliases': JSON.stringify({ query: `{ ${Array.from({ length: 5_000 }, (_, i) => `a${i}: a`).join(' ')} }` }),
   'many directives': JSON.stringify({ query: `{ a ${'@x '.repeat(10_000)} }` }),
   'many errors': JSON.stringify({ query: `{ ${Array.from({ length: 5_000 }, (_, i) => `b${i}`).join(' ')} }` }),
@@ -48,13 +50,16 @@ test('hostile GraphQL bodies get a coded client error or an answer, never a 500,
       const response = await fetch(`${gateway.url}/graphql`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', accept },
-        body,
+        body: new Uint8Array(Buffer.from(body)),
       });
       const text = await response.text();
       assert.ok(response.status < 500, `${what} (${accept}): ${response.status} ${text.slice(0, 200)}`);
       const answer = JSON.parse(text);
       for (const error of answer.errors ?? []) {
-        assert.ok(error.extensions?.code && error.extensions.code !== 'INTERNAL_SERVER_ERROR', `${what}: ${text.slice(0, 300)}`);
+        assert.ok(
+          error.extensions?.code && error.extensions.code !== 'INTERNAL_SERVER_ERROR',
+          `${what}: ${text.slice(0, 300)}`,
+        );
         assert.ok(error.extensions?.requestId, `${what}: ${text.slice(0, 300)}`);
       }
     }
@@ -64,7 +69,16 @@ test('hostile GraphQL bodies get a coded client error or an answer, never a 500,
 
 test('hostile GET parameters are no 500 either', async (t) => {
   const gateway = await startGateway(t);
-  for (const query of ['', '?query=', '?query=%', '?query={a}&variables=x', '?query={a}&variables=[', '?variables={}', '?query=%00', '?query={__typename}&extensions=x']) {
+  for (const query of [
+    '',
+    '?query=',
+    '?query=%',
+    '?query={a}&variables=x',
+    '?query={a}&variables=[',
+    '?variables={}',
+    '?query=%00',
+    '?query={__typename}&extensions=x',
+  ]) {
     const response = await fetch(`${gateway.url}/graphql${query}`, { headers: { accept: 'application/json' } });
     await response.text();
     assert.ok(response.status < 500, `${query}: ${response.status}`);
@@ -75,7 +89,8 @@ const rawRequests: Record<string, string> = {
   'no HTTP': 'hello\r\n\r\n',
   'an invalid method': 'G@T / HTTP/1.1\r\nhost: x\r\n\r\n',
   'no host': 'GET /rest/a HTTP/1.1\r\n\r\n',
-  'both length and chunked': 'POST /rest/a HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+  'both length and chunked':
+    'POST /rest/a HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
   'two lengths': 'POST /rest/a HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcd',
   'a huge header': `GET /rest/a HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`,
   'a space before the colon': 'GET /rest/a HTTP/1.1\r\nhost : x\r\n\r\n',
@@ -129,7 +144,12 @@ test('a body over the limit is refused while it is still coming, with or without
     const endless = new ReadableStream({
       pull: (controller) => controller.enqueue(Buffer.from(large)),
     });
-    const chunked = await fetch(gateway.url + path, { method: 'POST', headers, body: endless, duplex: 'half' } as RequestInit).then(
+    const chunked = await fetch(gateway.url + path, {
+      method: 'POST',
+      headers,
+      body: endless,
+      duplex: 'half',
+    } as RequestInit).then(
       async (response) => [response.status, (await response.text()).includes('PAYLOAD_TOO_LARGE')],
       () => 'cut',
     );
@@ -137,7 +157,9 @@ test('a body over the limit is refused while it is still coming, with or without
   }
 });
 
-test('memory does not grow with the number of distinct documents, ids, paths and operation names', { timeout: 120_000 }, async (t) => {
+test('memory does not grow with the number of distinct documents, ids, paths and operation names', {
+  timeout: 120_000,
+}, async (t) => {
   const gateway = await startGateway(t, { logging: { level: 'silent' } });
   const service = await startPlainGraphql(t, 'type Query { a: Int }', { Query: { a: () => 1 } });
   await registerGraphql(gateway, 'plain', service.url);

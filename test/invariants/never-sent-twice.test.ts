@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { startGateway } from '../support/gateway.ts';
 import { federated } from '../support/subgraph.ts';
 
@@ -8,7 +8,8 @@ import { federated } from '../support/subgraph.ts';
 
 /** Reads the request's marker and then misbehaves: cuts the connection after `bytes` of the answer, or at once. */
 async function startFaulty(t: TestContext, seen: Map<string, number>, bytesFor: () => number): Promise<string> {
-  const answer = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 27\r\n\r\n{"data":{"count":1234567}} ';
+  const answer =
+    'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 27\r\n\r\n{"data":{"count":1234567}} ';
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -70,7 +71,10 @@ test('a POST whose connection breaks at a random byte reaches one instance once'
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }
   assert.ok(outcomes.size > 1, 'some failed and some did not');
-  assert.deepEqual([...seen].filter(([, times]) => times > 1), []);
+  assert.deepEqual(
+    [...seen].filter(([, times]) => times > 1),
+    [],
+  );
 });
 
 test('a mutation whose connection breaks at a random byte reaches one instance once', async (t) => {
@@ -81,7 +85,10 @@ test('a mutation whose connection breaks at a random byte reaches one instance o
     if (errors !== undefined) failed++;
   }
   assert.ok(failed > 0 && failed < 300);
-  assert.deepEqual([...seen].filter(([, times]) => times > 1), []);
+  assert.deepEqual(
+    [...seen].filter(([, times]) => times > 1),
+    [],
+  );
 });
 
 test('a GET is sent again, to another instance', async (t) => {

@@ -57,5 +57,8 @@ test('a gateway that starts while every service is down becomes whole as they co
   await reviews.restart();
   await until(async () => (await gateway.graphql('{ latest }')).data?.latest === 'fine', 'reviews joins');
   await accounts.restart();
-  await until(async () => (await gateway.graphql('{ me { name reviews } }')).data?.me?.reviews?.[0] === 'fine', 'accounts joins');
+  await until(
+    async () => (await gateway.graphql('{ me { name reviews } }')).data?.me?.reviews?.[0] === 'fine',
+    'accounts joins',
+  );
 });

@@ -16,10 +16,13 @@ const rule = (name: string, onStoreError: 'local' | 'allow' | 'deny') => ({
 });
 
 for (const disaster of ['killed', 'hanging'] as const) {
-  test(`with Redis ${disaster}, each rule does what it says and unlimited routes notice nothing`, { skip: redisSkipReason }, async (t) => {
+  test(`with Redis ${disaster}, each rule does what it says and unlimited routes notice nothing`, {
+    skip: redisSkipReason,
+  }, async (t) => {
     const redis = await startRedis();
     t.after(() => redis.stop());
-    if (disaster === 'hanging' && redis.pause === undefined) return t.skip('REDIS_URL names a Redis that cannot be stopped');
+    if (disaster === 'hanging' && redis.pause === undefined)
+      return t.skip('REDIS_URL names a Redis that cannot be stopped');
     const gateway = await startGateway(t, { redis: redis.url });
     const service = await startServer(t, (_, response) => response.end('ok'));
     await registerRest(gateway, 'rest', service.url, [

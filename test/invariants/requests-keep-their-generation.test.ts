@@ -10,18 +10,26 @@ test('a query in flight ends on the graph it began with, also when its fields ar
   const gateway = await startGateway(t);
   const arrived = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
-  const products = await startSubgraph(t, 'type Query { top: Product } type Product @key(fields: "id") { id: ID! name: String }', {
-    Query: {
-      async top() {
-        arrived.resolve();
-        await release.promise;
-        return { id: '1', name: 'Table' };
+  const products = await startSubgraph(
+    t,
+    'type Query { top: Product } type Product @key(fields: "id") { id: ID! name: String }',
+    {
+      Query: {
+        async top() {
+          arrived.resolve();
+          await release.promise;
+          return { id: '1', name: 'Table' };
+        },
       },
     },
-  });
-  const reviews = await startSubgraph(t, 'type Query { count: Int } type Product @key(fields: "id") { id: ID! stars: Int }', {
-    Product: { __resolveReference: (product: object) => ({ ...product, stars: 5 }) },
-  });
+  );
+  const reviews = await startSubgraph(
+    t,
+    'type Query { count: Int } type Product @key(fields: "id") { id: ID! stars: Int }',
+    {
+      Product: { __resolveReference: (product: object) => ({ ...product, stars: 5 }) },
+    },
+  );
   await registerGraphql(gateway, 'products', products.url);
   await registerGraphql(gateway, 'reviews', reviews.url);
   const before = (await gateway.admin('GET', '/graph')).body.id;

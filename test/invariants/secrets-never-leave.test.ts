@@ -6,7 +6,12 @@ import { startPlainGraphql, startServer } from '../support/subgraph.ts';
 
 // Invariant 7: secrets, tokens, and upstream stack traces never reach a client, a log line or a metric label.
 
-const secrets = ['sk-live-9f8e7d6c5b', 'eyJhbGciOiJFUzI1NiJ9.c2VjcmV0LXBheWxvYWQ.c2lnbmF0dXJl', 'cookie-7261626974', 'admin-token-4d5e6f'];
+const secrets = [
+  'sk-live-9f8e7d6c5b',
+  'eyJhbGciOiJFUzI1NiJ9.c2VjcmV0LXBheWxvYWQ.c2lnbmF0dXJl',
+  'cookie-7261626974',
+  'admin-token-4d5e6f',
+];
 const [apiKey = '', jwt = '', cookie = '', adminToken = ''] = secrets;
 const digest = (text: string) => createHash('sha256').update(text).digest('hex');
 
@@ -24,7 +29,11 @@ test('no secret and no stack trace is in any answer, log line or metric', async 
       fine: () => 1,
       broken() {
         throw Object.assign(new Error('the database refused'), {
-          extensions: { code: 'DB', stacktrace: ['Error: at /srv/secret-path/db.js:1'], exception: { stack: 'at /srv/secret-path' } },
+          extensions: {
+            code: 'DB',
+            stacktrace: ['Error: at /srv/secret-path/db.js:1'],
+            exception: { stack: 'at /srv/secret-path' },
+          },
         });
       },
     },
@@ -36,7 +45,10 @@ test('no secret and no stack trace is in any answer, log line or metric', async 
   const put = (path: string, body: object) =>
     fetch(gateway.adminUrl + path, { method: 'PUT', headers: adminHeaders, body: JSON.stringify(body) });
   await put('/services/graph', { graphql: {}, instances: [{ url: graphql.url }] });
-  await put('/services/rest', { routes: [{ match: { path: '/rest/*' }, rewrite: '/*' }], instances: [{ url: rest.url }] });
+  await put('/services/rest', {
+    routes: [{ match: { path: '/rest/*' }, rewrite: '/*' }],
+    instances: [{ url: rest.url }],
+  });
 
   const seen: string[] = [];
   const ask = async (path: string, init: RequestInit = {}) => {
@@ -56,7 +68,10 @@ test('no secret and no stack trace is in any answer, log line or metric', async 
   assert.ok([401, 503].includes(await ask('/rest/ok', { headers: { authorization: `Bearer ${jwt}` } })));
   assert.equal(await ask(`/rest/ok?token=${jwt}&key=${apiKey}`), 200);
   assert.equal(await ask('/rest/cut', { method: 'POST', headers: { 'x-api-key': apiKey }, body: 'x' }), 502);
-  assert.equal((await fetch(`${gateway.adminUrl}/services`, { headers: { authorization: `Bearer ${adminToken}x` } })).status, 401);
+  assert.equal(
+    (await fetch(`${gateway.adminUrl}/services`, { headers: { authorization: `Bearer ${adminToken}x` } })).status,
+    401,
+  );
   for (const path of ['/services', '/audit', '/graph', '/routes', '/metrics']) {
     const response = await fetch(gateway.adminUrl + path, { headers: adminHeaders });
     assert.equal(response.status, 200);
@@ -76,8 +91,13 @@ test('no secret and no stack trace is in any answer, log line or metric', async 
 
 test('an error that nobody expected says nothing but that it happened', async (t) => {
   const gateway = await startGateway(t);
-  const service = await startServer(t, (_, response) => response.writeHead(200, { 'content-type': 'application/json' }).end('<html>stack at /srv/x.js:1'));
-  await gateway.admin('PUT', '/services/odd', { graphql: { schema: 'type Query { odd: Int }', kind: 'plain' }, instances: [{ url: service.url }] });
+  const service = await startServer(t, (_, response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end('<html>stack at /srv/x.js:1'),
+  );
+  await gateway.admin('PUT', '/services/odd', {
+    graphql: { schema: 'type Query { odd: Int }', kind: 'plain' },
+    instances: [{ url: service.url }],
+  });
   const { errors } = await gateway.graphql('{ odd }');
   assert.equal(errors?.[0]?.extensions['code'], 'DOWNSTREAM_SERVICE_ERROR');
   assert.ok(!JSON.stringify(errors).includes('srv'));

@@ -97,6 +97,8 @@ function requestOf(viewer: Viewer | null): RequestContext {
     deadlineAtMs: Number.POSITIVE_INFINITY,
     departure: { happened: false, subscribe: () => () => {} },
     rateLimit: null,
+    name: null,
+    errorCode: null,
     attempts: [],
   };
 }

@@ -55,7 +55,7 @@ export async function startGateway(t: TestContext, config: GatewayConfig = {}): 
     async admin(method, path, body) {
       const response = await fetch(`${adminUrl}${path}`, {
         method,
-        ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       });
       const text = await response.text();
       const isJson = response.headers.get('content-type')?.includes('json') === true && text !== '';

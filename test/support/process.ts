@@ -28,11 +28,26 @@ export async function makeFolder(t: TestContext): Promise<string> {
 }
 
 /** Starts `gateway/main.ts` with a configuration in a folder, on free ports. It is killed when the test ends. */
-export async function startGatewayProcess(t: TestContext, folder: string, config: GatewayConfig = {}): Promise<GatewayProcess> {
+export async function startGatewayProcess(
+  t: TestContext,
+  folder: string,
+  config: GatewayConfig = {},
+): Promise<GatewayProcess> {
   const file = join(folder, 'selvage.json');
   const listen = { host: '127.0.0.1', port: 0 };
-  await writeFile(file, JSON.stringify({ store: `file:${join(folder, 'store')}`, ...config, listen, admin: { ...listen, ...config.admin } }));
-  const child = spawn(process.execPath, [mainFile, '--config', file], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  await writeFile(
+    file,
+    JSON.stringify({
+      store: `file:${join(folder, 'store')}`,
+      ...config,
+      listen,
+      admin: { ...listen, ...config.admin },
+    }),
+  );
+  const child = spawn(process.execPath, [mainFile, '--config', file], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   t.after(() => child.kill('SIGKILL'));
   const lines: Record<string, unknown>[] = [];
   const addresses = Promise.withResolvers<{ url: string; adminUrl: string }>();

@@ -2,12 +2,23 @@
 import type { TestGateway } from './gateway.ts';
 
 /** Registers a GraphQL service with one instance. Throws with the refusal when it is refused. */
-export async function registerGraphql(gateway: TestGateway, name: string, url: string, graphql: object = {}): Promise<void> {
+export async function registerGraphql(
+  gateway: TestGateway,
+  name: string,
+  url: string,
+  graphql: object = {},
+): Promise<void> {
   await expectOk(gateway, `/services/${name}`, { graphql, instances: [{ id: `${name}-1`, url }] });
 }
 
 /** Registers a REST service with one instance. */
-export async function registerRest(gateway: TestGateway, name: string, url: string, routes: object[], more: object = {}): Promise<void> {
+export async function registerRest(
+  gateway: TestGateway,
+  name: string,
+  url: string,
+  routes: object[],
+  more: object = {},
+): Promise<void> {
   await expectOk(gateway, `/services/${name}`, { routes, instances: [{ id: `${name}-1`, url }], ...more });
 }
 
@@ -17,7 +28,11 @@ async function expectOk(gateway: TestGateway, path: string, body: unknown): Prom
 }
 
 /** Waits until a condition holds; for what happens in the background, on nobody's clock but its own. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, patienceMs = 15_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  patienceMs = 15_000,
+): Promise<void> {
   const end = performance.now() + patienceMs;
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`did not happen: ${what}`);

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { buildSubgraphSchema } from '@apollo/subgraph';
 import { makeExecutableSchema } from '@graphql-tools/schema';
-import { graphql, type GraphQLSchema, parse } from 'graphql';
+import { type GraphQLSchema, graphql, parse } from 'graphql';
 
 // biome-ignore lint/suspicious/noExplicitAny: resolvers take what graphql gives them
 export type Resolvers = Record<string, any>;
@@ -20,7 +20,11 @@ export interface TestService {
 }
 
 /** Any server, on a free port of loopback. It dies when the test ends. */
-export async function startServer(t: TestContext, listener: RequestListener, port = 0): Promise<Omit<TestService, 'requests'>> {
+export async function startServer(
+  t: TestContext,
+  listener: RequestListener,
+  port = 0,
+): Promise<Omit<TestService, 'requests'>> {
   let server = await listen(listener, port);
   const taken = (server.address() as AddressInfo).port;
   const kill = (): Promise<void> =>
@@ -51,17 +55,23 @@ function listen(listener: RequestListener, port: number): Promise<Server> {
 
 /** A federated subgraph. */
 export function startSubgraph(t: TestContext, sdl: string, resolvers: Resolvers = {}, port = 0): Promise<TestService> {
-  return startGraphql(t, buildSubgraphSchema({ typeDefs: parse(federated(sdl)), resolvers }), port);
+  return startGraphql(t, buildSubgraphSchema([{ typeDefs: parse(federated(sdl)), resolvers }]), port);
 }
 
 /** A GraphQL service that knows nothing of federation. */
-export function startPlainGraphql(t: TestContext, sdl: string, resolvers: Resolvers = {}, port = 0): Promise<TestService> {
+export function startPlainGraphql(
+  t: TestContext,
+  sdl: string,
+  resolvers: Resolvers = {},
+  port = 0,
+): Promise<TestService> {
   return startGraphql(t, makeExecutableSchema({ typeDefs: sdl, resolvers }), port);
 }
 
 /** The SDL with the federation link in front. */
 export function federated(sdl: string): string {
-  const imports = '["@key", "@external", "@requires", "@provides", "@shareable", "@authenticated", "@requiresScopes", "@inaccessible"]';
+  const imports =
+    '["@key", "@external", "@requires", "@provides", "@shareable", "@authenticated", "@requiresScopes", "@inaccessible"]';
   return `extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ${imports})\n${sdl}`;
 }
 
