@@ -10,7 +10,7 @@ import { selectComposable } from './schema-selection.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 import { isComposed, type Service, type Snapshot, sortByName, withServices } from './snapshot.ts';
-import type { Store } from './store.ts';
+import type { Store, StoredState } from './store.ts';
 import { readStoredServices } from './stored-services.ts';
 
 export interface StartOptions<A> {
@@ -37,16 +37,22 @@ export async function buildFirstState<A>(options: StartOptions<A>): Promise<Firs
   const { store, config, admit, addressPolicy, log } = options;
   const stored = await store.load();
   const known = readStoredServices(stored, addressPolicy, log);
-  const before = stored?.snapshot.revision ?? 0;
+  const before = readRevision(stored);
   const services = buildServices(config, known, before + 1, log);
   const { snapshot, admission } = await compose({ revision: before + 1, services }, known, admit, log);
-  const isSame = stored !== null && isDeepStrictEqual(snapshot.services, stored.snapshot.services);
+  const isSame = stored !== null && isDeepStrictEqual(snapshot.services, stored.snapshot?.services);
   return {
     snapshot: isSame ? { ...snapshot, revision: before } : snapshot,
     admission,
     audit: Array.isArray(stored?.audit) ? stored.audit : [],
     unverified: new Set(snapshot.services.filter(isVerifiable).map((service) => service.name)),
   };
+}
+
+/** Revisions go on counting, or an ETag from before the restart could fit another state. */
+function readRevision(stored: StoredState | null): number {
+  const revision: unknown = stored?.snapshot?.revision;
+  return Number.isSafeInteger(revision) ? Number(revision) : 0;
 }
 
 function isVerifiable(service: Service): boolean {
