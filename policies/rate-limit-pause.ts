@@ -6,7 +6,8 @@ const longestPauseMs = 1_000;
 export interface StorePause {
   /** Whether to ask the store now. While it fails, one request after each pause is told to try. */
   mayAsk(): boolean;
-  failed(): void;
+  /** Whether that is news: one outage fails many requests at once. */
+  failed(): boolean;
   succeeded(): void;
 }
 
@@ -26,10 +27,11 @@ export function createStorePause(now: () => number = () => performance.now()): S
       return true;
     },
     failed() {
-      // One outage fails many requests at once; only the first of them may set the pause.
-      if (health.state === 'paused') return;
+      // Only the first of many may set the pause.
+      if (health.state === 'paused') return false;
       const pauseMs = health.state === 'tried' ? Math.min(health.pauseMs * 2, longestPauseMs) : firstPauseMs;
       health = { state: 'paused', untilMs: now() + pauseMs, pauseMs };
+      return true;
     },
     succeeded() {
       // An answer that was under way when the store failed says nothing about it now.

@@ -118,7 +118,7 @@ export interface RateLimiterDependencies {
   /** Counts shared by several gateways. Without it, only `local` is asked. */
   readonly shared?: RateLimitStore | undefined;
   readonly local: RateLimitStore;
-  /** Hears each failure of `shared`, at most some per second: a failing store is asked rarely. */
+  /** Hears why `shared` failed, once per attempt to ask it again and not once per request. */
   readonly onStoreFailure?: ((error: unknown) => void) | undefined;
   /** Hears `allowed` or `refused` once for each rule asked, and `store-error` beside it when `shared` could not tell. */
   readonly onDecision?: ((rule: string, outcome: 'allowed' | 'refused' | 'store-error') => void) | undefined;
@@ -179,8 +179,7 @@ export function createRateLimiter(dependencies: RateLimiterDependencies): RateLi
     try {
       result = await store.take(key, rule, 1);
     } catch (error) {
-      pause.failed();
-      onStoreFailure?.(error);
+      if (pause.failed()) onStoreFailure?.(error);
       return fallBack(rule, key);
     }
     pause.succeeded();
