@@ -14,6 +14,8 @@ export interface GatewayRequest extends RequestContext {
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** Bytes of the answer's body that were handed to the client's connection. */
+  bodyBytes: number;
 }
 
 export interface GatewayRequestOptions {
@@ -47,6 +49,7 @@ class HttpRequest implements GatewayRequest {
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   readonly startedAtMs: number;
+  bodyBytes = 0;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
     this.startedAtMs = performance.now();

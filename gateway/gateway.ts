@@ -96,6 +96,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     createUpstreams({
       defaults: settings.resilience,
       bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
+      lingerMs: settings.deadlineMs,
       lookup,
       observer: createCallObserver(log, metrics),
     }),

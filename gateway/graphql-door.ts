@@ -72,6 +72,7 @@ function plainHeaders(request: IncomingMessage): Record<string, string> {
 async function sendAnswer(answer: Response, response: ServerResponse, context: GatewayRequest): Promise<void> {
   if (context.departure.happened) return;
   const body = Buffer.from(await answer.text(), 'utf8');
+  context.bodyBytes = body.length;
   const headers = edgeHeaders(context);
   for (const [name, value] of answer.headers) if (name !== 'content-length') headers.push(name, value);
   headers.push('content-length', String(body.length));

@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { CallObserver } from '../subgraphs/call.ts';
 import type { GatewayRequest } from './context.ts';
-import type { Log } from './log.ts';
+import type { AccessEntry, Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { RequestObserver } from './server.ts';
 
@@ -28,9 +28,23 @@ function answeredStatus(context: GatewayRequest, response: ServerResponse): numb
   return context.departure.happened ? 499 : response.statusCode;
 }
 
-function buildEntry(context: GatewayRequest, status: number, durationMs: number) {
+function buildEntry(context: GatewayRequest, status: number, durationMs: number): AccessEntry {
   const { attempts } = context;
-  return { context, status, durationMs, attempts };
+  return {
+    id: context.id,
+    door: context.door,
+    method: context.method,
+    path: context.path,
+    name: context.name,
+    viewer: context.viewer?.kind ?? null,
+    services: attempts.map(({ service }) => service),
+    instances: attempts.map(({ instance }) => instance),
+    attempts: attempts.length,
+    status,
+    code: context.departure.happened ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
+    durationMs,
+    bytes: context.bodyBytes,
+  };
 }
 
 export function createCallObserver(log: Log, metrics: Metrics): CallObserver {

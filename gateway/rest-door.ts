@@ -8,7 +8,7 @@ import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
-import { requestHeaders, responseHeaders } from '../subgraphs/forwarding.ts';
+import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { limitBody } from './request-body.ts';
@@ -41,7 +41,7 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
     await limit(limiter, route, context);
     authorize(route, context);
     const body = limitBody(request, route.maxBodyBytes);
-    const headers = requestHeaders(request.rawHeaders);
+    const headers = endToEndHeaders(request.rawHeaders);
     if (route.route.preserveHost) headers.push('host', context.client.host);
     await call(
       {
@@ -90,7 +90,7 @@ class StreamedAnswer implements Receiver {
   }
 
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
-    const headers = responseHeaders(rawHeaders);
+    const headers = endToEndResponseHeaders(rawHeaders);
     headers.push(...edgeHeaders(this.#context));
     this.#response.writeHead(status, headers);
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
@@ -100,6 +100,7 @@ class StreamedAnswer implements Receiver {
   }
 
   onData(chunk: Buffer): boolean {
+    this.#context.bodyBytes += chunk.length;
     return this.#response.write(chunk);
   }
 

@@ -53,7 +53,7 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
     for (const route of service.definition.routes ?? []) {
       const target = buildTarget(service.name, route, options);
       const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
-      router.on(routeMethods(route), route.match.path, { constraints }, neverCalled, target);
+      router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
       targets.push(target);
     }
   }
@@ -69,6 +69,11 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
       return allow.length > 0 ? { kind: 'wrong-method', allow } : { kind: 'none' };
     },
   };
+}
+
+/** A colon inside a segment (`/items:all`) is meant as it stands; the router wants it doubled. */
+function escapeColons(path: string): string {
+  return path.replaceAll(/(?<=[^/]):/g, '::');
 }
 
 function isRoutable(method: string): method is (typeof allMethods)[number] {

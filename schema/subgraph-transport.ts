@@ -24,7 +24,7 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
     if (endpoint === undefined) {
       throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${request.service} is gone`, { service: request.service });
     }
-    const answer = new BufferedAnswer(maxResponseBytes, request.service);
+    const answer = new BufferedAnswer(maxResponseBytes);
     await call(
       {
         service: request.service,
@@ -34,6 +34,7 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
         body: buildBody(request),
         // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
         idempotent: request.operationType === 'query',
+        bodyByDeadline: true,
         receiver: answer,
       },
       context,

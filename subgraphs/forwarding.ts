@@ -44,11 +44,17 @@ const wellFormedTraceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16}
 export function endToEndHeaders(rawHeaders: readonly string[]): string[] {
   const named = connectionOptions(rawHeaders);
   const kept: string[] = [];
+  let authorized = false;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
     const value = rawHeaders[i + 1] ?? '';
     const lowerCase = name.toLowerCase();
     if (named?.has(lowerCase) || isHeldBack(lowerCase)) continue;
+    if (lowerCase === 'authorization') {
+      // Node reads the first of several, and so did our authentication: a service must not believe another one.
+      if (authorized) continue;
+      authorized = true;
+    }
     if (lowerCase === 'traceparent' && !wellFormedTraceparent.test(value)) continue;
     kept.push(name, value);
   }

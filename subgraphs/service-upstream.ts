@@ -5,7 +5,7 @@ import { RetryBudget } from '../policies/retry-budget.ts';
 import { type Balancer, createBalancer } from './balancer.ts';
 import { buildHealthSettings } from './health-monitor.ts';
 import { InstanceState, type InstanceSurroundings } from './instance-state.ts';
-import type { BalancingAlgorithm } from './service-definition.ts';
+import type { BalancingAlgorithm, GraphqlEndpoint } from './service-definition.ts';
 import type { Service } from './snapshot.ts';
 
 export class ServiceUpstream {
@@ -19,7 +19,7 @@ export class ServiceUpstream {
   #instances = new Map<string, InstanceState>();
   /** Those that are not draining, in the order of the snapshot. */
   #rotation: readonly InstanceState[] = [];
-  readonly #defaults: ResilienceOptions;
+  #defaults: ResilienceOptions;
   readonly #surroundings: InstanceSurroundings;
 
   constructor(service: Service, defaults: ResilienceOptions, surroundings: InstanceSurroundings) {
@@ -38,10 +38,16 @@ export class ServiceUpstream {
     return [...this.#instances.values()];
   }
 
-  /** Takes over what a new snapshot says. */
-  configure(service: Service): void {
-    if (service === this.#service) return;
+  /** What the service says of its GraphQL endpoint; undefined when it has none. */
+  get endpoint(): GraphqlEndpoint | undefined {
+    return this.#service.definition.graphql;
+  }
+
+  /** Takes over what a new snapshot, or a new configuration, says. */
+  configure(service: Service, defaults: ResilienceOptions): void {
+    if (service === this.#service && defaults === this.#defaults) return;
     this.#service = service;
+    this.#defaults = defaults;
     this.settings = buildResilience(service.definition, this.#defaults);
     this.budget.configure(this.settings.retryBudget);
     const algorithm = algorithmOf(service);

@@ -20,6 +20,8 @@ function buildContext(): RequestContext {
     deadlineAtMs: Number.POSITIVE_INFINITY,
     departure: { happened: false, subscribe: () => () => {} },
     rateLimit: null,
+    name: null,
+    errorCode: null,
     attempts: [],
   };
 }

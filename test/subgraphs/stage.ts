@@ -139,6 +139,8 @@ export function createContext(overrides: Partial<RequestContext> = {}): RequestC
     deadlineAtMs: performance.now() + 10_000,
     departure: createDeparture(),
     rateLimit: null,
+    name: null,
+    errorCode: null,
     attempts: [],
     ...overrides,
   };
