@@ -18,7 +18,7 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
     },
     onFailure(error, context) {
       if (error.code === 'INTERNAL_SERVER_ERROR')
-        log.error({ err: error, id: context.id }, 'a request failed unexpectedly');
+        log.error('a request failed unexpectedly', { error, id: context.id });
     },
   };
 }
@@ -52,11 +52,11 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
       metrics.observeBreaker(service, instance, state);
-      log.warn({ service, instance, state }, 'circuit breaker');
+      log.warn('circuit breaker', { service, instance, state });
     },
     onHealthChange(service, instance, healthy, why) {
       metrics.observeHealth(service, instance, healthy);
-      log.warn({ service, instance, healthy, why }, 'health of an instance');
+      log.warn('health of an instance', { service, instance, healthy, why });
     },
   };
 }
