@@ -5,11 +5,10 @@
  */
 import { NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { buildRequirement, type Requirement } from '../policies/authorize.ts';
+import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
 import {
   buildFieldRequirements,
   type FieldAuthorizationOptions,
-  mergeFieldRequirements,
   useFieldAuthorization,
 } from '../policies/authorize-fields.ts';
 import type { CompiledRule, RateLimiter } from '../policies/rate-limit.ts';
@@ -76,13 +75,17 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
 
 /** Requirements of subgraph directives and of the configuration; where both speak, both hold. */
 function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
-  const own = new Map<string, Requirement>();
+  const written = new Map<string, Requirement>(graph.requirements);
   const publicFields = new Set<string>();
   for (const [coordinate, policy] of Object.entries(options.fields)) {
-    if (policy.authorize !== undefined) own.set(coordinate, buildRequirement(policy.authorize));
+    if (policy.authorize !== undefined) {
+      const requirement = buildRequirement(policy.authorize);
+      const directive = written.get(coordinate);
+      written.set(coordinate, directive === undefined ? requirement : mergeRequirements(directive, requirement));
+    }
     if (policy.public === true) publicFields.add(coordinate);
   }
-  const requirements = mergeFieldRequirements(graph.requirements, buildFieldRequirements(graph.schema, own));
+  const requirements = buildFieldRequirements(graph.schema, written);
   return { requirements, required: options.authenticationRequired, publicFields };
 }
 
