@@ -24,7 +24,7 @@ import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createCallObserver, createRequestObserver } from './observation.ts';
+import { createCallObserver, createRequestObserver, createSnapshotObserver } from './observation.ts';
 import { createPublicServer } from './server.ts';
 import { drainServer } from './shutdown.ts';
 
@@ -121,11 +121,12 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   const limiter = createLimiter(settings, log, metrics);
   building.defer(() => limiter.close());
 
+  const observeSnapshot = createSnapshotObserver(metrics);
   let dataPlane: DataPlane | undefined;
   registry.subscribe((snapshot, admission) => {
     upstreams.apply(snapshot);
     dataPlane?.publish(snapshot, admission);
-    metrics.observeSnapshot(snapshot, admission.graph.id);
+    observeSnapshot(snapshot, admission.graph.id);
   });
   await registry.start(settings.services);
   dataPlane = createDataPlane({
@@ -134,8 +135,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     graph: registry.admission.graph,
     limiter,
     call: upstreams.call,
-    onUnexpected: (error, context) =>
-      log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
+    onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
   });
   let isReady = false;
   const parts = { log, metrics, registry, upstreams, dataPlane, isReady: () => isReady };

@@ -5,13 +5,16 @@ import { buildLoggable, redactText } from './log-redaction.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
+/** Takes whole lines of JSON, each with its line feed. */
+export type LogDestination = Pick<LogOutput, 'write'>;
+
 export interface LogOptions {
   /** Least severity that is logged. @default 'info' */
   readonly level?: LogLevel | undefined;
   /** Whether there is one line per request, at level info. @default true */
   readonly access?: boolean | undefined;
   /** Where whole lines go. @default standard output, buffered */
-  readonly destination?: Pick<LogOutput, 'write'> | undefined;
+  readonly destination?: LogDestination | undefined;
 }
 
 /** Facts beside a message. An error goes under `error`. */
@@ -61,7 +64,7 @@ export function createLog(options: LogOptions = {}): Log {
     {
       level,
       base: null,
-      messageKey: 'message',
+      messageKey: 'msg',
       timestamp: stdTimeFunctions.epochTime,
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -84,7 +87,7 @@ export function createLog(options: LogOptions = {}): Log {
   };
 }
 
-function toOutput(destination: Pick<LogOutput, 'write'>): LogOutput {
+function toOutput(destination: LogDestination): LogOutput {
   let closed = false;
   return {
     write(lines) {

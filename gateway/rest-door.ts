@@ -37,6 +37,7 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
+    context.service = route.service;
     context.viewer = await authenticator.authenticate(request.headers);
     await limit(limiter, route, context);
     authorize(route, context);

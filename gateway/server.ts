@@ -12,7 +12,6 @@ import { buildRefusal } from './graphql-errors.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
 
 export interface PublicServerOptions extends GatewayRequestOptions {
-  readonly graphqlPath: string;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
   readonly current: () => DataPlaneState;
@@ -70,10 +69,7 @@ function enter(
 ): Promise<void> | void {
   // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
   const current = options.current();
-  if (target.path === options.graphqlPath) {
-    context.door = 'graphql';
-    return current.graphqlDoor(current.generation, target, request, response, context);
-  }
+  if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
   if (livePaths.has(target.path)) return answerHealth(true, response, context);
   if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
   return current.restDoor(current.routes, target, request, response, context);
