@@ -157,7 +157,7 @@ class CallRun implements CallScope {
       if (outcome.kind === 'answered') return;
       last = outcome.failure.error;
       if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
-      if (!this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
+      if (!this.#departed && !this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
     }
   }
 
