@@ -11,6 +11,7 @@ import {
   type FieldAuthorizationOptions,
   useFieldAuthorization,
 } from '../policies/authorize-fields.ts';
+import { useDocumentBounds } from '../policies/document-bounds.ts';
 import type { CompiledRule, RateLimiter } from '../policies/rate-limit.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
@@ -64,6 +65,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules }),
     // What they asked.
+    useDocumentBounds() as unknown as GraphqlPlugin,
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
     // Whether they may have it.
