@@ -108,7 +108,7 @@ function formatAccess(entry: AccessEntry, timeMs: number): string {
   const asked = `"id":${quote(entry.id, 128)},"door":"${entry.door}","method":${quote(entry.method, 32)},"path":${quotePath(entry.path)}`;
   const served = `"name":${quoteOrNull(entry.name)},"viewer":${quoteOrNull(entry.viewer)},"services":${quoteList(entry.services)},"instances":${quoteList(entry.instances)},"attempts":${entry.attempts}`;
   const answer = `"status":${entry.status},"code":${quoteOrNull(entry.code)},"ms":${toNumber(entry.durationMs)},"bytes":${entry.bytes}`;
-  return `{"level":"info","time":${timeMs},"message":"request",${asked},${served},${answer}}\n`;
+  return `{"level":"info","time":${timeMs},"msg":"request",${asked},${served},${answer}}\n`;
 }
 
 /** Everything that JSON takes as it is; lone surrogates and the rest are left to JSON.stringify. */

@@ -68,7 +68,7 @@ describe('an access line', () => {
       {
         level: 'info',
         time: 0,
-        message: 'request',
+        msg: 'request',
         id: 'request-1',
         door: 'rest',
         method: 'GET',
@@ -144,7 +144,7 @@ describe('a log line', () => {
     log.warn('instance ejected', { service: 'orders', failures: 5 });
     assert.deepEqual(
       lines().map((line) => ({ ...line, time: typeof line['time'] })),
-      [{ level: 'warn', time: 'number', service: 'orders', failures: 5, message: 'instance ejected' }],
+      [{ level: 'warn', time: 'number', service: 'orders', failures: 5, msg: 'instance ejected' }],
     );
   });
 
@@ -155,7 +155,7 @@ describe('a log line', () => {
     log.warn('c');
     log.error('d');
     assert.deepEqual(
-      lines().map((line) => line['message']),
+      lines().map((line) => line['msg']),
       ['c', 'd'],
     );
   });
@@ -274,7 +274,7 @@ describe('standard output', () => {
       await log.close();`);
     const lines = output.trim().split('\n');
     assert.equal(lines.length, 1_000);
-    assert.equal(JSON.parse(lines.at(-1) ?? '').message, 'line 999');
+    assert.equal(JSON.parse(lines.at(-1) ?? '').msg, 'line 999');
   });
 
   it('gets the lines when the process ends without closing it', async () => {

@@ -145,13 +145,15 @@ test('a call goes on to an instance that a snapshot brought while it was under w
   assert.deepEqual(outcomes(context.attempts), ['a DOWNSTREAM_SERVICE_ERROR', 'second 200']);
 });
 
-test('a service that leaves the registry is unavailable', async () => {
+test('a service that leaves the registry answers requests that began before, and is unavailable afterwards', async (t) => {
   await using service = await startService(answerWith('ok'));
-  await using upstreams = stage([service.url]);
-  await ask(upstreams);
+  await using upstreams = stage([service.url], {}, { lingerMs: 60_000 });
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   upstreams.apply(emptySnapshot);
-  await assert.rejects(ask(upstreams), { code: 'SERVICE_UNAVAILABLE' });
   assert.deepEqual(upstreams.status('shop'), []);
+  assert.equal((await ask(upstreams)).status, 200);
+  t.mock.timers.tick(60_000);
+  await assert.rejects(ask(upstreams), { code: 'SERVICE_UNAVAILABLE' });
 });
 
 test('the status shows what the admin API needs', async () => {
