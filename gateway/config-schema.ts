@@ -7,7 +7,7 @@ import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { Duration, Size } from '../policies/units.ts';
+import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDefinition, serviceNamePattern } from '../subgraphs/service-definition.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -71,7 +71,7 @@ export const GatewayConfig = Type.Object(
           host: Type.Optional(
             Type.String({
               default: '127.0.0.1',
-              description: 'Address of the admin port. Anything but loopback needs tokens.',
+              description: 'Address of the admin port. Anything but loopback needs tokens. Environment: `ADMIN_HOST`.',
             }),
           ),
           port: Type.Optional(
@@ -95,7 +95,7 @@ export const GatewayConfig = Type.Object(
       Type.String({
         pattern: '^(memory|file:.+)$',
         default: 'file:.selvage',
-        description: 'Where the registry lives: `memory`, or `file:DIR`.',
+        description: 'Where the registry lives: `memory`, or `file:DIR`. Environment: `SELVAGE_STORE`.',
       }),
     ),
     redis: Type.Optional(
@@ -219,13 +219,10 @@ export const GatewayConfig = Type.Object(
       Type.Object(
         {
           level: Type.Optional(
-            Type.Union(
-              (['debug', 'info', 'warn', 'error', 'silent'] as const).map((level) => Type.Literal(level)),
-              {
-                default: 'info',
-                description: 'Least severity that is logged. Environment: `LOG_LEVEL`.',
-              },
-            ),
+            OneOf(['debug', 'info', 'warn', 'error', 'silent'], {
+              default: 'info',
+              description: 'Least severity that is logged. Environment: `LOG_LEVEL`.',
+            }),
           ),
           access: Type.Optional(Type.Boolean({ default: true, description: 'One line per request.' })),
         },

@@ -1,6 +1,11 @@
 /** Authentication: from a request's headers to a viewer, by JWT or API key. */
+import type { IncomingHttpHeaders } from 'node:http';
 import Type from 'typebox';
-import { Duration } from './units.ts';
+import { createApiKeys } from './api-keys.ts';
+import { GatewayError } from './errors.ts';
+import { createJwtVerifier } from './jwt.ts';
+import type { Viewer } from './request-context.ts';
+import { Duration, OneOf } from './units.ts';
 
 export const JwtIssuer = Type.Object(
   {
@@ -18,18 +23,11 @@ export const JwtIssuer = Type.Object(
       }),
     ),
     algorithms: Type.Optional(
-      Type.Array(
-        Type.Union(
-          (['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const).map(
-            (name) => Type.Literal(name),
-          ),
-        ),
-        {
-          minItems: 1,
-          default: ['RS256', 'ES256', 'EdDSA'],
-          description: 'Algorithms that are accepted; nothing else is.',
-        },
-      ),
+      Type.Array(OneOf(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']), {
+        minItems: 1,
+        default: ['RS256', 'ES256', 'EdDSA'],
+        description: 'Algorithms that are accepted; nothing else is.',
+      }),
     ),
     clockTolerance: Type.Optional(
       Type.Unsafe<string>({ ...Duration, default: '5s', description: 'Allowed clock difference.' }),
@@ -83,3 +81,64 @@ export const AuthenticationOptions = Type.Object(
   { additionalProperties: false },
 );
 export type AuthenticationOptions = Type.Static<typeof AuthenticationOptions>;
+
+/** What the authenticator needs of the outside world. */
+export interface AuthenticatorDependencies {
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** Gets keys and discovery documents from identity providers. */
+  readonly fetch?: typeof fetch;
+}
+
+export interface Authenticator {
+  /**
+   * Who sent these headers. Null without a credential. Throws, or rejects, where one is presented and wrong
+   * (UNAUTHENTICATED) or cannot be checked now (SERVICE_UNAVAILABLE).
+   *
+   * Answers without a promise for anonymous requests, API keys, and tokens seen before: that is nearly every request.
+   */
+  authenticate(headers: IncomingHttpHeaders): Viewer | null | Promise<Viewer | null>;
+}
+
+/**
+ * Builds the authenticator of both doors.
+ *
+ * - `authorization` is read only with `jwt` configured, `x-api-key` only with `apiKeys`. Where it is not read, it is the
+ *   business of the services behind (e.g. Basic) and says nothing about the viewer.
+ * - Where `authorization` is read, another scheme than Bearer is refused: a credential that the gateway cannot judge
+ *   must not pass for an anonymous request.
+ * - With a key and a token in one request both must be valid, and the token's subject is the viewer: usually an
+ *   application that acts for a person. The rights of the two are not joined: nobody has granted that combination.
+ */
+export function createAuthenticator(
+  options: AuthenticationOptions,
+  dependencies: AuthenticatorDependencies = {},
+): Authenticator {
+  const jwt = options.jwt ?? [];
+  const apiKeys = options.apiKeys ?? [];
+  const tokens = jwt.length === 0 ? null : createJwtVerifier(jwt, { now: Date.now, fetch, ...dependencies });
+  const keys = apiKeys.length === 0 ? null : createApiKeys(apiKeys);
+
+  return {
+    authenticate(headers) {
+      const key = keys === null ? undefined : headers['x-api-key'];
+      const holder = key === undefined || keys === null ? null : keys.identify(String(key));
+      const authorization = tokens === null ? undefined : headers.authorization;
+      if (authorization === undefined || tokens === null) return holder;
+      return tokens.verify(parseBearerToken(authorization));
+    },
+  };
+}
+
+/**
+ * The token of `Authorization: Bearer` (RFC 6750 section 2.1). The scheme's case does not matter (RFC 9110 section
+ * 11.1). The pattern leaves no room for the comma of two fields that were joined: which of two tokens a service behind
+ * would believe is unknown.
+ */
+function parseBearerToken(authorization: string): string {
+  const match = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization);
+  if (match?.[1] !== undefined) return match[1];
+  // RFC 6750 section 3.1: no error code for a scheme that is not supported.
+  const challenge = /^Bearer\b/i.test(authorization) ? 'Bearer error="invalid_token"' : 'Bearer';
+  throw new GatewayError('UNAUTHENTICATED', 'The Authorization header must carry one bearer token', { challenge });
+}

@@ -114,7 +114,7 @@ export interface GatewayErrorOptions {
   readonly reasons?: readonly ErrorReason[] | undefined;
   /** Methods for `Allow`, with METHOD_NOT_ALLOWED (RFC 9110 section 15.5.6). */
   readonly allow?: readonly string[] | undefined;
-  /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED (RFC 6750 section 3). */
+  /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED and FORBIDDEN (RFC 6750 section 3). */
   readonly challenge?: string | undefined;
   /** What happened underneath. For logs only: it never leaves the process. */
   readonly cause?: unknown;
@@ -193,7 +193,9 @@ export function errorHeaders(error: GatewayError): Record<string, string> {
   const headers: Record<string, string> = {};
   if (error.retryAfterSeconds !== undefined) headers['retry-after'] = String(error.retryAfterSeconds);
   if (error.allow !== undefined) headers['allow'] = error.allow.join(', ');
-  if (error.code === 'UNAUTHENTICATED') headers['www-authenticate'] = error.challenge ?? 'Bearer';
+  // A 401 must carry a challenge (RFC 9110 section 15.5.2); a 403 for want of scopes may (RFC 6750 section 3.1).
+  const challenge = error.challenge ?? (error.code === 'UNAUTHENTICATED' ? 'Bearer' : undefined);
+  if (challenge !== undefined) headers['www-authenticate'] = challenge;
   if (kind.proxyError !== undefined) headers['proxy-status'] = `selvage; error=${kind.proxyError}`;
   return headers;
 }

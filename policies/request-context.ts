@@ -3,6 +3,7 @@
  * call read it. It holds facts only: no policy hides in it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit.ts';
 
 /** Who is asking, as far as authentication established it. */
@@ -48,6 +49,10 @@ export interface RequestContext {
   readonly departure: Departure;
   /** What the rate limits said, for the answer's headers. Null until they were asked. */
   rateLimit: RateLimitDecision | null;
+  /** Route pattern or operation name, for logs and metrics; null as long as nothing matched. */
+  name: string | null;
+  /** Code of the first error that was answered, if any. */
+  errorCode: ErrorCode | null;
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
 }

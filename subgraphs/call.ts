@@ -4,7 +4,13 @@
  * -> timeout -> dispatch].
  */
 import type { Readable } from 'node:stream';
+import { GatewayError } from '../policies/errors.ts';
 import type { Attempt, RequestContext } from '../policies/request-context.ts';
+import { type CallFailure, departureFailure } from './call-failure.ts';
+import { type CallScope, Dispatch } from './dispatch.ts';
+import type { InstanceState } from './instance-state.ts';
+import type { ServiceUpstream } from './service-upstream.ts';
+import { Upload } from './upload.ts';
 
 export interface CallRequest {
   readonly service: string;
@@ -22,6 +28,11 @@ export interface CallRequest {
   readonly idempotent: boolean;
   /** Time for one attempt until the head of the answer; default: the service's. */
   readonly timeoutMs?: number;
+  /**
+   * Whether the deadline also covers the body of the answer, as it should where the answer is of use only as a whole.
+   * Otherwise a body may flow as long as it does flow. @default false
+   */
+  readonly bodyByDeadline?: boolean;
   readonly receiver: Receiver;
 }
 
@@ -53,4 +64,147 @@ export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
   onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
   onHealthChange(service: string, instance: string, healthy: boolean, why: string): void;
+}
+
+export interface CallOptions {
+  readonly observer?: CallObserver | undefined;
+  readonly random: () => number;
+  /** The clock of `context.deadlineAtMs`. */
+  readonly now: () => number;
+  /** Time without a byte, in a body that a service sends. */
+  readonly bodyIdleTimeoutMs: number;
+}
+
+const nothingTried: readonly InstanceState[] = [];
+const firstBackoffMs = 25;
+const longestBackoffMs = 200;
+
+/** The call over the services that `find` knows. */
+export function createCall(find: (service: string) => ServiceUpstream | undefined, options: CallOptions): Call {
+  return (request, context) => {
+    const upstream = find(request.service);
+    if (upstream !== undefined) return new CallRun(upstream, request, context, options).run();
+    return Promise.reject(
+      new GatewayError('SERVICE_UNAVAILABLE', undefined, { service: request.service, retryAfterSeconds: 1 }),
+    );
+  };
+}
+
+/**
+ * One call: attempts, one after the other, until an answer has ended or nothing more may be tried. A further attempt is
+ * made
+ * - when nothing was sent, at once to an instance that this call has not tried. That is free of the budget and of the
+ *   number of attempts: the service has done no work for it, each dead instance is met at most once (it is out of the
+ *   rotation then), and a dead instance shall not become a client's error while a living one exists;
+ * - when nothing was sent and all were tried, or when something was sent but the request is idempotent and its body is
+ *   still whole: within the number of attempts and the retry budget, to an untried instance if there is one, else after
+ *   a short pause to any.
+ * Never after the head of an answer, after the deadline, or when the client has left.
+ */
+class CallRun implements CallScope {
+  readonly request: CallRequest;
+  readonly context: RequestContext;
+  readonly options: CallOptions;
+  readonly upload: Upload | null;
+  readonly timeoutMs: number;
+  readonly #upstream: ServiceUpstream;
+  readonly #tried: InstanceState[] = [];
+  #retries = 0;
+  #departed = false;
+  #current: Dispatch | null = null;
+  #endPause: (() => void) | null = null;
+
+  constructor(upstream: ServiceUpstream, request: CallRequest, context: RequestContext, options: CallOptions) {
+    this.request = request;
+    this.context = context;
+    this.options = options;
+    this.timeoutMs = request.timeoutMs ?? upstream.settings.timeoutMs;
+    this.#upstream = upstream;
+    const { body } = request;
+    const streams = body !== null && typeof body === 'object' && !Buffer.isBuffer(body);
+    this.upload = streams ? new Upload(body, options.now) : null;
+  }
+
+  async run(): Promise<void> {
+    const unsubscribe = this.context.departure.subscribe(this.#onDeparture);
+    try {
+      await this.#attempt();
+    } finally {
+      unsubscribe();
+      this.upload?.stop();
+    }
+  }
+
+  /** Asked by an attempt whose answer is 502, 503 or 504. True commits this call to another attempt. */
+  setsAside(): boolean {
+    return this.#mayGoOn() && this.#mayRepeat(true);
+  }
+
+  async #attempt(): Promise<void> {
+    this.#upstream.budget.deposit();
+    let last: Error | null = null;
+    for (;;) {
+      if (this.#departed) throw departureFailure(this.request.service, false).error;
+      const dispatch = new Dispatch(this, this.#nextInstance(last));
+      this.#current = dispatch;
+      const outcome = await dispatch.start();
+      this.#current = null;
+      if (outcome.kind === 'answered') return;
+      last = outcome.failure.error;
+      if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
+      if (!this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
+    }
+  }
+
+  #nextInstance(last: Error | null): InstanceState {
+    const nowMs = this.options.now();
+    if (nowMs >= this.context.deadlineAtMs) {
+      throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
+    }
+    const upstream = this.#upstream;
+    const untried = upstream.pick(nowMs, this.#tried);
+    const instance = untried ?? (last === null ? undefined : upstream.pick(nowMs, nothingTried));
+    if (instance === undefined) throw last ?? upstream.refusal(nowMs);
+    this.#tried.push(instance);
+    return instance;
+  }
+
+  #mayTryAgain(failure: CallFailure): boolean {
+    if (failure.final || !this.#mayGoOn()) return false;
+    if (!failure.sent && this.#upstream.hasAvailable(this.options.now(), this.#tried)) return true;
+    return this.#mayRepeat(failure.sent);
+  }
+
+  #mayGoOn(): boolean {
+    return !this.#departed && this.options.now() < this.context.deadlineAtMs;
+  }
+
+  #mayRepeat(sent: boolean): boolean {
+    const upstream = this.#upstream;
+    if (sent && (!this.request.idempotent || this.upload?.started === true)) return false;
+    if (this.#retries >= upstream.settings.retryAttempts) return false;
+    if (!upstream.hasAvailable(this.options.now(), nothingTried) || !upstream.budget.withdraw()) return false;
+    this.#retries++;
+    return true;
+  }
+
+  /** Waits a little, at random, so that those who failed together do not come back together. */
+  async #pause(): Promise<void> {
+    const leftMs = this.context.deadlineAtMs - this.options.now();
+    const longestMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#retries, leftMs);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.options.random() * longestMs);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endPause = null;
+  }
+
+  readonly #onDeparture = (): void => {
+    this.#departed = true;
+    this.#current?.leave();
+    this.#endPause?.();
+  };
 }

@@ -6,7 +6,7 @@ import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { Duration, Size } from '../policies/units.ts';
+import { Duration, OneOf, Size } from '../policies/units.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -147,7 +147,7 @@ export const Route = Type.Object(
           description: 'Exact (`/a/b`), with parameters (`/a/:id`), or a prefix with a wildcard at the end (`/a/*`).',
         }),
         methods: Type.Optional(
-          Type.Array(Type.Union(methods.map((method) => Type.Literal(method))), {
+          Type.Array(OneOf(methods), {
             minItems: 1,
             description: 'Default: all. GET brings HEAD with it.',
           }),
@@ -233,10 +233,7 @@ export const ServiceDefinition = Type.Object(
       Type.Object(
         {
           algorithm: Type.Optional(
-            Type.Union(
-              balancingAlgorithms.map((name) => Type.Literal(name)),
-              { default: 'least-connections', description: 'How an instance is chosen.' },
-            ),
+            OneOf(balancingAlgorithms, { default: 'least-connections', description: 'How an instance is chosen.' }),
           ),
         },
         { additionalProperties: false },

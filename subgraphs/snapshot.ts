@@ -2,6 +2,7 @@
  * The registry as the data plane sees it: immutable, serializable, numbered. A change makes a new snapshot; nothing in
  * an old one ever changes.
  */
+import { createHash } from 'node:crypto';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 
@@ -54,6 +55,55 @@ export interface Snapshot {
 
 export const emptySnapshot: Snapshot = { revision: 0, services: [] };
 
+/** A service by its name. */
 export function findService(snapshot: Snapshot, name: string): Service | undefined {
   return snapshot.services.find((service) => service.name === name);
+}
+
+/** An instance by its id. */
+export function findInstance(service: Service | undefined, id: string): Instance | undefined {
+  return service?.instances.find((instance) => instance.id === id);
+}
+
+/** Whether the service's schema is meant to be part of the graph. */
+export function isComposed(service: Service): service is Service & { readonly schema: ServiceSchema } {
+  return service.schema !== null && service.quarantine === null;
+}
+
+/** A schema with its hash: the one place that says what the hash is made of. */
+export function buildServiceSchema(
+  kind: ServiceSchema['kind'],
+  sdl: string,
+  source: ServiceSchema['source'],
+): ServiceSchema {
+  return { kind, sdl, source, hash: createHash('sha256').update(kind).update('\n').update(sdl).digest('hex') };
+}
+
+/** The same services with some put in, or in the place of those that had their names. Keeps the revision. */
+export function withServices(snapshot: Snapshot, services: Iterable<Service>): Snapshot {
+  const byName = new Map(snapshot.services.map((service) => [service.name, service]));
+  for (const service of services) byName.set(service.name, service);
+  return { ...snapshot, services: sortByName([...byName.values()]) };
+}
+
+/** The same services but one. Keeps the revision. */
+export function withoutService(snapshot: Snapshot, name: string): Snapshot {
+  return { ...snapshot, services: snapshot.services.filter((service) => service.name !== name) };
+}
+
+/** Services in the order that a snapshot has them in. Not by locale: every gateway must sort alike. */
+export function sortByName(services: readonly Service[]): readonly Service[] {
+  return services.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/**
+ * All that the graph is composed from, as one string: snapshots that share it have the same graph. Instances, routes
+ * and policies are no part of it, nor are services whose schema is missing or in quarantine.
+ */
+export function buildGraphFingerprint(snapshot: Snapshot): string {
+  return JSON.stringify(
+    snapshot.services
+      .filter(isComposed)
+      .map((service) => [service.name, service.schema.hash, service.definition.graphql?.merge ?? null]),
+  );
 }

@@ -1,0 +1,211 @@
+/** What the calls of the admin API do. Shapes, errors and examples: docs/admin-api.md. */
+import { GatewayError } from '../policies/errors.ts';
+import type { Admission } from '../schema/admission.ts';
+import type { InstanceOutcome } from '../subgraphs/instance-changes.ts';
+import type { Registry } from '../subgraphs/registry.ts';
+import type { ServiceOutcome, ServicesOutcome } from '../subgraphs/service-changes.ts';
+import { findService, type Service } from '../subgraphs/snapshot.ts';
+import type { Upstreams } from '../subgraphs/upstreams.ts';
+import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
+import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
+import type { Metrics } from './metrics.ts';
+import type { RouteTable } from './route-table.ts';
+
+export interface AdminApiOptions {
+  readonly registry: Registry<Admission>;
+  readonly upstreams: Upstreams;
+  readonly metrics: Metrics;
+  readonly routes: () => RouteTable;
+}
+
+type Handler = AdminEndpoint['handle'];
+
+/** Every call, in the order of docs/admin-api.md. */
+export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEndpoint[] {
+  const { registry, metrics, routes } = options;
+  const on = (method: AdminEndpoint['method'], path: string, handle: Handler): AdminEndpoint => ({
+    method,
+    path,
+    handle,
+  });
+  const endpoints: readonly AdminEndpoint[] = [
+    on('GET', '/', () => listCalls(endpoints)),
+    on('PUT', '/services/:name', (request) => putService(options, request)),
+    on('PUT', '/services', (request) => putServices(options, request)),
+    on('GET', '/services', () => listServices(options)),
+    on('GET', '/services/:name', (request) => showService(options, request)),
+    on('DELETE', '/services/:name', (request) => deleteService(options, request)),
+    on('PUT', '/services/:name/instances/:id', (request) => putInstance(options, request)),
+    on('POST', '/services/:name/instances/:id/drain', (request) => drainInstance(options, request)),
+    on('DELETE', '/services/:name/instances/:id', (request) => removeInstance(options, request)),
+    on('POST', '/services/:name/health-check', (request) => checkHealth(options, request)),
+    on('GET', '/graph', () => showGraph(registry)),
+    on('GET', '/graph/sdl', () => ok(registry.admission.graph.publicSdl)),
+    on('GET', '/graph/supergraph', () => ok(registry.admission.graph.supergraphSdl)),
+    on('GET', '/routes', () =>
+      ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
+    ),
+    on('GET', '/audit', () => ok({ entries: registry.audit() })),
+    on('GET', '/metrics', () => showMetrics(metrics)),
+  ];
+  return endpoints;
+}
+
+function ok(body: unknown): AdminAnswer {
+  return { status: 200, body };
+}
+
+function listCalls(endpoints: readonly AdminEndpoint[]): AdminAnswer {
+  return ok({ calls: endpoints.map(({ method, path }) => `${method} ${path}`) });
+}
+
+function parameter({ parameters }: AdminRequest, name: string): string {
+  return parameters[name] ?? '';
+}
+
+async function putService({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const name = parameter(request, 'name');
+  assertMayChange(request.administrator, name);
+  const dryRun = isSet(request.query.get('dryRun'));
+  const by = { name: request.administrator.name, dryRun, ifMatch: request.ifMatch };
+  const outcome = await registry.putService(name, request.body, by);
+  const { created, service, unasked } = outcome;
+  return {
+    status: created && !dryRun ? 201 : 200,
+    headers: { etag: `"${service.revision}"` },
+    body: {
+      service: name,
+      created,
+      dryRun,
+      schema: service.schema === null ? null : { kind: service.schema.kind, hash: service.schema.hash },
+      ...(unasked !== null && { unasked }),
+      ...describeChange(registry, outcome),
+    },
+  };
+}
+
+/** A flag of the query: present, and not switched off. */
+function isSet(value: string | null): boolean {
+  return value !== null && value !== '0' && value !== 'false';
+}
+
+type Outcome = ServiceOutcome<Admission> | ServicesOutcome<Admission> | InstanceOutcome<Admission>;
+
+function describeChange(registry: Registry<Admission>, { changed, graphChanged, admission }: Outcome) {
+  const { revision } = registry.snapshot;
+  return { changed, revision, graph: admission.graph.id, changes: graphChanged ? admission.changes : [] };
+}
+
+async function putServices({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const { services, mode } = parseServicesBody(request.body);
+  if (mode === 'replace') assertMayChangeAll(request.administrator);
+  for (const name of Object.keys(services)) assertMayChange(request.administrator, name);
+  const dryRun = isSet(request.query.get('dryRun'));
+  const outcome = await registry.putServices(services, mode, { name: request.administrator.name, dryRun });
+  const { created, removed } = outcome;
+  return ok({ services: Object.keys(services), created, removed, dryRun, ...describeChange(registry, outcome) });
+}
+
+/** The body of `PUT /services`; the definitions themselves are checked by the registry. */
+function parseServicesBody(body: unknown): { services: Record<string, unknown>; mode: 'merge' | 'replace' } {
+  const { services, mode = 'merge', ...rest } = isRecord(body) ? body : {};
+  if (!isRecord(services) || (mode !== 'merge' && mode !== 'replace') || Object.keys(rest).length > 0) {
+    const expected = '{ "services": { NAME: DEFINITION }, "mode": "merge" or "replace" }';
+    throw new GatewayError('BAD_REQUEST', `The body must be ${expected}`);
+  }
+  return { services, mode };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+async function deleteService({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const name = parameter(request, 'name');
+  assertMayChange(request.administrator, name);
+  await registry.deleteService(name, { name: request.administrator.name, ifMatch: request.ifMatch });
+  return { status: 204 };
+}
+
+async function putInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const name = parameter(request, 'name');
+  const id = parameter(request, 'id');
+  assertMayChange(request.administrator, name);
+  const outcome = await registry.putInstance(name, id, request.body, { name: request.administrator.name });
+  return {
+    status: outcome.created ? 201 : 200,
+    body: { service: name, instance: outcome.instance, ...describeChange(registry, outcome) },
+  };
+}
+
+async function drainInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const name = parameter(request, 'name');
+  assertMayChange(request.administrator, name);
+  await registry.drainInstance(name, parameter(request, 'id'), { name: request.administrator.name });
+  return ok({ service: name, id: parameter(request, 'id'), draining: true });
+}
+
+async function removeInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const name = parameter(request, 'name');
+  assertMayChange(request.administrator, name);
+  await registry.deleteInstance(name, parameter(request, 'id'), { name: request.administrator.name });
+  return { status: 204 };
+}
+
+async function checkHealth({ registry, upstreams }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const service = requireService(registry, parameter(request, 'name'));
+  assertMayChange(request.administrator, service.name);
+  return ok({ service: service.name, instances: await upstreams.probe(service.name) });
+}
+
+function listServices(options: AdminApiOptions): AdminAnswer {
+  const { revision, services } = options.registry.snapshot;
+  return ok({ revision, services: services.map((service) => describeService(options, service)) });
+}
+
+function showService(options: AdminApiOptions, request: AdminRequest): AdminAnswer {
+  const service = requireService(options.registry, parameter(request, 'name'));
+  return { status: 200, headers: { etag: `"${service.revision}"` }, body: describeService(options, service) };
+}
+
+function requireService(registry: Registry<Admission>, name: string): Service {
+  const service = findService(registry.snapshot, name);
+  if (service === undefined) throw new GatewayError('ROUTE_NOT_FOUND', `There is no service ${JSON.stringify(name)}`);
+  return service;
+}
+
+function describeService({ registry, upstreams }: AdminApiOptions, service: Service) {
+  const { name, definition, schema, quarantine, revision, origin } = service;
+  const instances = upstreams.status(name).map((status) => {
+    const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
+    return leaseRemainingSeconds === null ? status : { ...status, leaseRemainingSeconds };
+  });
+  return {
+    name,
+    origin,
+    revision,
+    definition,
+    schema:
+      schema === null
+        ? null
+        : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
+    quarantine,
+    instances,
+  };
+}
+
+function showGraph(registry: Registry<Admission>): AdminAnswer {
+  const { graph } = registry.admission;
+  const quarantined = registry.snapshot.services.filter(({ quarantine }) => quarantine !== null);
+  return ok({
+    id: graph.id,
+    revision: registry.snapshot.revision,
+    services: graph.services,
+    quarantined: quarantined.map(({ name, quarantine }) => ({ service: name, reasons: quarantine })),
+  });
+}
+
+async function showMetrics(metrics: Metrics): Promise<AdminAnswer> {
+  const { contentType, body } = await metrics.render();
+  return { status: 200, headers: { 'content-type': contentType }, body };
+}

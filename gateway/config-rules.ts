@@ -1,0 +1,238 @@
+/** What a JSON Schema cannot say about a configuration: rules between values, and values that would do harm. */
+import { isIP } from 'node:net';
+import type { AuthorizeOptions } from '../policies/authorize.ts';
+import type { RateLimitRule } from '../policies/rate-limit.ts';
+import { Duration, parseDurationMs } from '../policies/units.ts';
+import { configSchema, type SchemaNode } from './config-expectation.ts';
+import type { ConfigPath, Mistake } from './config-mistakes.ts';
+import type { GatewayConfig } from './config-schema.ts';
+
+const durationPattern = (Duration as SchemaNode).pattern;
+/** Longest delay of a Node timer; a longer one fires at once. */
+const maxDurationMs = 2_147_483_647;
+/** Where no time at all makes sense. Anywhere else 0 would fail every request. */
+const mayBeZero: ReadonlySet<string | number> = new Set(['delay', 'grace', 'clockTolerance']);
+const healthPaths: ReadonlySet<string> = new Set([
+  '/health',
+  '/health/live',
+  '/health/ready',
+  '/healthcheck',
+  '/readiness',
+]);
+
+/** Everything that is wrong with a configuration which fits the schema. */
+export function findRuleMistakes(config: GatewayConfig): Mistake[] {
+  return [
+    ...checkAdmin(config),
+    ...checkPorts(config),
+    ...checkAuthentication(config),
+    ...checkRateLimits(config),
+    ...checkServices(config),
+    ...checkFields(config),
+    ...checkNetworks(config),
+    ...checkDurations(configSchema, config, []),
+  ];
+}
+
+/** Whether a host is an address that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function checkAdmin(config: GatewayConfig): Mistake[] {
+  const tokens = config.admin?.tokens ?? [];
+  const host = config.admin?.host;
+  return [
+    ...(host !== undefined && !isLoopback(host) && tokens.length === 0
+      ? [
+          {
+            path: ['admin', 'host'],
+            message: `${host} is not a loopback address: without \`admin.tokens\` anyone could register services`,
+          },
+        ]
+      : []),
+    ...findDuplicates(tokens, ['admin', 'tokens'], 'name'),
+    ...findDuplicates(tokens, ['admin', 'tokens'], 'sha256'),
+    ...tokens.flatMap((token, index) => {
+      const named = token.services ?? [];
+      if (token.role === 'team' && named.length === 0)
+        return [{ path: ['admin', 'tokens', index], message: 'a `team` token needs `services`: those it may change' }];
+      if (token.role !== 'team' && named.length > 0)
+        return [
+          {
+            path: ['admin', 'tokens', index, 'services'],
+            message: `\`services\` restricts \`team\` tokens only; this one is \`${token.role}\``,
+          },
+        ];
+      return [];
+    }),
+  ];
+}
+
+function checkPorts(config: GatewayConfig): Mistake[] {
+  const port = config.listen?.port ?? 4000;
+  const adminPort = config.admin?.port ?? 4001;
+  const samePort: Mistake[] =
+    port === adminPort && port !== 0
+      ? [
+          {
+            path: config.admin?.port === undefined ? ['listen', 'port'] : ['admin', 'port'],
+            message: `the public and the admin port are both ${port}`,
+          },
+        ]
+      : [];
+  const path = config.graphql?.path;
+  return path !== undefined && healthPaths.has(path)
+    ? [...samePort, { path: ['graphql', 'path'], message: `${path} is taken by the health checks` }]
+    : samePort;
+}
+
+function checkAuthentication(config: GatewayConfig): Mistake[] {
+  const { jwt = [], apiKeys = [], required } = config.authentication ?? {};
+  return [
+    ...findDuplicates(jwt, ['authentication', 'jwt'], 'issuer'),
+    ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'name'),
+    ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
+    ...(required === true && jwt.length + apiKeys.length === 0
+      ? [{ path: ['authentication', 'required'], message: 'nobody could pass: there are neither `jwt` nor `apiKeys`' }]
+      : []),
+  ];
+}
+
+/** Rules with one name share one count, so they must agree on the numbers. */
+function checkRateLimits(config: GatewayConfig): Mistake[] {
+  const seen = new Map<string, RateLimitRule>();
+  return listRateLimits(config).flatMap(({ rule, path }) => {
+    const first = seen.get(rule.name);
+    if (first === undefined) {
+      seen.set(rule.name, rule);
+      return [];
+    }
+    return describeLimit(first) === describeLimit(rule)
+      ? []
+      : [
+          {
+            path,
+            message: `two rate limits are called \`${rule.name}\`, and share one count, but differ: ${describeLimit(first)}; ${describeLimit(rule)}`,
+          },
+        ];
+  });
+}
+
+function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: ConfigPath }[] {
+  const global = (config.policies?.rateLimit ?? []).map((rule, index) => ({
+    rule,
+    path: ['policies', 'rateLimit', index],
+  }));
+  const ofRoutes = Object.entries(config.services ?? {}).flatMap(([name, service]) =>
+    (service.routes ?? []).flatMap((route, index) =>
+      (route.rateLimit ?? []).map((rule, position) => ({
+        rule,
+        path: ['services', name, 'routes', index, 'rateLimit', position],
+      })),
+    ),
+  );
+  return [...global, ...ofRoutes];
+}
+
+function describeLimit(rule: RateLimitRule): string {
+  return `${rule.limit} per ${rule.window}, burst ${rule.burst ?? rule.limit}, by ${rule.key ?? 'viewer'}, ${rule.onStoreError ?? 'local'}`;
+}
+
+function checkServices(config: GatewayConfig): Mistake[] {
+  return Object.entries(config.services ?? {}).flatMap(([name, service]) => [
+    ...findDuplicates(service.instances ?? [], ['services', name, 'instances'], 'id'),
+    ...findDuplicates(service.instances ?? [], ['services', name, 'instances'], 'url'),
+    ...(service.routes ?? []).flatMap((route, index) =>
+      checkAuthorize(route.authorize, route.public, ['services', name, 'routes', index]),
+    ),
+  ]);
+}
+
+function checkFields(config: GatewayConfig): Mistake[] {
+  return Object.entries(config.fields ?? {}).flatMap(([name, policy]) => [
+    ...checkAuthorize(policy.authorize, policy.public, ['fields', name]),
+    ...(policy.public === true && !/^(Query|Mutation|Subscription)\./.test(name)
+      ? [
+          {
+            path: ['fields', name, 'public'],
+            message: 'only fields of Query, Mutation and Subscription can be public; what is below them follows',
+          },
+        ]
+      : []),
+  ]);
+}
+
+/** An empty requirement looks like protection and is none. */
+function checkAuthorize(
+  authorize: AuthorizeOptions | undefined,
+  open: boolean | undefined,
+  path: ConfigPath,
+): Mistake[] {
+  if (authorize === undefined) return [];
+  const asks = authorize.scopes !== undefined || authorize.anyScopes !== undefined;
+  if (asks && authorize.authenticated === false)
+    return [{ path: [...path, 'authorize', 'authenticated'], message: 'scopes need a viewer: this cannot be false' }];
+  if (!asks && authorize.authenticated !== true)
+    return [{ path: [...path, 'authorize'], message: 'asks for nothing: set `authenticated: true` or `scopes`' }];
+  return open === true
+    ? [{ path: [...path, 'public'], message: '`public` and `authorize` contradict each other' }]
+    : [];
+}
+
+function checkNetworks(config: GatewayConfig): Mistake[] {
+  return (config.trustedProxies ?? []).flatMap((network, index) =>
+    isNetwork(network)
+      ? []
+      : [
+          {
+            path: ['trustedProxies', index],
+            message: `expected an address or a network such as 10.0.0.0/8, got ${JSON.stringify(network)}`,
+          },
+        ],
+  );
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
+
+/** Walks schema and value side by side, because only the schema knows which texts are durations. */
+function checkDurations(schema: SchemaNode, value: unknown, path: ConfigPath): Mistake[] {
+  if (typeof value === 'string') return schema.pattern === durationPattern ? checkDuration(value, path) : [];
+  if (Array.isArray(value))
+    return value.flatMap((entry, index) => checkDurations(schema.items ?? {}, entry, [...path, index]));
+  if (typeof value !== 'object' || value === null) return [];
+  const named = Object.values(schema.patternProperties ?? {})[0];
+  return Object.entries(value).flatMap(([key, entry]) =>
+    checkDurations(schema.properties?.[key] ?? named ?? {}, entry, [...path, key]),
+  );
+}
+
+function checkDuration(text: string, path: ConfigPath): Mistake[] {
+  const durationMs = parseDurationMs(text);
+  if (durationMs > maxDurationMs) return [{ path, message: `${text} is too long: at most 24d` }];
+  return durationMs < 1 && !mayBeZero.has(path.at(-1) ?? '')
+    ? [{ path, message: `${text} is too short: at least 1ms` }]
+    : [];
+}
+
+/** The second and later entries of a list that have a key's value again. */
+function findDuplicates<Entry extends object>(
+  entries: readonly Entry[],
+  path: ConfigPath,
+  key: keyof Entry & string,
+): Mistake[] {
+  const seen = new Map<unknown, number>();
+  return entries.flatMap((entry, index) => {
+    const value = entry[key];
+    const first = value === undefined ? undefined : seen.get(value);
+    if (value !== undefined && first === undefined) seen.set(value, index);
+    return first === undefined
+      ? []
+      : [{ path: [...path, index, key], message: `the same \`${key}\` as entry ${first} of the list` }];
+  });
+}

@@ -1,0 +1,166 @@
+/** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
+import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import type { RateLimitRule } from '../policies/rate-limit.ts';
+import type { ResilienceOptions } from '../policies/resilience.ts';
+import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
+import { type ConfigPath, findSchemaMistakes, type Mistake } from './config-mistakes.ts';
+import { findRuleMistakes } from './config-rules.ts';
+import type { AdminToken, GatewayConfig } from './config-schema.ts';
+
+/** What is said of one field, by `Type.field`. */
+export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
+
+/** A configuration with every default applied: durations in milliseconds, sizes in bytes. */
+export interface Settings {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
+  readonly store: { readonly kind: 'memory' } | { readonly kind: 'file'; readonly directory: string };
+  readonly redisUrl?: string;
+  readonly authentication: Required<AuthenticationOptions>;
+  /** Time for a whole request, all attempts and services together. */
+  readonly deadlineMs: number;
+  /** Defaults that services override by name; `buildResilience` makes numbers of both. */
+  readonly resilience: ResilienceOptions;
+  /** Rules for every request of both doors. */
+  readonly rateLimit: readonly RateLimitRule[];
+  readonly services: Readonly<Record<string, ServiceDefinition>>;
+  readonly fields: Readonly<Record<string, FieldPolicy>>;
+  readonly graphql: {
+    readonly path: string;
+    readonly introspection: boolean;
+    readonly graphiql: boolean;
+    readonly maxBatchSize: number;
+    readonly subgraphErrors: 'pass' | 'mask';
+  };
+  readonly limits: {
+    readonly maxBodyBytes: number;
+    readonly maxGraphqlBodyBytes: number;
+    readonly maxSubgraphResponseBytes: number;
+    readonly maxHeaderBytes: number;
+    readonly headersTimeoutMs: number;
+    readonly bodyIdleTimeoutMs: number;
+  };
+  readonly trustedProxies: readonly string[];
+  readonly registrationAllow?: readonly string[];
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
+  readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
+}
+
+/** Where a value of a configuration stands: `selvage.yaml:12:5`. Undefined where nobody knows. */
+export type Locate = (path: ConfigPath, atKey: boolean) => string | undefined;
+
+/** Mistakes that were found before the configuration could be looked at as a whole. */
+export interface ParseConfigOptions {
+  readonly mistakes?: readonly Mistake[];
+}
+
+/**
+ * Checks a configuration. Throws a BAD_REQUEST with all mistakes at once as reasons: where, what was expected, what was
+ * got.
+ */
+export function parseConfig(
+  value: unknown,
+  locate: Locate = () => undefined,
+  options: ParseConfigOptions = {},
+): GatewayConfig {
+  const mistakes = [...(options.mistakes ?? []), ...findMistakes(value, options.mistakes ?? [])];
+  if (mistakes.length > 0) throw buildConfigError(mistakes, locate);
+  return value as GatewayConfig;
+}
+
+/** The rules assume the schema, so they are asked only when it is met. A place is blamed once. */
+function findMistakes(value: unknown, known: readonly Mistake[]): Mistake[] {
+  const schemaMistakes = findSchemaMistakes(value);
+  const found = schemaMistakes.length > 0 ? schemaMistakes : findRuleMistakes(value as GatewayConfig);
+  const blamed = new Set(known.map(({ path }) => formatPath(path)));
+  return found.filter(({ path }) => !blamed.has(formatPath(path)));
+}
+
+/** Mistakes as the error that carries them. */
+export function buildConfigError(mistakes: readonly Mistake[], locate: Locate): GatewayError {
+  const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`;
+  return new GatewayError('BAD_REQUEST', `The configuration has ${count}`, {
+    reasons: mistakes.map((mistake): ErrorReason => {
+      const where = [locate(mistake.path, mistake.atKey === true), formatPath(mistake.path)];
+      return {
+        message: [...where.filter((part) => part !== undefined && part !== ''), mistake.message].join(': '),
+        path: mistake.path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
+      };
+    }),
+  });
+}
+
+/** A path as people write it: `services.orders.routes[0].timeout`. */
+export function formatPath(path: ConfigPath): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === 'number') return `${text}[${key}]`;
+    const plain = /^[A-Za-z_][\w-]*$/.test(key);
+    if (!plain) return `${text}[${JSON.stringify(key)}]`;
+    return text === '' ? key : `${text}.${key}`;
+  }, '');
+}
+
+/** A checked configuration with every default applied. */
+export function buildSettings(
+  config: GatewayConfig,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Settings {
+  const { deadline = '30s', rateLimit = [], ...resilience } = config.policies ?? {};
+  return {
+    listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
+    admin: {
+      host: config.admin?.host ?? '127.0.0.1',
+      port: config.admin?.port ?? 4001,
+      tokens: config.admin?.tokens ?? [],
+    },
+    store: buildStore(config.store ?? 'file:.selvage'),
+    ...(config.redis !== undefined && { redisUrl: config.redis }),
+    authentication: {
+      required: config.authentication?.required ?? false,
+      jwt: config.authentication?.jwt ?? [],
+      apiKeys: config.authentication?.apiKeys ?? [],
+    },
+    deadlineMs: parseDurationMs(deadline),
+    resilience,
+    rateLimit,
+    services: config.services ?? {},
+    fields: config.fields ?? {},
+    graphql: {
+      path: config.graphql?.path ?? '/graphql',
+      introspection: config.graphql?.introspection ?? true,
+      graphiql: config.graphql?.graphiql ?? environment['NODE_ENV'] !== 'production',
+      maxBatchSize: config.graphql?.maxBatchSize ?? 0,
+      subgraphErrors: config.graphql?.subgraphErrors ?? 'pass',
+    },
+    limits: buildLimits(config.limits ?? {}),
+    trustedProxies: config.trustedProxies ?? [],
+    ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
+    log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },
+    shutdown: {
+      delayMs: parseDurationMs(config.shutdown?.delay ?? '0s'),
+      graceMs: parseDurationMs(config.shutdown?.grace ?? '30s'),
+    },
+  };
+}
+
+function buildStore(store: string): Settings['store'] {
+  return store === 'memory' ? { kind: 'memory' } : { kind: 'file', directory: store.slice('file:'.length) };
+}
+
+function buildLimits(limits: NonNullable<GatewayConfig['limits']>): Settings['limits'] {
+  return {
+    maxBodyBytes: wholeBytes(limits.maxBodySize ?? '10mb'),
+    maxGraphqlBodyBytes: wholeBytes(limits.maxGraphqlBodySize ?? '1mb'),
+    maxSubgraphResponseBytes: wholeBytes(limits.maxSubgraphResponseSize ?? '64mb'),
+    maxHeaderBytes: wholeBytes(limits.maxHeaderSize ?? '16kb'),
+    headersTimeoutMs: parseDurationMs(limits.headersTimeout ?? '10s'),
+    bodyIdleTimeoutMs: parseDurationMs(limits.bodyIdleTimeout ?? '60s'),
+  };
+}
+
+/** `1.3kb` is no whole number of bytes, and Node's limits must be. */
+function wholeBytes(size: string): number {
+  return Math.round(parseSizeBytes(size));
+}

@@ -1,0 +1,89 @@
+/** One request as the gateway sees it, from its head to its end: what both doors share. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { ErrorCode } from '../policies/errors.ts';
+import type { RateLimitDecision } from '../policies/rate-limit.ts';
+import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+
+/** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
+const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
+
+/** Facts that only the edge needs, beside those that policies and the call read. */
+export interface GatewayRequest extends RequestContext {
+  door: 'graphql' | 'rest';
+  /** Path of the request target, without the query. */
+  readonly path: string;
+  readonly startedAtMs: number;
+  /** Bytes of the answer's body that were handed to the client's connection. */
+  bodyBytes: number;
+}
+
+export interface GatewayRequestOptions {
+  readonly deadlineMs: number;
+  readonly resolveClient: (request: IncomingMessage) => Client;
+}
+
+/** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
+export function createGatewayRequest(
+  options: GatewayRequestOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+): GatewayRequest {
+  return new HttpRequest(options, request, response, path);
+}
+
+/** A class for the sake of one hidden shape: this object is read everywhere on the hot path. */
+class HttpRequest implements GatewayRequest {
+  readonly id: string;
+  door: 'graphql' | 'rest' = 'rest';
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly client: Client;
+  viewer: Viewer | null = null;
+  deadlineAtMs: number;
+  readonly departure: ClientDeparture;
+  rateLimit: RateLimitDecision | null = null;
+  readonly attempts: Attempt[] = [];
+  name: string | null = null;
+  errorCode: ErrorCode | null = null;
+  readonly startedAtMs: number;
+  bodyBytes = 0;
+
+  constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
+    this.startedAtMs = performance.now();
+    this.id = requestId(request.headers['x-request-id']);
+    this.method = request.method ?? 'GET';
+    this.path = path;
+    this.headers = request.headers;
+    this.client = options.resolveClient(request);
+    this.deadlineAtMs = this.startedAtMs + options.deadlineMs;
+    this.departure = new ClientDeparture(response);
+  }
+}
+
+function requestId(given: string | string[] | undefined): string {
+  return typeof given === 'string' && wellFormedRequestId.test(given) ? given : randomUUID();
+}
+
+/** The client is gone when its response closes before it was written whole. */
+class ClientDeparture implements Departure {
+  happened = false;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(response: ServerResponse) {
+    response.once('close', () => {
+      if (response.writableFinished) return;
+      this.happened = true;
+      for (const listener of this.#listeners) listener();
+      this.#listeners.clear();
+    });
+  }
+
+  subscribe(listener: () => void): () => void {
+    if (this.happened) listener();
+    else this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * What answers requests: the doors, the routing table and the generation of the graph, replaced as one whenever the
+ * registry or the configuration changes. A request takes what is current when it begins and stays with it.
+ */
+import { type Authenticator, createAuthenticator } from '../policies/authenticate.ts';
+import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
+import type { Admission } from '../schema/admission.ts';
+import type { Graph } from '../schema/graph.ts';
+import type { Call } from '../subgraphs/call.ts';
+import type { Snapshot } from '../subgraphs/snapshot.ts';
+import type { Settings } from './config.ts';
+import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
+import type { UnexpectedErrorListener } from './graphql-errors.ts';
+import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
+import { createRestDoor, type RestDoor } from './rest-door.ts';
+import { buildRouteTable, type RouteTable } from './route-table.ts';
+
+/** One immutable state of the data plane. */
+export interface DataPlaneState {
+  readonly graphqlDoor: GraphqlDoor;
+  readonly restDoor: RestDoor;
+  readonly generation: GraphqlGeneration;
+  readonly routes: RouteTable;
+}
+
+export interface DataPlane {
+  readonly current: DataPlaneState;
+  /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
+  publish(snapshot: Snapshot, admission: Admission): void;
+  /** Swaps in other settings; what does not depend on them stays. */
+  configure(settings: Settings): void;
+}
+
+export interface DataPlaneOptions {
+  readonly settings: Settings;
+  readonly snapshot: Snapshot;
+  readonly graph: Graph;
+  readonly limiter: RateLimiter;
+  readonly call: Call;
+  readonly onUnexpected: UnexpectedErrorListener;
+}
+
+/** Creates the data plane with a first state. */
+export function createDataPlane(options: DataPlaneOptions): DataPlane {
+  const { limiter, call, onUnexpected } = options;
+  let { settings, snapshot, graph } = options;
+
+  const buildDoors = (authenticator: Authenticator) => ({
+    graphqlDoor: createGraphqlDoor({
+      authenticator,
+      maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
+      graphiql: settings.graphql.graphiql,
+    }),
+    restDoor: createRestDoor({ authenticator, limiter, call }),
+  });
+  const buildGeneration = () =>
+    createGraphqlGeneration(graph, {
+      limiter,
+      rules: compileRules(settings.rateLimit),
+      authenticationRequired: settings.authentication.required === true,
+      fields: settings.fields,
+      introspection: settings.graphql.introspection,
+      maxBatchSize: settings.graphql.maxBatchSize,
+      path: settings.graphql.path,
+      onUnexpected,
+    });
+  const buildRoutes = () =>
+    buildRouteTable(snapshot, {
+      maxBodyBytes: settings.limits.maxBodyBytes,
+      authenticationRequired: settings.authentication.required === true,
+      rateLimit: settings.rateLimit,
+    });
+
+  let current: DataPlaneState = {
+    ...buildDoors(createAuthenticator(settings.authentication)),
+    generation: buildGeneration(),
+    routes: buildRoutes(),
+  };
+  return {
+    get current() {
+      return current;
+    },
+    publish(nextSnapshot, admission) {
+      const graphChanged = admission.graph !== graph;
+      const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
+      snapshot = nextSnapshot;
+      graph = admission.graph;
+      current = {
+        ...current,
+        ...(graphChanged && { generation: buildGeneration() }),
+        ...(routesChanged && { routes: buildRoutes() }),
+      };
+    },
+    configure(nextSettings) {
+      settings = nextSettings;
+      current = {
+        ...buildDoors(createAuthenticator(settings.authentication)),
+        generation: buildGeneration(),
+        routes: buildRoutes(),
+      };
+    },
+  };
+}
+
+/** A heartbeat or a new instance leaves the routes alone: the definitions are still the same objects. */
+function haveSameRoutes(a: Snapshot, b: Snapshot): boolean {
+  return (
+    a.services.length === b.services.length &&
+    a.services.every((service, index) => service.definition === b.services[index]?.definition)
+  );
+}

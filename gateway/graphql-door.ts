@@ -1,0 +1,91 @@
+/** The GraphQL door: authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Authenticator } from '../policies/authenticate.ts';
+import { GatewayError } from '../policies/errors.ts';
+import type { GatewayRequest } from './context.ts';
+import { edgeHeaders } from './edge-headers.ts';
+import type { GraphqlGeneration } from './graphql-generation.ts';
+import { readBody } from './request-body.ts';
+import type { RequestTarget } from './request-target.ts';
+
+export interface GraphqlDoorOptions {
+  readonly authenticator: Authenticator;
+  readonly maxBodyBytes: number;
+  readonly graphiql: boolean;
+}
+
+export type GraphqlDoor = (
+  generation: GraphqlGeneration,
+  target: RequestTarget,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+) => Promise<void>;
+
+/** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
+export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
+  const { authenticator, maxBodyBytes, graphiql } = options;
+  return async (generation, target, request, response, context) => {
+    if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
+    assertCarrier(request);
+    context.viewer = await authenticator.authenticate(request.headers);
+    const body = request.method === 'POST' ? (await readBody(request, maxBodyBytes)).toString('utf8') : null;
+    const { yoga } = generation;
+    const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
+      method: context.method,
+      headers: plainHeaders(request),
+      ...(body !== null && { body }),
+    });
+    const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
+    await sendAnswer(answer, response, context);
+  };
+}
+
+/** Yoga offers to wait for work after the answer; nothing here has any. */
+const ignore = (): void => {};
+
+function wantsPage(request: IncomingMessage): boolean {
+  return request.headers.accept?.includes('text/html') === true;
+}
+
+/** Only what a browser cannot send without asking first: a form or plain text could be posted by any page (CSRF). */
+function assertCarrier(request: IncomingMessage): void {
+  if (request.method === 'GET') return;
+  if (request.method !== 'POST') {
+    throw new GatewayError('METHOD_NOT_ALLOWED', 'GraphQL takes GET and POST', { allow: ['GET', 'POST'] });
+  }
+  const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
+  if (type !== 'application/json' && type !== 'application/graphql+json') {
+    throw new GatewayError(
+      'UNSUPPORTED_MEDIA_TYPE',
+      'A GraphQL request by POST must have content-type application/json',
+    );
+  }
+}
+
+/** Yoga reads these few headers; the others stay with the context. */
+function plainHeaders(request: IncomingMessage): Record<string, string> {
+  const { accept, 'content-type': contentType } = request.headers;
+  return { ...(accept !== undefined && { accept }), ...(contentType !== undefined && { 'content-type': contentType }) };
+}
+
+async function sendAnswer(answer: Response, response: ServerResponse, context: GatewayRequest): Promise<void> {
+  if (context.departure.happened) return;
+  const body = Buffer.from(await answer.text(), 'utf8');
+  context.bodyBytes = body.length;
+  const headers = edgeHeaders(context);
+  for (const [name, value] of answer.headers) if (name !== 'content-length') headers.push(name, value);
+  headers.push('content-length', String(body.length));
+  response.writeHead(answer.status, headers);
+  response.end(body);
+}
+
+async function sendGraphiql(response: ServerResponse, context: GatewayRequest): Promise<void> {
+  context.name = 'graphiql';
+  // Two megabytes of page: loaded when somebody looks at it.
+  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
+  const page = Buffer.from(renderGraphiQL({ title: 'Selvage' }), 'utf8');
+  const headers = ['content-type', 'text/html; charset=utf-8', 'content-length', String(page.length)];
+  response.writeHead(200, [...edgeHeaders(context), ...headers]);
+  response.end(page);
+}

@@ -1,0 +1,142 @@
+/**
+ * The last look at a GraphQL answer: every error gets a code of the error table, a request id, and nothing that must stay
+ * inside. It stands in for Yoga's masking, which turns an outage into INTERNAL_SERVER_ERROR and does not know the request.
+ */
+import { GraphQLError } from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import {
+  type ErrorCode,
+  errorHeaders,
+  errorKinds,
+  GatewayError,
+  toGatewayError,
+  toGraphQLError,
+} from '../policies/errors.ts';
+import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
+
+interface Result {
+  readonly data?: unknown;
+  readonly errors?: readonly unknown[];
+  readonly extensions?: Record<string, unknown>;
+}
+
+/** What the error contract tells the outside about an error that nobody expected. */
+export type UnexpectedErrorListener = (error: unknown, context: RequestContext) => void;
+
+/**
+ * Yoga plugin: shapes every error on its way out, also those of parsing and validation. Runs on `onResultProcess`, which
+ * every answer passes, whoever made it.
+ */
+export function useErrorContract(onUnexpected: UnexpectedErrorListener): Plugin<object, GraphqlContext> {
+  return {
+    onResultProcess({ result, setResult, serverContext }) {
+      const shape = (one: Result) => shapeResult(one, serverContext.gateway, onUnexpected);
+      if (Array.isArray(result)) setResult(result.map(shape) as typeof result);
+      else if (hasErrors(result)) setResult(shape(result) as typeof result);
+    },
+  };
+}
+
+function hasErrors(result: unknown): result is Result {
+  return typeof result === 'object' && result !== null && 'errors' in result && Array.isArray(result.errors);
+}
+
+function shapeResult(result: Result, context: RequestContext, onUnexpected: UnexpectedErrorListener): Result {
+  if (!hasErrors(result)) return result;
+  const whole = { data: result.data, executed: 'data' in result };
+  const errors = (result.errors ?? []).map((error) => shapeError(error, whole, context, onUnexpected));
+  return { ...result, errors };
+}
+
+/** One error as the client gets it. A new object: errors of the validation cache are shared between requests. */
+function shapeError(
+  thrown: unknown,
+  { data, executed }: { data: unknown; executed: boolean },
+  context: RequestContext,
+  onUnexpected: UnexpectedErrorListener,
+): GraphQLError {
+  const error =
+    thrown instanceof GraphQLError ? thrown : new GraphQLError(String(thrown), { originalError: thrown as Error });
+  const ours = findGatewayError(error);
+  const code = ours?.code ?? classifyError(error, executed);
+  if (code === 'INTERNAL_SERVER_ERROR') onUnexpected(error.originalError ?? error, context);
+  if (isErrorCode(code)) context.errorCode ??= code;
+  const { http, ...extensions } = buildExtensions(error, ours, code, context);
+  // Where there is data the answer is a success, whatever else it tells (GraphQL over HTTP, section 6.4).
+  const status = data === null || data === undefined ? buildHttp(ours, code, executed, http) : undefined;
+  return new GraphQLError(code === 'INTERNAL_SERVER_ERROR' ? errorKinds[code].title : error.message, {
+    nodes: error.nodes ?? null,
+    source: error.source ?? null,
+    positions: error.positions ?? null,
+    path: error.path ?? null,
+    extensions: { ...extensions, ...(status !== undefined && { http: status }) },
+  });
+}
+
+function buildExtensions(error: GraphQLError, ours: GatewayError | undefined, code: string, { id }: RequestContext) {
+  if (ours !== undefined) return toGraphQLError(ours, id).extensions;
+  const named = code === 'INTERNAL_SERVER_ERROR' ? {} : error.extensions;
+  return { ...named, code, requestId: id };
+}
+
+type Http = GraphQLError['extensions']['http'];
+
+/**
+ * The part that Yoga turns into status and headers. `spec` lets clients of plain `application/json` have their 200 for
+ * all that the validator or the executor said; refusals from before that keep their status.
+ */
+function buildHttp(ours: GatewayError | undefined, code: string, executed: boolean, given: Http): Http {
+  if (ours === undefined && given !== undefined) return given;
+  const { status } = errorKinds[isErrorCode(code) ? code : 'DOWNSTREAM_SERVICE_ERROR'];
+  return { status, spec: executed || ours === undefined, ...(ours !== undefined && { headers: errorHeaders(ours) }) };
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorKinds, code);
+}
+
+/**
+ * The code of an error that is not ours: the one it names, or what its kind says. An error of graphql-js without a path (bad variables, an unknown operation name) is the client's mistake.
+ */
+function classifyError(error: GraphQLError, executed: boolean): string {
+  if (findForeignError(error) !== undefined) return 'INTERNAL_SERVER_ERROR';
+  const named = error.extensions['code'];
+  if (typeof named === 'string') return named;
+  if (!executed || error.path === undefined) return 'BAD_REQUEST';
+  return 'DOWNSTREAM_SERVICE_ERROR';
+}
+
+/** Our own error in a chain of `originalError`s: stitching wraps what an executor throws, once per level. */
+function findGatewayError(error: unknown): GatewayError | undefined {
+  for (let depth = 0, current: unknown = error; depth < 10 && current instanceof Error; depth++) {
+    if (current instanceof GatewayError) return current;
+    current = current instanceof GraphQLError ? current.originalError : undefined;
+  }
+  return undefined;
+}
+
+function findForeignError(error: GraphQLError): Error | undefined {
+  let current: Error | undefined = error;
+  for (let depth = 0; depth < 10 && current instanceof GraphQLError; depth++) current = current.originalError;
+  return current;
+}
+
+/** The answer to a request that ended before Yoga saw it: a refusal in the form that GraphQL clients read. */
+export function buildRefusal(
+  thrown: unknown,
+  context: RequestContext,
+): { status: number; headers: string[]; body: string } {
+  const error = toGatewayError(thrown);
+  const { message, extensions } = toGraphQLError(error, context.id).toJSON();
+  const { http: _, ...visible } = extensions ?? {};
+  const accepts = String(context.headers.accept ?? '').includes('application/graphql-response+json');
+  return {
+    status: error.status,
+    headers: [
+      'content-type',
+      `${accepts ? 'application/graphql-response+json' : 'application/json'}; charset=utf-8`,
+      ...Object.entries(errorHeaders(error)).flat(),
+    ],
+    body: JSON.stringify({ errors: [{ message, extensions: visible }] }),
+  };
+}

@@ -1,0 +1,4 @@
+/** The package: `import { createGateway, defineConfig } from 'selvage'`. */
+export type { GatewayConfig } from './config-schema.ts';
+export { defineConfig } from './define-config.ts';
+export { createGateway, type Gateway, type GatewayAddresses } from './gateway.ts';

@@ -1,0 +1,72 @@
+/** Request bodies, counted while they are read: what is too large is refused before it is in memory. */
+import type { IncomingMessage } from 'node:http';
+import { Transform, type TransformCallback } from 'node:stream';
+import { GatewayError } from '../policies/errors.ts';
+
+/**
+ * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, and BAD_REQUEST when the
+ * client breaks off.
+ */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  assertDeclaredLength(request, maxBytes);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  return new Promise((resolve, reject) => {
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxBytes) {
+        request.removeAllListeners('data').pause();
+        reject(tooLarge(maxBytes));
+      } else chunks.push(chunk);
+    });
+    request.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    request.once('error', (cause) => reject(brokenOff(cause)));
+    request.once('close', () => {
+      if (!request.complete) reject(brokenOff(undefined));
+    });
+  });
+}
+
+/** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. */
+export function limitBody(request: IncomingMessage, maxBytes: number): IncomingMessage | ByteLimit | null {
+  if (assertDeclaredLength(request, maxBytes)) return request;
+  if (request.headers['transfer-encoding'] === undefined) return null;
+  const limited = new ByteLimit(maxBytes);
+  // `pipe` does not pass on a client that breaks off; without this the service would wait for the rest.
+  request.once('close', () => {
+    if (!request.complete) limited.destroy(brokenOff(undefined));
+  });
+  return request.pipe(limited);
+}
+
+/** Whether a body of known length follows; throws when the length says already that it is too large. */
+function assertDeclaredLength(request: IncomingMessage, maxBytes: number): boolean {
+  const declared = request.headers['content-length'];
+  if (declared === undefined || declared === '0') return false;
+  if (Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  return true;
+}
+
+class ByteLimit extends Transform {
+  readonly #maxBytes: number;
+  #size = 0;
+
+  constructor(maxBytes: number) {
+    super();
+    this.#maxBytes = maxBytes;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#size += chunk.length;
+    if (this.#size > this.#maxBytes) done(tooLarge(this.#maxBytes));
+    else done(null, chunk);
+  }
+}
+
+function tooLarge(maxBytes: number): GatewayError {
+  return new GatewayError('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes`);
+}
+
+function brokenOff(cause: unknown): GatewayError {
+  return new GatewayError('CLIENT_CLOSED_REQUEST', 'The client broke off its request', { cause });
+}

@@ -1,0 +1,141 @@
+/**
+ * The public server: from a request's head to a door, and from whatever a door throws to an answer. One function per
+ * request; everything that can be worked out beforehand has been.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
+import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
+import type { DataPlaneState } from './data-plane.ts';
+import { edgeHeaders } from './edge-headers.ts';
+import { buildRefusal } from './graphql-errors.ts';
+import { parseRequestTarget, type RequestTarget } from './request-target.ts';
+
+export interface PublicServerOptions extends GatewayRequestOptions {
+  readonly graphqlPath: string;
+  readonly maxHeaderBytes: number;
+  readonly headersTimeoutMs: number;
+  readonly current: () => DataPlaneState;
+  readonly isReady: () => boolean;
+  readonly observer: RequestObserver;
+}
+
+/** Who wants to know of requests: metrics and logs. */
+export interface RequestObserver {
+  onBegin(context: GatewayRequest): void;
+  /** The answer is written, or its connection is gone. */
+  onEnd(context: GatewayRequest, response: ServerResponse): void;
+  onFailure(error: GatewayError, context: GatewayRequest): void;
+}
+
+const livePaths = new Set(['/health/live', '/health', '/healthcheck']);
+const readyPaths = new Set(['/health/ready', '/readiness']);
+
+/** Creates the server without listening. */
+export function createPublicServer(options: PublicServerOptions): Server {
+  const { maxHeaderBytes, headersTimeoutMs } = options;
+  const server = createServer(
+    // A body may take as long as it flows: `requestTimeout` would cut long uploads. Slow heads are cut by their own limit.
+    { maxHeaderSize: maxHeaderBytes, headersTimeout: headersTimeoutMs, requestTimeout: 0, keepAliveTimeout: 65_000 },
+    (request, response) => {
+      void serve(options, request, response);
+    },
+  );
+  server.on('clientError', refuseMalformed);
+  return server;
+}
+
+async function serve(options: PublicServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const url = request.url ?? '/';
+  const cut = url.indexOf('?');
+  const context = createGatewayRequest(options, request, response, cut < 0 ? url : url.slice(0, cut));
+  options.observer.onBegin(context);
+  response.once('close', () => options.observer.onEnd(context, response));
+  try {
+    await enter(options, parseRequestTarget(url), request, response, context);
+  } catch (thrown) {
+    const error = toGatewayError(thrown);
+    context.errorCode ??= error.code;
+    options.observer.onFailure(error, context);
+    answerFailure(error, request, response, context);
+  }
+}
+
+function enter(
+  options: PublicServerOptions,
+  target: RequestTarget,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+): Promise<void> | void {
+  // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
+  const current = options.current();
+  if (target.path === options.graphqlPath) {
+    context.door = 'graphql';
+    return current.graphqlDoor(current.generation, target, request, response, context);
+  }
+  if (livePaths.has(target.path)) return answerHealth(true, response, context);
+  if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
+  return current.restDoor(current.routes, target, request, response, context);
+}
+
+function answerHealth(good: boolean, response: ServerResponse, context: GatewayRequest): void {
+  context.name = 'health';
+  response.writeHead(good ? 200 : 503, [
+    ...edgeHeaders(context),
+    'content-type',
+    'application/json',
+    'cache-control',
+    'no-store',
+  ]);
+  response.end(good ? '{"status":"ok"}' : '{"status":"not ready"}');
+}
+
+function answerFailure(
+  error: GatewayError,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+): void {
+  if (response.headersSent) {
+    // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
+    response.destroy();
+    return;
+  }
+  if (context.departure.happened) return;
+  const answer = context.door === 'graphql' ? buildRefusal(error, context) : problemAnswer(error, context);
+  const headers = [...edgeHeaders(context), ...answer.headers];
+  // What is left of the request is not read: the connection cannot carry another one.
+  if (!request.complete) headers.push('connection', 'close');
+  response.writeHead(answer.status, headers);
+  response.end(context.method === 'HEAD' ? undefined : answer.body);
+}
+
+function problemAnswer(error: GatewayError, context: GatewayRequest) {
+  const { status, headers, body } = toProblem(error, context.id);
+  return { status, headers: Object.entries(headers).flat(), body };
+}
+
+/** Requests that Node's parser refuses never become a request object; they get an answer all the same. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = malformedStatus[error.code ?? ''] ?? '400 Bad Request';
+  const code = status.startsWith('431') ? 'HEADERS_TOO_LARGE' : 'BAD_REQUEST';
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title: status.slice(4),
+    status: Number(status.slice(0, 3)),
+    code,
+  });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+}
+
+const malformedStatus: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};

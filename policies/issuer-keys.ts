@@ -1,0 +1,146 @@
+/**
+ * The public keys of one token issuer: fetched when the first token comes, shared by all who wait, kept when the issuer
+ * goes away. jose's own `createRemoteJWKSet` forgets its keys when a refresh fails, and asks again with every token then.
+ */
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { GatewayError } from './errors.ts';
+
+export interface IssuerKeysOptions {
+  readonly issuer: string;
+  /** Without it the keys are found by OpenID discovery. */
+  readonly jwksUri?: string | undefined;
+}
+
+export interface IssuerKeysDependencies {
+  readonly now: () => number;
+  readonly fetch: typeof fetch;
+}
+
+/** Age at which keys are fetched anew, beside the requests. */
+const refreshAfterMs = 600_000;
+/** Pause after a fetch that succeeded: how often tokens with made-up key ids can make the gateway ask. */
+const pauseMs = 30_000;
+/** Pause after a fetch that failed. */
+const pauseAfterFailureMs = 5_000;
+const fetchTimeoutMs = 5_000;
+const maxDocumentBytes = 1_048_576;
+
+interface State {
+  keys: ReturnType<typeof createLocalJWKSet> | null;
+  loadedAtMs: number;
+  attemptedAtMs: number;
+  /** Why the last fetch failed; null after one that did not. */
+  failure: unknown;
+  flight: Promise<void> | null;
+}
+
+/** Builds the function that jose asks for the key of a token. It rejects with SERVICE_UNAVAILABLE if keys cannot be had. */
+export function createIssuerKeys(options: IssuerKeysOptions, dependencies: IssuerKeysDependencies): JWTVerifyGetKey {
+  const { now } = dependencies;
+  const never = Number.NEGATIVE_INFINITY;
+  const state: State = { keys: null, loadedAtMs: never, attemptedAtMs: never, failure: null, flight: null };
+
+  async function load(): Promise<void> {
+    try {
+      const keySet = await fetchKeySet(options, dependencies.fetch);
+      state.keys = createLocalJWKSet(keySet);
+      state.loadedAtMs = now();
+      state.failure = null;
+    } catch (error) {
+      state.failure = error;
+    }
+    state.attemptedAtMs = now();
+  }
+
+  /** Joins the fetch under way or starts one. False when it is too early for another. */
+  async function refresh(): Promise<boolean> {
+    if (state.flight === null) {
+      if (!hasPassed(now() - state.attemptedAtMs, pauseOf(state))) return false;
+      state.flight = load().finally(() => {
+        state.flight = null;
+      });
+    }
+    await state.flight;
+    return true;
+  }
+
+  function unavailable(): GatewayError {
+    const waitedMs = now() - state.attemptedAtMs;
+    return new GatewayError('SERVICE_UNAVAILABLE', 'The identity provider cannot be reached', {
+      retryAfterSeconds: (pauseOf(state) - waitedMs) / 1_000,
+      cause: state.failure,
+    });
+  }
+
+  return async (header, token) => {
+    if (state.keys === null) await refresh();
+    if (state.keys === null) throw unavailable();
+    // Not awaited: the known keys serve on, however slow the issuer is. `load` never rejects.
+    if (hasPassed(now() - state.loadedAtMs, refreshAfterMs)) void refresh();
+    try {
+      return await state.keys(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      const refreshed = await refresh();
+      // The key may be one that the issuer has made since. Whether it is cannot be known while the issuer is away, and
+      // calling the token invalid would make its holder log out.
+      if (state.failure !== null) throw unavailable();
+      if (!refreshed) throw error;
+      return await state.keys(header, token);
+    }
+  };
+}
+
+function pauseOf(state: State): number {
+  return state.failure === null ? pauseMs : pauseAfterFailureMs;
+}
+
+/** Whether a time is over. A clock that was set back counts as over, else it could stop every refresh for hours. */
+function hasPassed(elapsedMs: number, durationMs: number): boolean {
+  return elapsedMs < 0 || elapsedMs >= durationMs;
+}
+
+async function fetchKeySet(options: IssuerKeysOptions, fetchDocument: typeof fetch): Promise<JSONWebKeySet> {
+  const uri = options.jwksUri ?? (await discoverKeySetUri(options.issuer, fetchDocument));
+  const keySet = await fetchJson(uri, fetchDocument);
+  // An empty set in place of a full one is a mistake at the issuer; it must not lock everybody out.
+  if (!Array.isArray(keySet['keys']) || keySet['keys'].length === 0) throw new Error(`${uri} holds no keys`);
+  return keySet as unknown as JSONWebKeySet;
+}
+
+async function discoverKeySetUri(issuer: string, fetchDocument: typeof fetch): Promise<string> {
+  const uri = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const metadata = await fetchJson(uri, fetchDocument);
+  // RFC 8414 section 3.3: otherwise one issuer could name the keys of another.
+  if (metadata['issuer'] !== issuer) throw new Error(`${uri} is about another issuer`);
+  const keySetUri = metadata['jwks_uri'];
+  if (typeof keySetUri !== 'string' || !/^https?:\/\//.test(keySetUri)) throw new Error(`${uri} names no jwks_uri`);
+  if (issuer.startsWith('https:') && !keySetUri.startsWith('https:')) {
+    throw new Error(`${uri} names a jwks_uri without TLS`);
+  }
+  return keySetUri;
+}
+
+async function fetchJson(uri: string, fetchDocument: typeof fetch): Promise<Record<string, unknown>> {
+  const response = await fetchDocument(uri, {
+    headers: { accept: 'application/json, application/jwk-set+json' },
+    redirect: 'error',
+    signal: AbortSignal.timeout(fetchTimeoutMs),
+  });
+  const text = await readText(response, uri);
+  if (response.status !== 200) throw new Error(`${uri} answered ${response.status}`);
+  const document: unknown = JSON.parse(text);
+  if (typeof document !== 'object' || document === null) throw new Error(`${uri} is not a JSON object`);
+  return document as Record<string, unknown>;
+}
+
+async function readText(response: Response, uri: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxDocumentBytes) throw new Error(`${uri} answered more than ${maxDocumentBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,30 @@
+/** Rate limits of the GraphQL door: every operation counts, and before it is even parsed. */
+import type { Plugin } from 'graphql-yoga';
+import { toGraphQLError } from './errors.ts';
+import type { CompiledRule, RateLimitDecision, RateLimiter } from './rate-limit.ts';
+import type { GraphqlContext } from './request-context.ts';
+
+export interface UseRateLimitOptions {
+  readonly limiter: RateLimiter;
+  readonly rules: readonly CompiledRule[];
+}
+
+/**
+ * A Yoga plugin that asks the limiter for each operation. It acts in `onParams`, which Yoga runs once per operation: a
+ * batch counts as many as it holds, and a refused document is never parsed.
+ */
+export function useRateLimit({ limiter, rules }: UseRateLimitOptions): Plugin<object, GraphqlContext> {
+  if (rules.length === 0) return {};
+  return {
+    onParams({ context: { gateway }, setResult }) {
+      const { viewer, client, headers } = gateway;
+      const conclude = (decision: RateLimitDecision) => {
+        // Of a batch, a refusal is what the answer's headers tell.
+        if (gateway.rateLimit?.allowed !== false) gateway.rateLimit = decision;
+        if (decision.error !== null) setResult({ errors: [toGraphQLError(decision.error, gateway.id)] });
+      };
+      const decision = limiter.check(rules, { viewer, address: client.address, headers });
+      return decision instanceof Promise ? decision.then(conclude) : conclude(decision);
+    },
+  };
+}

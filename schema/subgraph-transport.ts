@@ -1,0 +1,75 @@
+/** Carries GraphQL requests to services through the call: the one way in which a graph talks to the outside. */
+import type { ExecutionResult } from 'graphql';
+import { GatewayError } from '../policies/errors.ts';
+import type { RequestContext } from '../policies/request-context.ts';
+import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
+import type { Call } from '../subgraphs/call.ts';
+import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
+import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
+
+export interface SubgraphTransportOptions {
+  readonly call: Call;
+  /** The endpoint of a service as it is now; undefined when the service is gone. */
+  readonly endpointOf: (service: string) => GraphqlEndpoint | undefined;
+  readonly maxResponseBytes: number;
+}
+
+const accept = 'application/graphql-response+json, application/json;q=0.9';
+
+/** Creates the transport. It throws GatewayErrors: those of the call, and DOWNSTREAM_SERVICE_ERROR for what is no answer. */
+export function createSubgraphTransport(options: SubgraphTransportOptions): SubgraphExecutor {
+  const { call, endpointOf, maxResponseBytes } = options;
+  return async (request, context) => {
+    const endpoint = endpointOf(request.service);
+    if (endpoint === undefined) {
+      throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${request.service} is gone`, { service: request.service });
+    }
+    const answer = new BufferedAnswer(maxResponseBytes);
+    await call(
+      {
+        service: request.service,
+        method: 'POST',
+        path: endpoint.path ?? '/graphql',
+        headers: buildHeaders(endpoint, context),
+        body: buildBody(request),
+        // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
+        idempotent: request.operationType === 'query',
+        bodyByDeadline: true,
+        receiver: answer,
+      },
+      context,
+    );
+    return parseAnswer(request.service, answer);
+  };
+}
+
+function buildBody({ query, variables, operationName }: SubgraphRequest): string {
+  return JSON.stringify({ query, variables, operationName });
+}
+
+function buildHeaders(endpoint: GraphqlEndpoint, context: RequestContext): string[] {
+  const headers = ['content-type', 'application/json', 'accept', accept];
+  for (const name of endpoint.forwardHeaders ?? []) {
+    const value = context.headers[name.toLowerCase()];
+    if (typeof value === 'string') headers.push(name.toLowerCase(), value);
+  }
+  return headers;
+}
+
+/** A GraphQL answer may come with an error status (GraphQL over HTTP, section 6.4); what counts is whether it is one. */
+function parseAnswer(service: string, answer: BufferedAnswer): ExecutionResult {
+  try {
+    const parsed: unknown = JSON.parse(answer.body.toString('utf8'));
+    if (typeof parsed === 'object' && parsed !== null && ('data' in parsed || 'errors' in parsed)) {
+      return parsed as ExecutionResult;
+    }
+  } catch (cause) {
+    throw notGraphql(service, answer.status, cause);
+  }
+  throw notGraphql(service, answer.status, undefined);
+}
+
+function notGraphql(service: string, status: number, cause: unknown): GatewayError {
+  const message = `Service ${service} answered with status ${status} and no GraphQL result`;
+  return new GatewayError('DOWNSTREAM_SERVICE_ERROR', message, { service, cause });
+}

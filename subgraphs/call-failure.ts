@@ -1,0 +1,105 @@
+/** The one place where a failed attempt becomes a code, and facts to act upon. */
+import { type ErrorCode, GatewayError } from '../policies/errors.ts';
+
+export interface CallFailure {
+  /** What the caller gets if nothing follows. A GatewayError, unless the receiver gave up for a reason of its own. */
+  readonly error: Error;
+  /** Whether any byte may have reached the instance. When none did, every request may be tried again. */
+  readonly sent: boolean;
+  /** Whether no connection could be made: the instance leaves the rotation until a probe reaches it. */
+  readonly connectFailure: boolean;
+  /** Whether the circuit breaker of the instance counts it. */
+  readonly countsAgainstInstance: boolean;
+  /** Whether another try is of no use, whatever the instance. */
+  readonly final: boolean;
+}
+
+/** Our own lack of sockets, ports or memory. It says nothing about the instance, and trying on makes it worse. */
+const localShortages: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+  'EADDRNOTAVAIL',
+  'EAGAIN',
+]);
+
+/** The request cannot be written as HTTP/1.1: nothing about it will change by trying again. */
+const unsendable: ReadonlySet<string> = new Set([
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_NOT_SUPPORTED',
+  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+]);
+
+/** The pool was closed between choosing the instance and sending: the instance has just left the registry. */
+const poolGone: ReadonlySet<string> = new Set(['UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
+
+const late: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+
+const innocent = { connectFailure: false, countsAgainstInstance: false, final: false } as const;
+
+/**
+ * What undici, a socket or the request's own body threw. A GatewayError among them is the verdict of whoever feeds the
+ * body (e.g. that it is too large) and stays what it is.
+ *
+ * That no connection could be made is SERVICE_UNAVAILABLE, as it will be for the calls after it, which find the
+ * instance out of the rotation. The breaker does not count it: the health monitor finds out sooner, and without
+ * spending a client's call, when the instance listens again.
+ */
+export function classifyFailure(thrown: unknown, service: string, sent: boolean): CallFailure {
+  if (thrown instanceof GatewayError) return { ...innocent, error: thrown, sent, final: true };
+  const code = failureCode(thrown);
+  const fail = (as: ErrorCode, message?: string): GatewayError =>
+    new GatewayError(as, message, { service, cause: thrown });
+
+  if (unsendable.has(code)) {
+    return { ...innocent, error: fail('BAD_REQUEST', 'The request cannot be forwarded'), sent, final: true };
+  }
+  if (sent) {
+    const error = fail(late.has(code) ? 'GATEWAY_TIMEOUT' : 'DOWNSTREAM_SERVICE_ERROR');
+    return { ...innocent, error, sent, countsAgainstInstance: !poolGone.has(code) };
+  }
+  if (poolGone.has(code)) return { ...innocent, error: fail('SERVICE_UNAVAILABLE'), sent };
+  if (localShortages.has(code)) return { ...innocent, error: fail('OVERLOADED'), sent, final: true };
+  const error = fail('SERVICE_UNAVAILABLE', 'The service cannot be reached');
+  // EAI_AGAIN: the name server does not answer. It would take every instance of every service out at once.
+  return { ...innocent, error, sent, connectFailure: code !== 'EAI_AGAIN' };
+}
+
+/** The head of the answer, or the whole of it, was not there in time. */
+export function lateFailure(service: string, sent: boolean, countsAgainstInstance: boolean): CallFailure {
+  return {
+    ...innocent,
+    error: new GatewayError('GATEWAY_TIMEOUT', undefined, { service }),
+    sent,
+    countsAgainstInstance,
+  };
+}
+
+/** The client left; nobody is to blame and nothing is of use any more. */
+export function departureFailure(service: string, sent: boolean, cause?: unknown): CallFailure {
+  const error = new GatewayError('CLIENT_CLOSED_REQUEST', undefined, { service, cause });
+  return { ...innocent, error, sent, final: true };
+}
+
+/** The receiver gave the answer up. */
+export function refusalFailure(error: Error): CallFailure {
+  return { ...innocent, error, sent: true, final: true };
+}
+
+/** A status that invites another try (502, 503, 504): what the call ends with if that try cannot be made after all. */
+export function statusFailure(service: string, status: number): CallFailure {
+  const error = new GatewayError('DOWNSTREAM_SERVICE_ERROR', undefined, {
+    service,
+    cause: new Error(`status ${status}`),
+  });
+  return { ...innocent, error, sent: true, countsAgainstInstance: true };
+}
+
+/** The code of whatever was thrown, for logs and the admin API: it names no address. */
+export function failureCode(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'unknown';
+  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+  if (code !== '' || thrown.cause === undefined) return code === '' ? thrown.name : code;
+  return failureCode(thrown.cause);
+}

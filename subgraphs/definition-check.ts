@@ -1,0 +1,134 @@
+/** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
+import { Compile } from 'typebox/compile';
+import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { escapePointer, findMistakes } from './schema-mistakes.ts';
+import {
+  InstanceRegistration,
+  instanceIdPattern,
+  type Route,
+  ServiceDefinition,
+  type StaticInstance,
+  serviceNamePattern,
+} from './service-definition.ts';
+
+const definitions = Compile(ServiceDefinition);
+const registrations = Compile(InstanceRegistration);
+const serviceNames = new RegExp(serviceNamePattern);
+const instanceIds = new RegExp(instanceIdPattern);
+
+/** A service definition, or BAD_REQUEST with every mistake in it. */
+export function checkDefinition(value: unknown): ServiceDefinition {
+  const reasons = findDefinitionMistakes(value);
+  if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definition is not valid', { reasons });
+  // Nobody may change a snapshot from outside, and equal definitions must be equal without regard to `undefined`.
+  return JSON.parse(JSON.stringify(value)) as ServiceDefinition;
+}
+
+/** What {@link checkDefinition} throws, as a list. */
+export function findDefinitionMistakes(value: unknown): readonly ErrorReason[] {
+  const mistakes = findMistakes(definitions, value);
+  return mistakes.length > 0 ? mistakes : findContradictions(value as ServiceDefinition);
+}
+
+/** Definitions by name, or BAD_REQUEST with the mistakes of all of them. */
+export function checkDefinitions(values: Readonly<Record<string, unknown>>): ReadonlyMap<string, ServiceDefinition> {
+  const reasons: ErrorReason[] = [];
+  for (const [name, value] of Object.entries(values)) {
+    const at = `/services/${escapePointer(name)}`;
+    try {
+      assertServiceName(name);
+    } catch (error) {
+      reasons.push({ path: at, message: error instanceof Error ? error.message : String(error) });
+    }
+    for (const reason of findDefinitionMistakes(value)) reasons.push({ ...reason, path: `${at}${reason.path ?? ''}` });
+  }
+  if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definitions are not valid', { reasons });
+  return new Map(Object.entries(values).map(([name, value]) => [name, checkDefinition(value)]));
+}
+
+/** The registration of an instance, or BAD_REQUEST with every mistake in it. */
+export function checkInstance(value: unknown): InstanceRegistration {
+  const reasons = findMistakes(registrations, value);
+  if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the instance registration is not valid', { reasons });
+  return value as InstanceRegistration;
+}
+
+/** Throws BAD_REQUEST unless a service may have this name. */
+export function assertServiceName(name: string): void {
+  if (serviceNames.test(name)) return;
+  throw new GatewayError('BAD_REQUEST', `the name of a service must match ${serviceNamePattern}`);
+}
+
+/** Throws BAD_REQUEST unless an instance may have this id. */
+export function assertInstanceId(id: string): void {
+  if (instanceIds.test(id)) return;
+  throw new GatewayError('BAD_REQUEST', `the id of an instance must match ${instanceIdPattern}`);
+}
+
+/** The id of an instance that the definition gives none: host and port of its URL, in the letters that an id may have. */
+export function buildStaticId(instance: StaticInstance): string {
+  if (instance.id !== undefined) return instance.id;
+  const { hostname, port, protocol } = new URL(instance.url);
+  const id = `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`.replaceAll(/[[\]]/g, '');
+  return (id.startsWith(':') ? `0${id}` : id).replaceAll(/[^A-Za-z0-9._:-]/g, '-');
+}
+
+/** What contradicts itself in a definition that fits the schema. */
+function findContradictions(definition: ServiceDefinition): readonly ErrorReason[] {
+  const { graphql, routes = [], instances = [] } = definition;
+  const reasons: ErrorReason[] = [];
+  if (graphql === undefined && routes.length === 0) {
+    reasons.push({ path: '', message: 'expected `graphql`, `routes` or both: the service offers nothing' });
+  }
+  if (graphql?.kind === 'federation' && graphql.merge !== undefined) {
+    const message = '`merge` is for plain services; a federated one says it in its schema, with `@key`';
+    reasons.push({ path: '/graphql/merge', message });
+  }
+  return [...reasons, ...findInstanceMistakes(instances), ...routes.flatMap(findRouteMistakes)];
+}
+
+function findInstanceMistakes(instances: readonly StaticInstance[]): readonly ErrorReason[] {
+  const seen = new Set<string>();
+  return instances.flatMap((instance, index) => {
+    const path = `/instances/${index}`;
+    if (!URL.canParse(instance.url)) return [{ path: `${path}/url`, message: 'expected a URL' }];
+    const id = buildStaticId(instance);
+    if (seen.has(id))
+      return [{ path, message: `another instance has the id ${JSON.stringify(id)}; give each its own` }];
+    seen.add(id);
+    return [];
+  });
+}
+
+function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] {
+  const match = { path: `/routes/${index}/match/path`, ...parsePattern(route.match.path) };
+  const rewrite = { path: `/routes/${index}/rewrite`, ...parsePattern(route.rewrite ?? '/') };
+  const { captures } = match;
+  return [
+    ...match.mistakes.map((message) => ({ path: match.path, message })),
+    ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
+    ...captures
+      .filter((name, at) => captures.indexOf(name) !== at)
+      .map((name) => ({ path: match.path, message: `${name} captures twice` })),
+    ...rewrite.captures
+      .filter((name) => !captures.includes(name))
+      .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
+  ];
+}
+
+/** Captures are whole segments: `:name` anywhere, `*` at the end. */
+function parsePattern(pattern: string): { readonly captures: readonly string[]; readonly mistakes: readonly string[] } {
+  const segments = pattern.split('/').slice(1);
+  const captures: string[] = [];
+  const mistakes: string[] = [];
+  segments.forEach((segment, index) => {
+    if (segment === '*' && index === segments.length - 1) captures.push('*');
+    else if (segment.includes('*')) mistakes.push('expected `*` only as the last segment, e.g. `/orders/*`');
+    else if (/^:[A-Za-z_]\w*$/.test(segment)) captures.push(segment);
+    else if (segment.startsWith(':')) mistakes.push('expected a parameter such as `:id` to be a whole segment');
+    // A URL parser would resolve these, so such a route could never match, or a rewrite lead out of its prefix.
+    else if (/^(\.|%2e){1,2}$/i.test(segment)) mistakes.push('expected no `.` or `..` segments');
+    else if (/[?#\\]/.test(segment)) mistakes.push('expected a path alone, without `?`, `#` or `\\`');
+  });
+  return { captures, mistakes };
+}

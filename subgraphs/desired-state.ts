@@ -1,0 +1,206 @@
+/**
+ * The one place where the desired state changes: one change after the other, each admitted, saved, and only then
+ * published. What is refused leaves no trace but a line in the audit.
+ */
+import { type ErrorReason, GatewayError, toGatewayError } from '../policies/errors.ts';
+import { type AuditEntry, type AuditNote, withAccepted, withRefused } from './audit.ts';
+import type { Clock, Timer } from './clock.ts';
+import type { Log } from './log.ts';
+import { assertNoRouteConflicts } from './route-conflicts.ts';
+import { buildGraphFingerprint, emptySnapshot, isComposed, type Snapshot } from './snapshot.ts';
+import type { Store } from './store.ts';
+
+/** Composes the graph of a snapshot: of its services that have a schema and are not in quarantine. */
+export type Admit<A> = (candidate: Snapshot, current: Snapshot) => Promise<A>;
+
+export interface DesiredStateOptions<A> {
+  readonly store: Store;
+  readonly admit: Admit<A>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called with every new snapshot, at once. */
+  readonly publish: (snapshot: Snapshot, admission: A, graphChanged: boolean) => void;
+}
+
+/** What a change makes of the snapshot before it. The same snapshot means that there is nothing to do. */
+export interface Proposal<A> {
+  readonly snapshot: Snapshot;
+  /** What admitted the graph of this snapshot, when that is known already. */
+  readonly admission?: A | null;
+  /** For the audit: what was left out. */
+  readonly reasons?: readonly ErrorReason[];
+}
+
+export interface ChangeOptions {
+  /** Only look whether it would be accepted. */
+  readonly dryRun?: boolean | undefined;
+  /** Whether the change holds although it cannot be saved: for those that nobody could refuse. */
+  readonly evenUnsaved?: boolean;
+}
+
+export interface Change<A> {
+  readonly before: Snapshot;
+  readonly after: Snapshot;
+  readonly admission: A;
+  readonly changed: boolean;
+  readonly graphChanged: boolean;
+}
+
+export interface DesiredState<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  readonly audit: readonly AuditEntry[];
+  /** Admits a candidate, after what no composition would notice. */
+  admit(candidate: Snapshot): Promise<A>;
+  /** Waits for its turn, then builds the proposal and makes it the state. */
+  change(
+    note: AuditNote,
+    build: (current: Snapshot, revision: number) => Proposal<A> | Promise<Proposal<A>>,
+    options?: ChangeOptions,
+  ): Promise<Change<A>>;
+  /** Runs something that leads to a change, and notes it in the audit when it is refused. */
+  noteRefusal<T>(note: AuditNote, options: ChangeOptions, run: () => Promise<T>): Promise<T>;
+  /** Waits for its turn, then makes this the state, whatever the store says. For the start. */
+  begin(build: () => Promise<{ snapshot: Snapshot; admission: A; audit: readonly AuditEntry[] }>): Promise<void>;
+  /** Ends after the changes that have begun. Later ones are refused. */
+  close(): Promise<void>;
+}
+
+/** Refusals are saved with the next change, or after so long. */
+const saveRefusalsAfterMs = 1_000;
+
+export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
+  const { store, clock, log, publish } = options;
+  let state: { snapshot: Snapshot; admission: A; fingerprint: string } | null = null;
+  let audit: readonly AuditEntry[] = [];
+  let auditTimer: Timer | null = null;
+  let closed = false;
+  let tail: Promise<unknown> = Promise.resolve();
+
+  function enqueue<T>(job: () => Promise<T>): Promise<T> {
+    if (closed) return Promise.reject(unavailable('the gateway is shutting down'));
+    const run = tail.then(job);
+    tail = run.catch(() => {});
+    return run;
+  }
+
+  function started() {
+    if (state === null) throw unavailable('the registry has not been loaded yet');
+    return state;
+  }
+
+  async function admit(candidate: Snapshot): Promise<A> {
+    assertMergeIsForPlain(candidate);
+    return options.admit(candidate, state?.snapshot ?? emptySnapshot);
+  }
+
+  async function save(snapshot: Snapshot, entries: readonly AuditEntry[]): Promise<void> {
+    try {
+      await store.save({ formatVersion: 1, snapshot, audit: entries });
+    } catch (cause) {
+      log.error({ err: cause }, 'the registry cannot be saved');
+      throw new GatewayError('SERVICE_UNAVAILABLE', 'the registry cannot be saved; nothing was changed', { cause });
+    }
+  }
+
+  async function saveUnlessRequired(snapshot: Snapshot, entries: readonly AuditEntry[]): Promise<void> {
+    await save(snapshot, entries).catch(() => {}); // logged; the next change saves it all
+  }
+
+  function saveRefusalsLater(): void {
+    auditTimer ??= clock.setTimer(() => {
+      auditTimer = null;
+      enqueue(async () => {
+        if (state !== null) await saveUnlessRequired(state.snapshot, audit);
+      }).catch(() => {});
+    }, saveRefusalsAfterMs);
+  }
+
+  return {
+    get snapshot() {
+      return state?.snapshot ?? emptySnapshot;
+    },
+    get admission() {
+      return started().admission;
+    },
+    get audit() {
+      return audit;
+    },
+    admit,
+
+    change(note, build, { dryRun, evenUnsaved } = {}) {
+      return enqueue(async () => {
+        const current = started();
+        const before = current.snapshot;
+        const revision = before.revision + 1;
+        const proposal = await build(before, revision);
+        const unchanged = { before, after: before, admission: current.admission, changed: false, graphChanged: false };
+        if (proposal.snapshot === before) return unchanged;
+        const snapshot: Snapshot = { ...proposal.snapshot, revision };
+        assertNoRouteConflicts(snapshot.services);
+        const fingerprint = buildGraphFingerprint(snapshot);
+        const graphChanged = fingerprint !== current.fingerprint;
+        const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot))) : current.admission;
+        const result = { before, after: snapshot, admission, changed: true, graphChanged };
+        if (dryRun === true) return result;
+        const withThis = () => withAccepted(audit, note, revision, clock, proposal.reasons);
+        await (evenUnsaved === true ? saveUnlessRequired : save)(snapshot, withThis());
+        audit = withThis(); // once more: refusals may have been noted meanwhile
+        state = { snapshot, admission, fingerprint };
+        publish(snapshot, admission, graphChanged);
+        return result;
+      });
+    },
+
+    async noteRefusal(note, { dryRun }, run) {
+      try {
+        return await run();
+      } catch (thrown) {
+        const error = toGatewayError(thrown);
+        // What is not there cannot be changed: nothing was refused. A heartbeat of a deleted service ends here.
+        if (dryRun !== true && !closed && error.code !== 'ROUTE_NOT_FOUND') {
+          audit = withRefused(audit, note, state?.snapshot.revision ?? 0, clock, error);
+          saveRefusalsLater();
+        }
+        throw error;
+      }
+    },
+
+    begin(build) {
+      return enqueue(async () => {
+        const begun = await build();
+        audit = begun.audit;
+        state = { ...begun, fingerprint: buildGraphFingerprint(begun.snapshot) };
+        await saveUnlessRequired(begun.snapshot, audit);
+        publish(begun.snapshot, begun.admission, true);
+      });
+    },
+
+    async close() {
+      if (closed) return;
+      const pending = auditTimer !== null;
+      auditTimer?.cancel();
+      if (pending) enqueue(async () => saveUnlessRequired(started().snapshot, audit)).catch(() => {});
+      closed = true;
+      await tail;
+    },
+  };
+}
+
+/** Only after it was asked is it known what a service speaks, so no check of definitions can say this. */
+function assertMergeIsForPlain(candidate: Snapshot): void {
+  const reasons = candidate.services
+    .filter(isComposed)
+    .filter((service) => service.schema.kind === 'federation' && service.definition.graphql?.merge !== undefined)
+    .map(({ name }) => ({
+      service: name,
+      path: '/graphql/merge',
+      message: `${name} speaks federation: \`merge\` is for plain services; say \`@key\` in the schema instead`,
+    }));
+  const [first] = reasons;
+  if (first !== undefined) throw new GatewayError('REGISTRATION_REFUSED', first.message, { reasons });
+}
+
+function unavailable(message: string): GatewayError {
+  return new GatewayError('SERVICE_UNAVAILABLE', message, { retryAfterSeconds: 1 });
+}

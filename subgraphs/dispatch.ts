@@ -1,0 +1,252 @@
+/** One attempt of a call: from the chosen instance to the end of its answer, or to what kept it from answering. */
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { GatewayError } from '../policies/errors.ts';
+import type { RequestContext } from '../policies/request-context.ts';
+import type { CallOptions, CallRequest, Flow } from './call.ts';
+import {
+  type CallFailure,
+  classifyFailure,
+  departureFailure,
+  lateFailure,
+  refusalFailure,
+  statusFailure,
+} from './call-failure.ts';
+import { gatewayHeaders } from './forwarding.ts';
+import type { InstanceState } from './instance-state.ts';
+import type { Upload } from './upload.ts';
+
+/** The call that an attempt belongs to. */
+export interface CallScope {
+  readonly request: CallRequest;
+  readonly context: RequestContext;
+  readonly options: CallOptions;
+  /** The body when it is a stream. */
+  readonly upload: Upload | null;
+  /** Time for one attempt, until the head of the answer. */
+  readonly timeoutMs: number;
+  /** Whether an answer with a status that invites another try is set aside for that try. */
+  setsAside(): boolean;
+}
+
+/** What became of an attempt. */
+export type Outcome =
+  | { readonly kind: 'answered' }
+  /** The instance answered 502, 503 or 504, and the call goes on with another attempt. */
+  | { readonly kind: 'set aside'; readonly failure: CallFailure }
+  | { readonly kind: 'failed'; readonly failure: CallFailure };
+
+/** How much of an answer that was set aside is read to keep its connection. Beyond it a new connection is cheaper. */
+const maxDiscardedBytes = 65_536;
+const answered: Outcome = { kind: 'answered' };
+
+type Controller = Dispatcher.DispatchController;
+
+/** undici takes the name from Host otherwise, and reconnects whenever it changes; its types do not mention it. */
+type DispatchOptions = Dispatcher.DispatchOptions & { readonly servername: string | undefined };
+
+export class Dispatch implements Dispatcher.DispatchHandler, Flow {
+  readonly #scope: CallScope;
+  readonly #instance: InstanceState;
+  readonly #outcome = Promise.withResolvers<Outcome>();
+  #permit = 0;
+  readonly #startedAtMs: number;
+  /** Waiting for the head; handing the answer over; reading an answer set aside; over. */
+  #state: 'waiting' | 'streaming' | 'discarding' | 'over' = 'waiting';
+  #sent = false;
+  #status = 0;
+  #discardedBytes = 0;
+  #controller: Controller | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(scope: CallScope, instance: InstanceState) {
+    this.#scope = scope;
+    this.#instance = instance;
+    this.#startedAtMs = scope.options.now();
+  }
+
+  /** Sends the request. The promise never rejects. */
+  start(): Promise<Outcome> {
+    const remainingMs = this.#scope.context.deadlineAtMs - this.#startedAtMs;
+    const options = this.#buildOptions(remainingMs);
+    this.#permit = this.#instance.breaker.begin(this.#startedAtMs);
+    this.#instance.inFlight++;
+    this.#timer = setTimeout(checkTime, Math.min(this.#scope.timeoutMs, remainingMs), this);
+    this.#instance.pool.dispatch(options, this);
+    return this.#outcome.promise;
+  }
+
+  /** The client left. */
+  leave(): void {
+    this.#cut(departureFailure(this.#scope.request.service, this.#sent));
+  }
+
+  /** For the receiver: goes on after a pause. */
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  /** For the receiver: gives the answer up. */
+  abort(reason: Error): void {
+    this.#cut(refusalFailure(reason));
+  }
+
+  onRequestStart(controller: Controller): void {
+    // Given up while it waited for a connection: undici sends nothing of what is aborted here.
+    if (this.#state === 'over') {
+      controller.abort(new Error('given up before it began'));
+    } else {
+      this.#controller = controller;
+      this.#sent = true;
+    }
+  }
+
+  onResponseStart(controller: Controller, status: number): void {
+    if (status < 200 || this.#state !== 'waiting') return;
+    clearTimeout(this.#timer);
+    this.#status = status;
+    const { breaker } = this.#instance;
+    if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
+    else breaker.succeed(this.#permit);
+    if (status >= 502 && status <= 504 && this.#scope.setsAside()) this.#setAside(status);
+    else this.#handOver(controller, status);
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#state === 'discarding') {
+      this.#discardedBytes += chunk.length;
+      if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('not worth reading on'));
+    } else if (this.#state === 'streaming') {
+      try {
+        if (!this.#scope.request.receiver.onData(chunk)) controller.pause();
+      } catch (thrown) {
+        this.abort(toError(thrown));
+      }
+    }
+  }
+
+  onResponseEnd(controller: Controller): void {
+    if (this.#state === 'discarding') this.#release();
+    if (this.#state !== 'streaming') return;
+    try {
+      this.#scope.request.receiver.onEnd(toStrings(controller.rawTrailers));
+    } catch (thrown) {
+      this.abort(toError(thrown));
+      return;
+    }
+    this.#release();
+    this.#outcome.resolve(answered);
+    this.#record(this.#status);
+  }
+
+  onResponseError(_controller: Controller | null, error: Error): void {
+    if (this.#state === 'discarding') this.#release();
+    if (this.#state === 'over') return;
+    const { request, upload } = this.#scope;
+    const broken = upload?.failure ?? null;
+    // Whoever feeds the body may have broken it off with a verdict; otherwise it was the client who did.
+    if (broken === null || broken instanceof GatewayError) {
+      this.#fail(classifyFailure(broken ?? error, request.service, this.#sent));
+    } else this.#fail(departureFailure(request.service, this.#sent, broken));
+  }
+
+  /** The timer ran out. An upload shifts the time: it is the service's turn only when it has all the client has sent. */
+  checkTime(): void {
+    const { context, options, request, timeoutMs, upload } = this.#scope;
+    const nowMs = options.now();
+    const remainingMs = context.deadlineAtMs - nowMs;
+    const waitsForClient = upload?.waitsForClient ?? false;
+    const sinceMs = waitsForClient ? nowMs : Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
+    const leftMs = this.#state === 'streaming' ? remainingMs : Math.min(remainingMs, timeoutMs - (nowMs - sinceMs));
+    // Timers may come a little early; what is left then is not worth another one.
+    if (leftMs >= 1) this.#timer = setTimeout(checkTime, leftMs, this);
+    else this.#cut(lateFailure(request.service, this.#sent, !waitsForClient));
+  }
+
+  #buildOptions(remainingMs: number): DispatchOptions {
+    const { request, context, options, upload } = this.#scope;
+    return {
+      method: request.method as Dispatcher.HttpMethod,
+      path: request.path,
+      headers: request.headers.concat(gatewayHeaders(context, remainingMs)),
+      // undici takes any async iterable; its types name only streams.
+      body: upload === null ? (request.body as string | Buffer | null) : (upload as unknown as Readable),
+      bodyTimeout: options.bodyIdleTimeoutMs,
+      servername: this.#instance.serverName,
+    };
+  }
+
+  #handOver(controller: Controller, status: number): void {
+    this.#state = 'streaming';
+    const { request, context, options } = this.#scope;
+    if (request.bodyByDeadline === true) {
+      this.#timer = setTimeout(checkTime, context.deadlineAtMs - options.now(), this);
+    }
+    try {
+      request.receiver.onHead(status, toStrings(controller.rawHeaders), this);
+    } catch (thrown) {
+      this.abort(toError(thrown));
+    }
+  }
+
+  #setAside(status: number): void {
+    this.#state = 'discarding';
+    const failure = statusFailure(this.#scope.request.service, status);
+    this.#instance.noteFailure(failure);
+    this.#outcome.resolve({ kind: 'set aside', failure });
+    this.#record(status);
+  }
+
+  #cut(failure: CallFailure): void {
+    if (this.#state === 'over' || this.#state === 'discarding') return;
+    this.#fail(failure);
+    this.#controller?.abort(failure.error);
+  }
+
+  #fail(failure: CallFailure): void {
+    if (this.#state === 'over') return;
+    const headSeen = this.#state === 'streaming';
+    this.#release();
+    this.#blame(failure, headSeen);
+    this.#outcome.resolve({ kind: 'failed', failure: headSeen ? { ...failure, final: true } : failure });
+    this.#record(failure.error instanceof GatewayError ? failure.error.code : 'ABORTED');
+  }
+
+  /** Tells the breaker, unless the head told it already; an answer that breaks off afterwards counts once more. */
+  #blame(failure: CallFailure, headSeen: boolean): void {
+    const { breaker } = this.#instance;
+    const nowMs = this.#scope.options.now();
+    this.#instance.noteFailure(failure);
+    if (!failure.countsAgainstInstance) breaker.release(this.#permit);
+    else if (!headSeen) breaker.fail(this.#permit, nowMs);
+    else if (breaker.state === 'closed') breaker.fail(breaker.begin(nowMs), nowMs);
+  }
+
+  #release(): void {
+    this.#state = 'over';
+    clearTimeout(this.#timer);
+    this.#instance.inFlight--;
+  }
+
+  #record(outcome: number | string): void {
+    const { context, options, request } = this.#scope;
+    const durationMs = options.now() - this.#startedAtMs;
+    const attempt = { service: request.service, instance: this.#instance.id, outcome, durationMs };
+    context.attempts.push(attempt);
+    options.observer?.onAttempt(attempt, context);
+  }
+}
+
+function checkTime(dispatch: Dispatch): void {
+  dispatch.checkTime();
+}
+
+/** Header fields hold bytes; latin1 keeps them one by one (RFC 9110 section 5.5, obs-text). */
+function toStrings(raw: Controller['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) return [];
+  return raw.map((item: Buffer | string) => (typeof item === 'string' ? item : item.toString('latin1')));
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

@@ -1,0 +1,141 @@
+/** Which header fields cross the gateway, and which it adds. */
+import type { Client, RequestContext } from '../policies/request-context.ts';
+import { isViewerHeader, viewerHeaders } from '../policies/viewer-headers.ts';
+
+/**
+ * Fields for one hop only (RFC 9110 section 7.6.1), with those of RFC 2616 section 13.5.1 that some software still
+ * treats so. `te` and `upgrade` are negotiated anew with the service; credentials for a proxy are meant for us.
+ */
+const hopByHop: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * Fields of a request that the gateway answers for itself: it sets them anew or speaks that part of the protocol with
+ * the service on its own. `expect` is answered by our server before the body is read; trailers of requests end here.
+ */
+const ownRequestFields: ReadonlySet<string> = new Set([
+  'expect',
+  'forwarded',
+  'host',
+  'http2-settings',
+  'trailer',
+  'via',
+  'x-real-ip',
+  'x-request-id',
+  'x-request-timeout-ms',
+]);
+
+/** Trace context, version 00 or later, without the all-zero ids (W3C Trace Context section 3.2.2). */
+const wellFormedTraceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+
+/**
+ * The fields of a client's request that may go to a service, in their order and spelling. What the gateway says itself
+ * ({@link gatewayHeaders}) can never come from a client, also not spelled with underscores: services that turn fields
+ * into variables (CGI, RFC 3875 section 4.1.18) cannot tell `x_user_id` from `x-user-id`.
+ */
+export function endToEndHeaders(rawHeaders: readonly string[]): string[] {
+  const named = connectionOptions(rawHeaders);
+  const kept: string[] = [];
+  let authorized = false;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const value = rawHeaders[i + 1] ?? '';
+    const lowerCase = name.toLowerCase();
+    if (named?.has(lowerCase) || isHeldBack(lowerCase)) continue;
+    if (lowerCase === 'authorization') {
+      // Node reads the first of several, and so did our authentication: a service must not believe another one.
+      if (authorized) continue;
+      authorized = true;
+    }
+    if (lowerCase === 'traceparent' && !wellFormedTraceparent.test(value)) continue;
+    kept.push(name, value);
+  }
+  return kept;
+}
+
+/** The fields of a service's answer that may go to the client, in their order and spelling, Set-Cookie one by one. */
+export function endToEndResponseHeaders(rawHeaders: readonly string[]): string[] {
+  const named = connectionOptions(rawHeaders);
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const lowerCase = name.toLowerCase();
+    if (named?.has(lowerCase) || hopByHop.has(lowerCase)) continue;
+    kept.push(name, rawHeaders[i + 1] ?? '');
+  }
+  return kept;
+}
+
+/** What the gateway tells a service about a request: names and values in turn, all in lower case. */
+export function gatewayHeaders(context: RequestContext, remainingMs: number): string[] {
+  const { client } = context;
+  const via = context.headers.via;
+  const headers = [
+    'via',
+    // Always 1.1: what our server accepts, HTTP/1.0 included, it answers as 1.1 (RFC 9110 section 7.6.3).
+    via === undefined || via === '' ? '1.1 selvage' : `${via}, 1.1 selvage`,
+    'forwarded',
+    forwarded(client),
+    'x-forwarded-for',
+    client.forwardedFor,
+    'x-forwarded-host',
+    client.host,
+    'x-forwarded-proto',
+    client.protocol,
+    'x-request-id',
+    context.id,
+    'x-request-timeout-ms',
+    String(Math.max(0, Math.floor(remainingMs))),
+  ];
+  if (context.viewer !== null) headers.push(...viewerHeaders(context.viewer));
+  return headers;
+}
+
+/** The names in `Connection`, or undefined when there are none but those dropped anyway. */
+function connectionOptions(rawHeaders: readonly string[]): Set<string> | undefined {
+  let named: Set<string> | undefined;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length !== 10 || name.toLowerCase() !== 'connection') continue;
+    const value = (rawHeaders[i + 1] ?? '').toLowerCase();
+    if (value === 'keep-alive' || value === 'close') continue;
+    named ??= new Set();
+    for (const option of value.split(',')) named.add(option.trim());
+  }
+  return named;
+}
+
+function isHeldBack(lowerCaseName: string): boolean {
+  if (hopByHop.has(lowerCaseName) || ownRequestFields.has(lowerCaseName)) return true;
+  // All that is left to refuse begins with an x: most names are through here.
+  if (!lowerCaseName.startsWith('x')) return false;
+  const dashed = lowerCaseName.replaceAll(/[^a-z0-9]/g, '-');
+  return dashed.startsWith('x-forwarded-') || ownRequestFields.has(dashed) || isViewerHeader(lowerCaseName);
+}
+
+/** RFC 7239 section 4: one element per hop; what the client asked for stands with the first. */
+function forwarded(client: Client): string {
+  const hops = client.forwardedFor.split(',');
+  let value = `for=${forwardedNode(hops[0] ?? '')};host=${forwardedValue(client.host)};proto=${client.protocol}`;
+  for (let i = 1; i < hops.length; i++) value += `, for=${forwardedNode(hops[i] ?? '')}`;
+  return value;
+}
+
+/** RFC 7239 section 6: IPv6 addresses stand in brackets and therefore in quotes; what is no address is `unknown`. */
+function forwardedNode(text: string): string {
+  const address = text.trim();
+  if (/^[0-9.]+$/.test(address)) return address;
+  return /^[0-9a-f:.]+$/i.test(address) ? `"[${address}]"` : 'unknown';
+}
+
+function forwardedValue(text: string): string {
+  return /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
+}

@@ -1,0 +1,62 @@
+/** Keeps interim answers (1xx) that nobody asked for away from undici. */
+import type { Socket } from 'node:net';
+
+/** More than any sane interim head; beyond it undici may judge for itself. */
+const maxHeadBytes = 16_384;
+const headEnd = Buffer.from('\r\n\r\n');
+const empty = Buffer.alloc(0);
+/** Bytes of `HTTP/1.1 100` up to the end of the status. */
+const statusLength = 12;
+
+/**
+ * Drops every 1xx head but 101 from what a connection reads. A client must be able to parse and may ignore them
+ * (RFC 9110 section 15.2), but undici tears the connection down at a 100 it did not ask for, and some servers send one
+ * before every answer to a POST.
+ *
+ * Only the first bytes after a request was written can be such a head; bytes in a body that look like one stay. The
+ * head of a request is the only string undici writes that does not begin with a line break (chunk sizes do).
+ */
+export function dropInterimResponses<T extends Socket>(socket: T): T {
+  const read = socket.read.bind(socket);
+  const write = socket.write.bind(socket);
+  let atHead = true;
+  let held: Buffer = empty;
+
+  const readFiltered = (size?: number): Buffer | null => {
+    let chunk: Buffer | null = read(size);
+    if (!atHead || chunk === null) return chunk;
+    if (held.length > 0) chunk = Buffer.concat([held, chunk]);
+    held = empty;
+    while (isInterim(chunk)) {
+      const end = chunk.indexOf(headEnd);
+      if (end === -1) break;
+      chunk = chunk.subarray(end + headEnd.length);
+    }
+    if (chunk.length === 0) return null;
+    if (mayBecomeInterim(chunk) && chunk.length <= maxHeadBytes) {
+      held = chunk;
+      return null;
+    }
+    atHead = false;
+    return chunk;
+  };
+  const writeWatched = (...args: Parameters<typeof socket.write>): boolean => {
+    const [chunk] = args;
+    if (typeof chunk === 'string' && chunk.charCodeAt(0) !== 13) atHead = true;
+    return write(...args);
+  };
+  return Object.assign(socket, { read: readFiltered, write: writeWatched });
+}
+
+/** Whether a whole status stands there and is 1xx, but not 101. */
+function isInterim(chunk: Buffer): boolean {
+  if (chunk.length < statusLength || chunk[9] !== 0x31 || chunk[0] !== 0x48) return false;
+  const line = chunk.toString('latin1', 0, statusLength);
+  return /^HTTP\/1\.\d 1\d\d$/.test(line) && !line.endsWith('101');
+}
+
+/** Whether what is there so far may turn out to be an interim head: its status, or its end, has not arrived yet. */
+function mayBecomeInterim(chunk: Buffer): boolean {
+  if (chunk.length >= statusLength) return isInterim(chunk);
+  return 'HTTP/1.'.startsWith(chunk.toString('latin1', 0, 7));
+}

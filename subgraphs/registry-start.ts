@@ -1,0 +1,129 @@
+/** The first snapshot: what was stored, with the configuration laid over it, as far as it composes. */
+import { isDeepStrictEqual } from 'node:util';
+import type { ErrorReason } from '../policies/errors.ts';
+import type { AddressPolicy } from './address-policy.ts';
+import type { AuditEntry } from './audit.ts';
+import type { Admit } from './desired-state.ts';
+import type { Log } from './log.ts';
+import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts';
+import { selectComposable } from './schema-selection.ts';
+import { buildService } from './service-change.ts';
+import type { ServiceDefinition } from './service-definition.ts';
+import { isComposed, type Service, type Snapshot, sortByName, withServices } from './snapshot.ts';
+import type { Store, StoredState } from './store.ts';
+import { readStoredServices } from './stored-services.ts';
+
+export interface StartOptions<A> {
+  readonly store: Store;
+  readonly config: ReadonlyMap<string, ServiceDefinition>;
+  readonly admit: (candidate: Snapshot) => ReturnType<Admit<A>>;
+  readonly addressPolicy: AddressPolicy;
+  readonly log: Log;
+}
+
+export interface FirstState<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  readonly audit: readonly AuditEntry[];
+  /** Services whose schema is known from before; it may have changed meanwhile. */
+  readonly unverified: ReadonlySet<string>;
+}
+
+/**
+ * Builds the first state. Bad stored data and schemas that do not compose cost only the services concerned; a
+ * contradiction within the configuration throws.
+ */
+export async function buildFirstState<A>(options: StartOptions<A>): Promise<FirstState<A>> {
+  const { store, config, admit, addressPolicy, log } = options;
+  const stored = await store.load();
+  const known = readStoredServices(stored, addressPolicy, log);
+  const before = readRevision(stored);
+  const services = buildServices(config, known, before + 1, log);
+  const { snapshot, admission } = await compose({ revision: before + 1, services }, known, admit, log);
+  const isSame = stored !== null && isDeepStrictEqual(snapshot.services, stored.snapshot?.services);
+  return {
+    snapshot: isSame ? { ...snapshot, revision: before } : snapshot,
+    admission,
+    audit: Array.isArray(stored?.audit) ? stored.audit : [],
+    unverified: new Set(snapshot.services.filter(isVerifiable).map((service) => service.name)),
+  };
+}
+
+/** Revisions go on counting, or an ETag from before the restart could fit another state. */
+function readRevision(stored: StoredState | null): number {
+  const revision: unknown = stored?.snapshot?.revision;
+  return Number.isSafeInteger(revision) ? Number(revision) : 0;
+}
+
+function isVerifiable(service: Service): boolean {
+  return service.schema !== null && service.definition.graphql?.schema === undefined;
+}
+
+/** The services of the configuration, and those of teams that do not get in their way. */
+function buildServices(
+  config: ReadonlyMap<string, ServiceDefinition>,
+  known: ReadonlyMap<string, Service>,
+  revision: number,
+  log: Log,
+): readonly Service[] {
+  const services = [...config].map(([name, definition]) =>
+    buildService({
+      name,
+      definition,
+      origin: 'config',
+      existing: known.get(name),
+      asked: null,
+      revision,
+      retry: false,
+    }),
+  );
+  assertNoRouteConflicts(services);
+  for (const existing of known.values()) {
+    const { name, definition, origin } = existing;
+    if (origin === 'config' || config.has(name)) continue;
+    const service = buildService({ name, definition, origin, existing, asked: null, revision, retry: false });
+    const reasons = findRouteConflicts([...services, service]);
+    if (reasons.length === 0) services.push(service);
+    else log.error({ service: name, reasons }, 'a stored service has routes of another one and is dropped');
+  }
+  return sortByName(services);
+}
+
+/** All schemas together, as every day; else those that served before, then as many of the others as fit. */
+async function compose<A>(
+  snapshot: Snapshot,
+  known: ReadonlyMap<string, Service>,
+  admit: (candidate: Snapshot) => Promise<A>,
+  log: Log,
+): Promise<{ snapshot: Snapshot; admission: A }> {
+  const offers = snapshot.services
+    .filter((service) => service.schema !== null)
+    .map((service): Service => ({ ...service, quarantine: null }));
+  const everything = withServices(snapshot, offers);
+  try {
+    return { snapshot: everything, admission: await admit(everything) };
+  } catch (error) {
+    log.warn({ err: error }, 'the schemas do not compose all together; looking for those that do');
+  }
+  const untried: readonly ErrorReason[] = [{ message: 'not tried yet' }];
+  const nothing = withServices(
+    snapshot,
+    offers.map((offer) => ({ ...offer, quarantine: untried })),
+  );
+  const isServing = ({ name, schema }: Service) => {
+    const before = known.get(name);
+    return before !== undefined && isComposed(before) && before.schema.hash === schema?.hash;
+  };
+  const serving = await selectComposable(nothing, offers.filter(isServing), admit);
+  // The refused of the first round get their chance with the others of the second.
+  const rest = offers.filter((offer) => !isServing(offer) || serving.refused.has(offer.name));
+  const all = await selectComposable(serving.snapshot, rest, admit);
+  const quarantined = rest.flatMap((offer): Service[] => {
+    const reasons = all.refused.get(offer.name);
+    if (reasons === undefined) return [];
+    log.error({ service: offer.name, reasons }, 'the schema does not compose; the graph goes without it');
+    return [{ ...offer, quarantine: reasons }];
+  });
+  const admission = all.admission ?? serving.admission ?? (await admit(nothing));
+  return { snapshot: withServices(all.snapshot, quarantined), admission };
+}

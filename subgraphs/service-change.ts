@@ -1,0 +1,101 @@
+/** What a service looks like after a change: pure functions from the old one and what is new. */
+import { isDeepStrictEqual } from 'node:util';
+import { buildOrigin } from './address-policy.ts';
+import { buildStaticId } from './definition-check.ts';
+import type { GraphqlEndpoint, ServiceDefinition } from './service-definition.ts';
+import { buildServiceSchema, type Instance, type Service, type ServiceSchema } from './snapshot.ts';
+
+export interface ServiceChange {
+  readonly name: string;
+  readonly definition: ServiceDefinition;
+  readonly origin: Service['origin'];
+  readonly existing: Service | undefined;
+  /** The schema that an instance gave, or null when nobody could be asked. */
+  readonly asked: ServiceSchema | null;
+  /** The revision that the change will make. */
+  readonly revision: number;
+  /** Whether a schema that is in quarantine is to be tried although it is the same. */
+  readonly retry: boolean;
+}
+
+/** The service after the change; the existing one itself when nothing changes. */
+export function buildService(change: ServiceChange): Service {
+  const { name, definition, origin, existing } = change;
+  const { schema, quarantine } = chooseSchema(change);
+  const isNew = existing?.schema?.hash !== schema?.hash || !isDeepStrictEqual(existing?.definition, definition);
+  const service: Service = {
+    name,
+    definition,
+    schema,
+    quarantine,
+    instances: buildInstances(definition, existing),
+    revision: isNew || existing === undefined ? change.revision : existing.revision,
+    origin,
+  };
+  return existing !== undefined && isDeepStrictEqual(service, existing) ? existing : service;
+}
+
+function chooseSchema(change: ServiceChange): Pick<Service, 'schema' | 'quarantine'> {
+  const { existing, asked, retry } = change;
+  const endpoint = change.definition.graphql;
+  if (endpoint === undefined) return { schema: null, quarantine: null };
+  const fresh = buildGivenSchema(endpoint) ?? asked;
+  if (fresh === null) {
+    // Nobody could be asked: what is known stays, unless it is known of another endpoint.
+    return existing !== undefined && isSameEndpoint(existing.definition.graphql, endpoint)
+      ? { schema: existing.schema, quarantine: existing.quarantine }
+      : { schema: null, quarantine: null };
+  }
+  const isKnown = existing?.schema?.hash === fresh.hash;
+  const isSameMerge = isDeepStrictEqual(existing?.definition.graphql?.merge, endpoint.merge);
+  return {
+    schema: isKnown && existing?.schema?.source === fresh.source ? existing.schema : fresh,
+    quarantine: isKnown && isSameMerge && !retry ? (existing?.quarantine ?? null) : null,
+  };
+}
+
+/** The schema that a definition brings along, or null. */
+export function buildGivenSchema({ schema, kind, merge }: GraphqlEndpoint): ServiceSchema | null {
+  if (schema === undefined) return null;
+  const isFederation = kind === undefined ? merge === undefined && looksFederated(schema) : kind === 'federation';
+  return buildServiceSchema(isFederation ? 'federation' : 'plain', schema, 'registration');
+}
+
+/** Stitching directives have `@key` too, but with `selectionSet:`. */
+function looksFederated(sdl: string): boolean {
+  return /specs\.apollo\.dev\/federation\/|@(key|requires|provides)\s*\(\s*fields\s*:/.test(sdl);
+}
+
+/** Whether two endpoints have the same schema, as far as one can know without asking. */
+function isSameEndpoint(a: GraphqlEndpoint | undefined, b: GraphqlEndpoint | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (a.path ?? '/graphql') === (b.path ?? '/graphql') && a.kind === b.kind;
+}
+
+/** Whether an answer that was asked of this endpoint is still the schema of the service. */
+export function isAskedOf(service: Service, endpoint: GraphqlEndpoint | undefined): boolean {
+  const { graphql } = service.definition;
+  return graphql !== undefined && graphql.schema === undefined && isSameEndpoint(graphql, endpoint);
+}
+
+/** Those that the definition names, and those that registered themselves and have not been named. */
+function buildInstances(definition: ServiceDefinition, existing: Service | undefined): readonly Instance[] {
+  const known = new Map(existing?.instances.map((instance) => [instance.id, instance]));
+  const named = (definition.instances ?? []).map((entry): Instance => {
+    const id = buildStaticId(entry);
+    const url = buildOrigin(entry.url);
+    const before = known.get(id);
+    return {
+      id,
+      url,
+      weight: entry.weight ?? 1,
+      ...(entry.zone !== undefined && { zone: entry.zone }),
+      ...(entry.version !== undefined && { version: entry.version }),
+      origin: 'static',
+      draining: before?.origin === 'static' && before.url === url && before.draining,
+    };
+  });
+  const ids = new Set(named.map((instance) => instance.id));
+  const leased = (existing?.instances ?? []).filter(({ id, origin }) => origin === 'lease' && !ids.has(id));
+  return [...named, ...leased];
+}

@@ -1,0 +1,233 @@
+/** Changes of services by teams (one or several at once) and by the configuration file. */
+import { isDeepStrictEqual } from 'node:util';
+import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { type AddressPolicy, buildOrigin } from './address-policy.ts';
+import type { AuditNote, Author } from './audit.ts';
+import { assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
+import type { Change, DesiredState } from './desired-state.ts';
+import type { SchemaAnswer, SchemaAsking } from './schema-asking.ts';
+import { buildService } from './service-change.ts';
+import type { ServiceDefinition } from './service-definition.ts';
+import { findService, type Service, type Snapshot, withoutService, withServices } from './snapshot.ts';
+
+/** Who changes a service, and on what condition. */
+export interface ChangeAuthor extends Author {
+  /** `If-Match` (RFC 9110 section 13.1.1): the change happens only if the service has one of these ETags. */
+  readonly ifMatch?: string | undefined;
+  /** Only look whether the change would be accepted. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface ServiceOutcome<A> {
+  /** The service after the change; after a dry run, as it would be. */
+  readonly service: Service;
+  readonly created: boolean;
+  readonly changed: boolean;
+  readonly admission: A;
+  /** Whether the graph is another one. If not, `admission` is about the change that made the present one. */
+  readonly graphChanged: boolean;
+  /** Why no instance could be asked for the schema, so that the known one stays; else null. */
+  readonly unasked: ErrorReason | null;
+}
+
+export interface ServicesOutcome<A> {
+  readonly revision: number;
+  readonly created: readonly string[];
+  readonly removed: readonly string[];
+  readonly changed: boolean;
+  readonly admission: A;
+  readonly graphChanged: boolean;
+}
+
+export interface ServiceChanges<A> {
+  putService(name: string, definition: unknown, by: ChangeAuthor): Promise<ServiceOutcome<A>>;
+  putServices(
+    definitions: Readonly<Record<string, unknown>>,
+    mode: 'replace' | 'merge',
+    by: ChangeAuthor,
+  ): Promise<ServicesOutcome<A>>;
+  deleteService(name: string, by: ChangeAuthor): Promise<ServicesOutcome<A>>;
+  replaceConfig(config: Readonly<Record<string, unknown>>): Promise<ServicesOutcome<A>>;
+}
+
+/** Services that one gateway may have. */
+export const maxServices = 1_000;
+
+interface Parts<A> {
+  readonly state: DesiredState<A>;
+  readonly asking: SchemaAsking;
+  readonly addressPolicy: AddressPolicy;
+}
+
+export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<A>): ServiceChanges<A> {
+  /** Asks the instances that the definition names, else those that registered themselves. */
+  function ask(name: string, definition: ServiceDefinition): Promise<SchemaAnswer> {
+    const named = (definition.instances ?? []).map((instance) => buildOrigin(instance.url));
+    const registered = (findService(state.snapshot, name)?.instances ?? [])
+      .filter((instance) => instance.origin === 'lease' && !instance.draining)
+      .map((instance) => instance.url);
+    return asking.ask(name, definition.graphql, [...named, ...registered]);
+  }
+
+  function assertAddresses(definition: ServiceDefinition): void {
+    for (const { url } of definition.instances ?? []) addressPolicy.assertAllowed(url);
+  }
+
+  async function askAll(definitions: ReadonlyMap<string, ServiceDefinition>) {
+    const answers = [...definitions].map(async ([name, definition]) => [name, await ask(name, definition)] as const);
+    return new Map(await Promise.all(answers));
+  }
+
+  return {
+    putService(name, value, by) {
+      const note: AuditNote = { author: by.name, action: 'service.put', targets: [name] };
+      return state.noteRefusal(note, by, async () => {
+        assertServiceName(name);
+        const definition = checkDefinition(value);
+        assertAddresses(definition);
+        assertChangeable(findService(state.snapshot, name), name, by); // before anybody is asked
+        const answer = await ask(name, definition);
+        const change = await state.change(
+          note,
+          (current, revision) => {
+            const existing = findService(current, name);
+            assertChangeable(existing, name, by);
+            const asked = asking.take(name, answer);
+            const service = buildService({ name, definition, origin: 'admin', existing, asked, revision, retry: true });
+            return { snapshot: service === existing ? current : assertSize(withServices(current, [service])) };
+          },
+          by,
+        );
+        const { failure } = answer;
+        return {
+          service: getService(change.after, name),
+          created: findService(change.before, name) === undefined,
+          changed: change.changed,
+          admission: change.admission,
+          graphChanged: change.graphChanged,
+          unasked: failure === null ? null : { message: failure.message, service: name },
+        };
+      });
+    },
+
+    putServices(values, mode, by) {
+      const note: AuditNote = { author: by.name, action: 'services.put', targets: Object.keys(values) };
+      return state.noteRefusal(note, by, async () => {
+        const definitions = checkDefinitions(values);
+        for (const [name, definition] of definitions) {
+          assertAddresses(definition);
+          assertNotOfConfig(findService(state.snapshot, name));
+        }
+        const answers = await askAll(definitions);
+        const change = await state.change(
+          note,
+          (current, revision) => {
+            for (const name of definitions.keys()) assertNotOfConfig(findService(current, name));
+            const kept = current.services.filter(
+              ({ name, origin }) => mode === 'merge' || origin === 'config' || definitions.has(name),
+            );
+            const services = [...definitions].map(([name, definition]) => {
+              const existing = findService(current, name);
+              const asked = asking.take(name, answers.get(name) ?? { schema: null, stamp: 0 });
+              return buildService({ name, definition, origin: 'admin', existing, asked, revision, retry: true });
+            });
+            return {
+              snapshot: keepIfEqual(current, assertSize(withServices({ ...current, services: kept }, services))),
+            };
+          },
+          by,
+        );
+        return buildServicesOutcome(change);
+      });
+    },
+
+    deleteService(name, by) {
+      const note: AuditNote = { author: by.name, action: 'service.delete', targets: [name] };
+      return state.noteRefusal(note, by, async () => {
+        const change = await state.change(
+          note,
+          (current) => {
+            const existing = findService(current, name);
+            assertChangeable(existing, name, by);
+            getService(current, name);
+            return { snapshot: withoutService(current, name) };
+          },
+          by,
+        );
+        return buildServicesOutcome(change);
+      });
+    },
+
+    replaceConfig(values) {
+      const note: AuditNote = { author: 'config', action: 'config.replace', targets: Object.keys(values) };
+      return state.noteRefusal(note, {}, async () => {
+        const definitions = checkDefinitions(values);
+        const answers = await askAll(definitions);
+        const change = await state.change(
+          note,
+          (current, revision) => {
+            const kept = current.services.filter(({ name, origin }) => origin === 'admin' || definitions.has(name));
+            const services = [...definitions].map(([name, definition]) => {
+              const existing = findService(current, name);
+              const asked = asking.take(name, answers.get(name) ?? { schema: null, stamp: 0 });
+              // What was in quarantine before and is as it was must not stand in the way of the rest of the file.
+              return buildService({ name, definition, origin: 'config', existing, asked, revision, retry: false });
+            });
+            return { snapshot: keepIfEqual(current, withServices({ ...current, services: kept }, services)) };
+          },
+          { evenUnsaved: true }, // the file itself is what survives
+        );
+        return buildServicesOutcome(change);
+      });
+    },
+  };
+}
+
+function assertChangeable(existing: Service | undefined, name: string, by: ChangeAuthor): void {
+  assertNotOfConfig(existing);
+  if (by.ifMatch === undefined) return;
+  const tags = by.ifMatch.split(',').map((tag) => tag.trim());
+  const isMet = existing !== undefined && (tags.includes('*') || tags.includes(buildEtag(existing)));
+  if (isMet) return;
+  const message = existing === undefined ? `there is no service ${name}` : `${name} is at ${buildEtag(existing)} now`;
+  throw new GatewayError('PRECONDITION_FAILED', message, { service: name });
+}
+
+function assertNotOfConfig(existing: Service | undefined): void {
+  if (existing?.origin !== 'config') return;
+  throw new GatewayError('CONFLICT', `${existing.name} comes from the configuration file; change it there`, {
+    service: existing.name,
+  });
+}
+
+/** The ETag of a service: it changes with its definition and its schema, not with its instances. */
+export function buildEtag(service: Service): string {
+  return `"${service.revision}"`;
+}
+
+function assertSize(snapshot: Snapshot): Snapshot {
+  if (snapshot.services.length <= maxServices) return snapshot;
+  throw new GatewayError('REGISTRATION_REFUSED', `a gateway may have ${maxServices} services, and has them`);
+}
+
+function keepIfEqual(current: Snapshot, next: Snapshot): Snapshot {
+  return isDeepStrictEqual(current, next) ? current : next;
+}
+
+function buildServicesOutcome<A>({ before, after, ...rest }: Change<A>): ServicesOutcome<A> {
+  const namesOf = (snapshot: Snapshot) => snapshot.services.map((service) => service.name);
+  const [was, is] = [new Set(namesOf(before)), new Set(namesOf(after))];
+  return {
+    ...rest,
+    revision: after.revision,
+    created: [...is].filter((name) => !was.has(name)),
+    removed: [...was].filter((name) => !is.has(name)),
+  };
+}
+
+/** A service by its name, or ROUTE_NOT_FOUND. */
+export function getService(snapshot: Snapshot, name: string): Service {
+  const service = findService(snapshot, name);
+  if (service === undefined) throw new GatewayError('ROUTE_NOT_FOUND', `there is no service ${name}`);
+  return service;
+}

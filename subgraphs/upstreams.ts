@@ -1,0 +1,116 @@
+/** All that runs behind the call: per service and instance what a snapshot names, kept alive from snapshot to snapshot. */
+import type { LookupFunction } from 'node:net';
+import type { Pool } from 'undici';
+import type { ResilienceOptions } from '../policies/resilience.ts';
+import { type Call, type CallObserver, createCall } from './call.ts';
+import type { InstanceStatus, InstanceSurroundings } from './instance-state.ts';
+import { ServiceUpstream } from './service-upstream.ts';
+import type { GraphqlEndpoint } from './service-definition.ts';
+import { emptySnapshot, type Snapshot } from './snapshot.ts';
+
+export interface UpstreamsOptions {
+  /** Settings of services that do not say otherwise. */
+  readonly defaults: ResilienceOptions;
+  readonly observer?: CallObserver;
+  /** @default Math.random */
+  readonly random?: () => number;
+  /** The clock of `context.deadlineAtMs`. @default performance.now */
+  readonly now?: () => number;
+  /** Name resolution for connections to instances, which may refuse addresses. @default dns.lookup */
+  readonly lookup?: LookupFunction;
+  /** Time without a byte, in a body that a service sends. */
+  readonly bodyIdleTimeoutMs: number;
+  /**
+   * How long a service that left the registry can still be called, by requests that began when it was part of the graph
+   * (invariant 2). The deadline of a request is the right time. @default 30000
+   */
+  readonly lingerMs?: number;
+}
+
+export interface Upstreams extends AsyncDisposable {
+  /** Makes, keeps and retires what the snapshot names. Calls under way are not disturbed. */
+  apply(snapshot: Snapshot): void;
+  /** Takes other defaults, for all services at once. */
+  configure(defaults: ResilienceOptions): void;
+  /** The GraphQL endpoint of a service; undefined when it is not known or has none. */
+  endpointOf(service: string): GraphqlEndpoint | undefined;
+  readonly call: Call;
+  /** The instances of a service as they are now; none for an unknown service. */
+  status(service: string): readonly InstanceStatus[];
+  /** Looks at all instances of a service now, then as {@link status}. */
+  probe(service: string): Promise<readonly InstanceStatus[]>;
+}
+
+export function createUpstreams(options: UpstreamsOptions): Upstreams {
+  const { observer, lookup, bodyIdleTimeoutMs, lingerMs = 30_000, random = Math.random, now = () => performance.now() } = options;
+  const closingPools = new Set<Pool>();
+  const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools };
+  let { defaults } = options;
+  let latest = emptySnapshot;
+  let upstreams = new Map<string, ServiceUpstream>();
+  const lingering = new Map<string, { upstream: ServiceUpstream; timer: NodeJS.Timeout }>();
+
+  function apply(snapshot: Snapshot): void {
+    latest = snapshot;
+    const previous = upstreams;
+    upstreams = new Map();
+    for (const service of snapshot.services) {
+      const known = previous.get(service.name) ?? recall(service.name);
+      known?.configure(service, defaults);
+      upstreams.set(service.name, known ?? new ServiceUpstream(service, defaults, surroundings));
+      previous.delete(service.name);
+    }
+    for (const gone of previous.values()) linger(gone);
+  }
+
+  /** A service that is gone takes no new requests; those that began before may need it to their end. */
+  function linger(upstream: ServiceUpstream): void {
+    const { name } = upstream;
+    const timer = setTimeout(() => recall(name)?.retire(), lingerMs);
+    lingering.set(name, { upstream, timer: timer.unref() });
+  }
+
+  function recall(name: string): ServiceUpstream | undefined {
+    const found = lingering.get(name);
+    clearTimeout(found?.timer);
+    lingering.delete(name);
+    return found?.upstream;
+  }
+
+  function find(service: string): ServiceUpstream | undefined {
+    return upstreams.get(service) ?? lingering.get(service)?.upstream;
+  }
+
+  function status(service: string): readonly InstanceStatus[] {
+    return upstreams.get(service)?.instances.map((instance) => instance.status()) ?? [];
+  }
+
+  async function probe(service: string): Promise<readonly InstanceStatus[]> {
+    const instances = upstreams.get(service)?.instances ?? [];
+    await Promise.all(instances.map((instance) => instance.health.check()));
+    return status(service);
+  }
+
+  async function dispose(): Promise<void> {
+    const gone = [...lingering.keys()].flatMap((name) => recall(name) ?? []);
+    const instances = [...upstreams.values(), ...gone].flatMap((upstream) => upstream.instances);
+    upstreams = new Map();
+    await Promise.all([
+      ...instances.map((instance) => instance.destroy()),
+      ...[...closingPools].map((pool) => pool.destroy()),
+    ]);
+  }
+
+  return {
+    apply,
+    configure(next) {
+      defaults = next;
+      apply(latest);
+    },
+    endpointOf: (service) => find(service)?.endpoint,
+    call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
+    status,
+    probe,
+    [Symbol.asyncDispose]: dispose,
+  };
+}

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { startGateway } from '../support/gateway.ts';
+import { startOpenIdProvider } from '../support/openid-provider.ts';
+import { registerGraphql, registerRest } from '../support/registration.ts';
+import { startServer, startSubgraph } from '../support/subgraph.ts';
+
+test('a token of a real OpenID provider opens both doors as far as its scopes go', async (t) => {
+  const provider = await startOpenIdProvider();
+  t.after(() => provider.close());
+  const gateway = await startGateway(t, {
+    authentication: { jwt: [{ issuer: provider.issuer, audience: provider.audience, algorithms: ['RS256', 'ES256'] }] },
+    fields: { 'Query.audit': { authorize: { scopes: ['audit:read'] } } },
+  });
+  const graph = await startSubgraph(
+    t,
+    `type Query { me: User node: Node audit: String }
+     interface Node { id: ID! email: String }
+     type User implements Node @key(fields: "id") { id: ID! email: String @requiresScopes(scopes: [["profile:read"]]) name: String @authenticated }`,
+    {
+      Query: {
+        me: () => ({ id: '1', email: 'ada@example', name: 'Ada' }),
+        node: () => ({ __typename: 'User', id: '1', email: 'ada@example' }),
+        audit: () => 'all fine',
+      },
+    },
+  );
+  const rest = await startServer(t, (request, response) =>
+    response.end(JSON.stringify([request.headers['x-user-id'], request.headers['x-user-scopes']])),
+  );
+  await registerGraphql(gateway, 'graph', graph.url);
+  await registerRest(gateway, 'rest', rest.url, [
+    { match: { path: '/open' } },
+    { match: { path: '/read' }, authorize: { scopes: ['orders:read'] } },
+  ]);
+  const bearer = async (scope: string) => ({ authorization: `Bearer ${await provider.token({ scope })}` });
+  const reader = await bearer('orders:read profile:read');
+  const auditor = await bearer('audit:read');
+  const code = async (query: string, headers?: Record<string, string>) => {
+    const { status, data, errors } = await gateway.graphql(query, headers ? { headers } : {});
+    return errors === undefined ? data : [status, errors[0]?.extensions['code']];
+  };
+  const rested = async (path: string, headers: Record<string, string> = {}) => {
+    const response = await fetch(gateway.url + path, { headers });
+    const body = await response.json();
+    return response.status === 200 ? body : [response.status, body.code];
+  };
+
+  assert.deepEqual(await code('{ me { id } }'), { me: { id: '1' } });
+  assert.deepEqual(await code('{ me { name } }'), [401, 'UNAUTHENTICATED']);
+  assert.deepEqual(await code('{ me { name } }', auditor), { me: { name: 'Ada' } });
+  assert.deepEqual(await code('{ me { email } }', auditor), [403, 'FORBIDDEN']);
+  assert.deepEqual(await code('{ me { email } }', reader), { me: { email: 'ada@example' } });
+  assert.deepEqual(await code('{ node { email } }'), [401, 'UNAUTHENTICATED'], 'not around it by the interface');
+  assert.deepEqual(await code('{ node { e: email } }', auditor), [403, 'FORBIDDEN']);
+  assert.deepEqual(await code('{ node { ...F } } fragment F on Node { email }', reader), {
+    node: { email: 'ada@example' },
+  });
+  assert.deepEqual(await code('{ audit }', reader), [403, 'FORBIDDEN']);
+  assert.deepEqual(await code('{ audit }', auditor), { audit: 'all fine' });
+
+  assert.deepEqual(await rested('/open'), [null, null]);
+  assert.deepEqual(await rested('/read'), [401, 'UNAUTHENTICATED']);
+  assert.deepEqual(await rested('/read', auditor), [403, 'FORBIDDEN']);
+  const [id, scopes] = await rested('/read', reader);
+  assert.ok(id);
+  assert.match(scopes, /orders:read/);
+  const tampered = { authorization: `${reader.authorization.slice(0, -6)}AAAAAA` };
+  assert.deepEqual(
+    await rested('/open', tampered),
+    [401, 'UNAUTHENTICATED'],
+    'a wrong credential is refused everywhere',
+  );
+  assert.deepEqual(await code('{ me { id } }', tampered), [401, 'UNAUTHENTICATED']);
+});
+
+test('where authentication is required only public routes and fields are open', async (t) => {
+  const gateway = await startGateway(t, {
+    authentication: {
+      required: true,
+      apiKeys: [{ name: 'partner', sha256: createHash('sha256').update('key').digest('hex') }],
+    },
+    fields: { 'Query.open': { public: true } },
+  });
+  const graph = await startSubgraph(t, 'type Query { open: Thing closed: Thing } type Thing @shareable { id: ID }', {
+    Query: { open: () => ({ id: 1 }), closed: () => ({ id: 2 }) },
+  });
+  const rest = await startServer(t, (_, response) => response.end('{}'));
+  await registerGraphql(gateway, 'graph', graph.url);
+  await registerRest(gateway, 'rest', rest.url, [
+    { match: { path: '/open' }, public: true },
+    { match: { path: '/closed' } },
+  ]);
+  const key = { 'x-api-key': 'key' };
+  assert.deepEqual((await gateway.graphql('{ open { id } }')).data, { open: { id: '1' } });
+  assert.equal((await gateway.graphql('{ open { id } closed { id } }')).status, 401);
+  assert.deepEqual((await gateway.graphql('{ closed { id } }', { headers: key })).data, { closed: { id: '2' } });
+  assert.equal((await fetch(`${gateway.url}/open`)).status, 200);
+  const closed = await fetch(`${gateway.url}/closed`);
+  assert.equal(closed.status, 401);
+  assert.ok(closed.headers.get('www-authenticate'));
+  assert.equal((await fetch(`${gateway.url}/closed`, { headers: key })).status, 200);
+  assert.equal((await fetch(`${gateway.url}/health/live`)).status, 200, 'health is for everyone');
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { buildKeyReader, type RateLimitSubject } from '../../policies/rate-limit-key.ts';
+import type { Viewer } from '../../policies/request-context.ts';
+
+function subjectOf(part: Partial<RateLimitSubject>): RateLimitSubject {
+  return { viewer: null, address: '192.0.2.1', headers: {}, ...part };
+}
+
+function viewerOf(part: Partial<Viewer>): Viewer {
+  return { id: 'alice', kind: 'jwt', issuer: 'https://a', scopes: new Set(), roles: [], claims: {}, ...part };
+}
+
+describe('the key of a rate limit', () => {
+  const byIp = (address: string) => buildKeyReader('', 'ip')(subjectOf({ address }));
+  const byViewer = (viewer: Viewer | null) => buildKeyReader('', 'viewer')(subjectOf({ viewer }));
+  const byHeader = (headers: RateLimitSubject['headers']) =>
+    buildKeyReader('', 'header:X-Tenant')(subjectOf({ headers }));
+
+  it('is the whole IPv4 address', () => {
+    assert.equal(byIp('192.0.2.1'), '4:192.0.2.1');
+    assert.notEqual(byIp('192.0.2.1'), byIp('192.0.2.2'));
+  });
+
+  it('is the first 64 bits of an IPv6 address, however it is written', () => {
+    assert.equal(byIp('2001:db8:1:2::1'), '6:2001:db8:1:2');
+    assert.equal(byIp('2001:0DB8:0001:0002:ffff:ffff:ffff:ffff'), '6:2001:db8:1:2');
+    assert.equal(byIp('2001:db8::1'), '6:2001:db8:0:0');
+    assert.equal(byIp('::1'), '6:0:0:0:0');
+    assert.equal(byIp('fe80::1%eth0'), '6:fe80:0:0:0');
+    assert.equal(byIp('64:ff9b::192.0.2.1'), '6:64:ff9b:0:0');
+  });
+
+  it('is the IPv4 address behind an IPv4-mapped one', () => {
+    assert.equal(byIp('::ffff:192.0.2.1'), '4:192.0.2.1');
+    assert.equal(byIp('::ffff:c000:201'), '4:192.0.2.1');
+    assert.equal(byIp('0:0:0:0:0:FFFF:192.0.2.1'), '4:192.0.2.1');
+  });
+
+  it('stays short for an address that is none', () => {
+    assert.ok(byIp('x'.repeat(100_000)).length < 40);
+    assert.ok(byIp('').length < 40);
+  });
+
+  it('tells viewers of different issuers apart, and one viewer always the same', () => {
+    assert.equal(byViewer(viewerOf({})), byViewer(viewerOf({})));
+    assert.notEqual(byViewer(viewerOf({})), byViewer(viewerOf({ issuer: 'https://b' })));
+    assert.notEqual(byViewer(viewerOf({ issuer: 'ab', id: 'c' })), byViewer(viewerOf({ issuer: 'a', id: 'bc' })));
+    assert.notEqual(byViewer(viewerOf({})), byViewer(viewerOf({ kind: 'api-key', issuer: undefined })));
+  });
+
+  it('falls back to the address for anonymous requests', () => {
+    assert.equal(byViewer(null), '4:192.0.2.1');
+    assert.equal(byHeader({}), '4:192.0.2.1');
+    assert.equal(byHeader({ 'x-tenant': '' }), '4:192.0.2.1');
+  });
+
+  it('counts by API key only where the viewer came with one', () => {
+    const read = buildKeyReader('', 'api-key');
+    assert.equal(read(subjectOf({ viewer: viewerOf({ kind: 'api-key', id: 'partner-a' }) })), 'k:partner-a');
+    assert.equal(read(subjectOf({ viewer: viewerOf({}) })), '4:192.0.2.1');
+    assert.equal(read(subjectOf({ headers: { 'x-api-key': 'forged' } })), '4:192.0.2.1');
+  });
+
+  it('holds neither long values nor the text of a header or a subject', () => {
+    const secret = 'sk-live-0123456789';
+    assert.equal(byHeader({ 'x-tenant': secret }).includes(secret), false);
+    assert.ok(byHeader({ 'x-tenant': secret.repeat(10_000) }).length < 40);
+    assert.ok(byViewer(viewerOf({ id: secret.repeat(10_000) })).length < 40);
+    assert.ok(byViewer(viewerOf({ kind: 'api-key', id: secret.repeat(10_000) })).length < 40);
+    assert.equal(byViewer(viewerOf({ id: 'alice@example.com' })).includes('alice'), false);
+  });
+
+  it('tells header values apart', () => {
+    assert.notEqual(byHeader({ 'x-tenant': 'a' }), byHeader({ 'x-tenant': 'b' }));
+  });
+});
