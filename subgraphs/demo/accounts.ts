@@ -76,19 +76,21 @@ export function buildAccountsSchema(instance: string): GraphQLSchema {
     const user = users.find((candidate) => candidate.id === id);
     return user === undefined ? null : { ...user };
   };
-  return buildSubgraphSchema([{
-    typeDefs: parse(accountsSdl),
-    resolvers: {
-      Query: {
-        me: (_: unknown, __: unknown, { userId }: DemoContext) =>
-          userId === undefined ? null : findUser({ id: userId }),
-        user: (_: unknown, args: { id: string }) => findUser(args),
-        users: () => users,
-        accountsInstance: () => instance,
+  return buildSubgraphSchema([
+    {
+      typeDefs: parse(accountsSdl),
+      resolvers: {
+        Query: {
+          me: (_: unknown, __: unknown, { userId }: DemoContext) =>
+            userId === undefined ? null : findUser({ id: userId }),
+          user: (_: unknown, args: { id: string }) => findUser(args),
+          users: () => users,
+          accountsInstance: () => instance,
+        },
+        User: { __resolveReference: findUser },
       },
-      User: { __resolveReference: findUser },
     },
-  }]);
+  ]);
 }
 
 /** The service. */

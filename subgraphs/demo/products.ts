@@ -80,19 +80,21 @@ export function buildProductsSchema(instance: string): GraphQLSchema {
     const product = catalogue.find((candidate) => candidate.upc === upc);
     return product === undefined ? null : { ...product };
   };
-  return buildSubgraphSchema([{
-    typeDefs: parse(productsSdl),
-    resolvers: {
-      Query: {
-        topProducts: (_: unknown, { first }: { first: number }) => catalogue.slice(0, Math.max(0, first)),
-        product: (_: unknown, args: { upc: string }) => findProduct(args),
-        products: (_: unknown, { category }: { category?: Category | null }) =>
-          category == null ? catalogue : catalogue.filter((product) => product.category === category),
-        productsInstance: () => instance,
+  return buildSubgraphSchema([
+    {
+      typeDefs: parse(productsSdl),
+      resolvers: {
+        Query: {
+          topProducts: (_: unknown, { first }: { first: number }) => catalogue.slice(0, Math.max(0, first)),
+          product: (_: unknown, args: { upc: string }) => findProduct(args),
+          products: (_: unknown, { category }: { category?: Category | null }) =>
+            category == null ? catalogue : catalogue.filter((product) => product.category === category),
+          productsInstance: () => instance,
+        },
+        Product: { __resolveReference: findProduct },
       },
-      Product: { __resolveReference: findProduct },
     },
-  }]);
+  ]);
 }
 
 /** The service. */

@@ -87,34 +87,37 @@ export function buildReviewsSchema(instance: string): GraphQLSchema {
     reviews.push(review);
     return review;
   };
-  return buildSubgraphSchema([{
-    typeDefs: parse(reviewsSdl),
-    resolvers: {
-      Query: {
-        latestReviews: (_: unknown, { first }: { first: number }) => reviews.toReversed().slice(0, Math.max(0, first)),
-        review: (_: unknown, args: { id: string }) => findReview(args),
-        reviewsInstance: () => instance,
-      },
-      Mutation: { addReview },
-      Review: {
-        __resolveReference: findReview,
-        author: ({ authorId }: Review) => ({ id: authorId }),
-        product: ({ upc }: Review) => ({ upc }),
-      },
-      User: {
-        username: ({ id }: { id: string }) => `@${id}`,
-        reviews: ({ id }: { id: string }) => reviews.filter(({ authorId }) => authorId === id),
-      },
-      Product: {
-        reviews: ({ upc }: { upc: string }, { first }: { first?: number | null }) =>
-          ofProduct(upc).slice(0, Math.max(0, first ?? reviews.length)),
-        averageRating({ upc }: { upc: string }) {
-          const ratings = ofProduct(upc).map(({ rating }) => rating);
-          return ratings.length === 0 ? null : ratings.reduce((sum, rating) => sum + rating, 0) / ratings.length;
+  return buildSubgraphSchema([
+    {
+      typeDefs: parse(reviewsSdl),
+      resolvers: {
+        Query: {
+          latestReviews: (_: unknown, { first }: { first: number }) =>
+            reviews.toReversed().slice(0, Math.max(0, first)),
+          review: (_: unknown, args: { id: string }) => findReview(args),
+          reviewsInstance: () => instance,
+        },
+        Mutation: { addReview },
+        Review: {
+          __resolveReference: findReview,
+          author: ({ authorId }: Review) => ({ id: authorId }),
+          product: ({ upc }: Review) => ({ upc }),
+        },
+        User: {
+          username: ({ id }: { id: string }) => `@${id}`,
+          reviews: ({ id }: { id: string }) => reviews.filter(({ authorId }) => authorId === id),
+        },
+        Product: {
+          reviews: ({ upc }: { upc: string }, { first }: { first?: number | null }) =>
+            ofProduct(upc).slice(0, Math.max(0, first ?? reviews.length)),
+          averageRating({ upc }: { upc: string }) {
+            const ratings = ofProduct(upc).map(({ rating }) => rating);
+            return ratings.length === 0 ? null : ratings.reduce((sum, rating) => sum + rating, 0) / ratings.length;
+          },
         },
       },
     },
-  }]);
+  ]);
 }
 
 /** The service. */
