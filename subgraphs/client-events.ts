@@ -1,0 +1,45 @@
+/** What the client library tells the service. */
+import type { ErrorReason } from '../policies/errors.ts';
+
+/** What happened at one gateway. */
+export type LinkEvent =
+  /** The gateway knows the instance. Not told again for every heartbeat. */
+  | { readonly type: 'registered'; readonly admin: string }
+  /** The gateway said no, by its status: the schema does not compose (yet), the token is wrong, the gateway is ill. */
+  | {
+      readonly type: 'refused';
+      readonly admin: string;
+      readonly status: number;
+      readonly message: string;
+      readonly reasons: readonly ErrorReason[];
+      readonly attempt: number;
+      readonly retryInMs: number;
+    }
+  /** The gateway could not be asked. */
+  | {
+      readonly type: 'unreachable';
+      readonly admin: string;
+      readonly cause: unknown;
+      readonly attempt: number;
+      readonly retryInMs: number;
+    }
+  /** The gateway does not know the service any more; it is registered again. */
+  | { readonly type: 'forgotten'; readonly admin: string }
+  | { readonly type: 'draining'; readonly admin: string }
+  /** `confirmed` is false when the gateway could not be told; then the lease ends it. */
+  | { readonly type: 'deregistered'; readonly admin: string; readonly confirmed: boolean };
+
+export type ClientEvent = LinkEvent & { readonly service: string; readonly instance: string };
+
+/** For services that do not listen: a refused schema must not stay unnoticed. Once per series of failures. */
+export function warnAboutTrouble(event: ClientEvent): void {
+  if ((event.type !== 'refused' && event.type !== 'unreachable') || event.attempt > 1) return;
+  process.emitWarning(describeTrouble(event), { type: 'SelvageWarning', code: `SELVAGE_${event.type.toUpperCase()}` });
+}
+
+function describeTrouble(event: ClientEvent & { readonly type: 'refused' | 'unreachable' }): string {
+  const where = `${event.service}/${event.instance} at ${event.admin}`;
+  if (event.type === 'unreachable') return `${where}: the gateway cannot be reached; trying on`;
+  const reasons = event.reasons.map(({ message }) => `\n  ${message}`).join('');
+  return `${where}: registration refused (${event.status}): ${event.message}; trying on${reasons}`;
+}

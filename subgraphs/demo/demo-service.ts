@@ -1,0 +1,161 @@
+/**
+ * What all demo services have in common: a server of their own, registration, and a graceful end. Settings come from the
+ * environment, so that every service runs alone as well: `node subgraphs/demo/products.ts`.
+ */
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type ClientEvent, type Registration, register, type ServiceDefinition } from '../client.ts';
+
+export interface DemoService {
+  readonly name: string;
+  /** What it registers with. */
+  readonly definition: ServiceDefinition;
+  /** Answers every request but `/health`. The argument names the instance that answers. */
+  readonly createListener: (instance: string) => RequestListener;
+}
+
+export interface DemoServiceSettings {
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly host: string;
+  /** Where gateways find the instance. @default host and port */
+  readonly url?: string | undefined;
+  /** @default name of the service and port */
+  readonly id?: string | undefined;
+  /** Admin ports of the gateways. Without any, the service runs without registering. */
+  readonly admin: readonly string[];
+  readonly token?: string | undefined;
+  readonly onEvent?: (event: ClientEvent) => void;
+}
+
+export interface RunningDemoService extends AsyncDisposable {
+  readonly id: string;
+  readonly url: string;
+  readonly registration: Registration | null;
+  /** Drains, deregisters, finishes what is in flight, closes. */
+  stop(): Promise<void>;
+}
+
+/** Longer than any request of the demo takes, shorter than the patience of whoever sent SIGTERM. */
+const finishMs = 5_000;
+
+/** Starts one instance of a demo service in this process. */
+export async function startDemoService(
+  service: DemoService,
+  settings: DemoServiceSettings,
+): Promise<RunningDemoService> {
+  let id = settings.id ?? service.name;
+  let listener: RequestListener | undefined;
+  let isStopping = false;
+  const server = createServer((request, response) => {
+    listener ??= service.createListener(id);
+    response.setHeader('x-demo-instance', id);
+    if (isStopping) response.setHeader('connection', 'close');
+    if (request.url === '/health') answerHealth(request, response, isStopping);
+    else listener(request, response);
+  });
+  const port = await listen(server, settings);
+  const url = settings.url ?? `http://${formatHost(settings.host)}:${port}`;
+  id = settings.id ?? `${service.name}-${port}`;
+  const registration =
+    settings.admin.length === 0
+      ? null
+      : register({
+          service: service.name,
+          admin: settings.admin,
+          token: settings.token,
+          instance: { id, url, version: '1.0.0' },
+          definition: service.definition,
+          maxRetryMs: 500, // everything is on one machine: nobody is flooded
+          drainOnSigterm: false,
+          ...(settings.onEvent !== undefined && { onEvent: settings.onEvent }),
+        });
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    isStopping = true;
+    // At first no gateway sends anything any more; only then may the port close.
+    await registration?.deregister();
+    await close(server);
+  };
+  return {
+    id,
+    url,
+    registration,
+    stop: () => (stopped ??= stop()),
+    [Symbol.asyncDispose]: () => (stopped ??= stop()),
+  };
+}
+
+/** Runs a demo service as this process, until SIGTERM or SIGINT. */
+export async function runDemoService(service: DemoService): Promise<void> {
+  const running = await startDemoService(service, {
+    ...readSettings(process.env),
+    onEvent: (event) => console.log(describeEvent(event)),
+  });
+  console.log(`${running.id}: listening at ${running.url}, pid ${process.pid}`);
+  const end = async (): Promise<void> => {
+    await running.stop();
+    console.log(`${running.id}: ended`);
+    process.exit(0);
+  };
+  // Listeners that stay, or a second signal would end the process in the middle of it.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end());
+}
+
+/** Settings from the environment: PORT, HOST, INSTANCE_URL, INSTANCE_ID, SELVAGE_ADMIN, SELVAGE_TOKEN. */
+export function readSettings(environment: NodeJS.ProcessEnv): DemoServiceSettings {
+  const { PORT, HOST, INSTANCE_URL, INSTANCE_ID, SELVAGE_ADMIN, SELVAGE_TOKEN } = environment;
+  const port = Number(PORT ?? 0);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new RangeError(`PORT: expected a number from 0 to 65535, got ${JSON.stringify(PORT)}`);
+  }
+  return {
+    port,
+    host: HOST || '127.0.0.1',
+    url: INSTANCE_URL || undefined,
+    id: INSTANCE_ID || undefined,
+    admin: (SELVAGE_ADMIN ?? 'http://127.0.0.1:4001').split(',').filter((url) => url.trim() !== ''),
+    token: SELVAGE_TOKEN || undefined,
+  };
+}
+
+function describeEvent(event: ClientEvent): string {
+  const start = `${event.instance}: ${event.type} at ${event.admin}`;
+  if (event.type === 'unreachable') return `${start}, next try in ${Math.round(event.retryInMs)} ms`;
+  if (event.type !== 'refused') return start;
+  const reasons = event.reasons.map(({ message }) => `\n  ${message}`).join('');
+  return `${start} (${event.status}): ${event.message}, next try in ${Math.round(event.retryInMs)} ms${reasons}`;
+}
+
+function answerHealth(request: IncomingMessage, response: ServerResponse, isStopping: boolean): void {
+  request.resume();
+  response.writeHead(isStopping ? 503 : 200, { 'content-type': 'application/json' });
+  response.end(isStopping ? '{"status":"stopping"}' : '{"status":"ok"}');
+}
+
+function listen(server: Server, { port, host }: DemoServiceSettings): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+/** What listens everywhere is found on loopback; anything else says INSTANCE_URL. */
+function formatHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => server.closeAllConnections(), finishMs);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
