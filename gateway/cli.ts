@@ -112,7 +112,6 @@ async function check(flags: Flags, world: CliWorld): Promise<number> {
 }
 
 async function demo(_flags: Flags, _world: CliWorld): Promise<number> {
-  // @ts-expect-error the file is written on another branch; remove this line when both are here
   const { runDemo } = await import('../subgraphs/demo/run.ts');
   await runDemo({});
   return 0;

@@ -251,7 +251,7 @@ describe('the log keeps secret', () => {
     log.info(message, { tokens: 3, path: '/api/cookies', key: 'viewer' });
     assert.deepEqual(
       lines().map(({ time, ...line }) => line),
-      [{ level: 'info', tokens: 3, path: '/api/cookies', key: 'viewer', message }],
+      [{ level: 'info', tokens: 3, path: '/api/cookies', key: 'viewer', msg: message }],
     );
   });
 
