@@ -55,7 +55,7 @@ export function compilePlan(options: PlanOptions): PlannedOperation {
   const operation = getOperationAST(document, operationName);
   if (!operation) throw new UnsupportedPlanError('The document has no such operation');
   if (operation.operation === 'subscription') throw new UnsupportedPlanError('Subscriptions are not planned');
-  assertPlanIsSound(plan.node);
+  assertPlanIsSound(plan.node, document);
   const fits = createFitsType(schema, possibleTypes);
   const step = compileSteps(plan.node, { execute, passSubgraphErrors: subgraphErrors === 'pass', fits });
   const findWriters = createWriterLookUp(operation, document, schema);

@@ -39,6 +39,8 @@ export interface Case {
   readonly errors?: readonly string[];
   /** Services that have no part in the answer, and must not be asked. */
   readonly notAsked?: readonly string[];
+  /** The number from 0 to 100 that was drawn for progressive `@override`. @default 50 */
+  readonly draw?: number;
   /** Why the stitched engine cannot do it. */
   readonly stitched?: string;
 }
@@ -84,6 +86,7 @@ export interface Run {
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;
   readonly context: RequestContext;
+  readonly draw: number;
 }
 
 type Engine = (run: Run) => Promise<{ readonly data: unknown; readonly errors: readonly GraphQLError[] }>;
@@ -94,7 +97,8 @@ async function check(subgraphs: Subgraphs, entry: Case, engine: Engine): Promise
   const graph = composeFixture(subgraphs, call);
   assert.deepEqual(validate(buildSchema(graph.publicSdl), parse(entry.query)), [], 'the operation is not valid');
   const context = { id: 'test', attempts: [] } as unknown as RequestContext;
-  const result = await engine({ graph, call, query: entry.query, variables: entry.variables ?? {}, context });
+  const { query, variables = {}, draw = 50 } = entry;
+  const result = await engine({ graph, call, query, variables, context, draw });
   const errors = result.errors.map(({ path = [], extensions }) => `${path.join('.')}: ${String(extensions['code'])}`);
   assert.deepEqual(
     { data: asJson(result.data), errors: errors.toSorted() },
