@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
 import type { AdminAccess, Administrator } from './admin-access.ts';
-import { readBody } from './request-body.ts';
+import { isUnread, readBody } from './request-body.ts';
 
 /** One call of the admin API, without HTTP. */
 export interface AdminRequest {
@@ -70,7 +70,7 @@ async function serve(
     const error = toGatewayError(thrown);
     options.onFailure(error, id);
     const problem = toProblem(error, id);
-    if (!request.complete) response.setHeader('connection', 'close');
+    if (isUnread(request)) response.setHeader('connection', 'close');
     response.writeHead(problem.status, problem.headers).end(problem.body);
   }
 }

@@ -22,6 +22,7 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly patternProperties?: Readonly<Record<string, SchemaNode>>;
   readonly required?: readonly string[];
+  readonly minProperties?: number;
 }
 
 /** The configuration's schema, read as plain JSON Schema. */
@@ -68,7 +69,9 @@ export function describeExpected(schema: SchemaNode): string {
         schema.maxItems === undefined ? '' : ` of at most ${schema.maxItems}`
       }`;
     default:
-      return 'an object';
+      return schema.minProperties === undefined
+        ? 'an object'
+        : `an object with at least ${schema.minProperties} of its keys`;
   }
 }
 
@@ -88,7 +91,7 @@ function describeRange(minimum: number | undefined, maximum: number | undefined)
 export function describeValue(value: unknown, schema: SchemaNode): string {
   if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'object') return 'an object';
+  if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty object' : 'an object';
   if (typeof value !== 'string') return `the ${typeof value} ${String(value)}`;
   if (schema.pattern === '^[0-9a-f]{64}$') return `a text of ${value.length} characters`;
   const shown = value.replace(/\/\/.*@/s, '//...@');

@@ -10,16 +10,20 @@ const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
 
 /** Facts that only the edge needs, beside those that policies and the call read. */
 export interface GatewayRequest extends RequestContext {
-  door: 'graphql' | 'rest';
+  readonly door: 'graphql' | 'rest';
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** The service that a route leads to; null where several or none are concerned. */
+  service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
 }
 
 export interface GatewayRequestOptions {
   readonly deadlineMs: number;
+  /** Path of the GraphQL door; every other path is the REST door's. */
+  readonly graphqlPath: string;
   readonly resolveClient: (request: IncomingMessage) => Client;
 }
 
@@ -36,7 +40,7 @@ export function createGatewayRequest(
 /** A class for the sake of one hidden shape: this object is read everywhere on the hot path. */
 class HttpRequest implements GatewayRequest {
   readonly id: string;
-  door: 'graphql' | 'rest' = 'rest';
+  readonly door: 'graphql' | 'rest';
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -49,10 +53,12 @@ class HttpRequest implements GatewayRequest {
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   readonly startedAtMs: number;
+  service: string | null = null;
   bodyBytes = 0;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
     this.startedAtMs = performance.now();
+    this.door = path === options.graphqlPath ? 'graphql' : 'rest';
     this.id = requestId(request.headers['x-request-id']);
     this.method = request.method ?? 'GET';
     this.path = path;

@@ -24,7 +24,7 @@ import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createCallObserver, createRequestObserver } from './observation.ts';
+import { createCallObserver, createRequestObserver, createSnapshotObserver } from './observation.ts';
 import { createPublicServer } from './server.ts';
 import { drainServer } from './shutdown.ts';
 
@@ -121,11 +121,12 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   const limiter = createLimiter(settings, log, metrics);
   building.defer(() => limiter.close());
 
+  const observeSnapshot = createSnapshotObserver(metrics);
   let dataPlane: DataPlane | undefined;
   registry.subscribe((snapshot, admission) => {
     upstreams.apply(snapshot);
     dataPlane?.publish(snapshot, admission);
-    metrics.observeSnapshot(snapshot, admission.graph.id);
+    observeSnapshot(snapshot, admission.graph.id);
   });
   await registry.start(settings.services);
   dataPlane = createDataPlane({
@@ -134,8 +135,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     graph: registry.admission.graph,
     limiter,
     call: upstreams.call,
-    onUnexpected: (error, context) =>
-      log.error({ err: error, id: context.id }, 'unexpected error in a GraphQL operation'),
+    onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
   });
   let isReady = false;
   const parts = { log, metrics, registry, upstreams, dataPlane, isReady: () => isReady };
@@ -144,9 +144,9 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   building.defer(() => closeNow(adminServer));
   const url = await listen(publicServer, settings.listen);
   isReady = true;
-  log.info({ url, adminUrl, graph: registry.admission.graph.id }, 'listening');
+  log.info('listening', { url, adminUrl, graph: registry.admission.graph.id });
   if (settings.admin.tokens.length === 0)
-    log.warn({ adminUrl }, 'the admin port has no tokens: it answers everyone on loopback');
+    log.warn('the admin port has no tokens: it answers everyone on loopback', { adminUrl });
 
   const parted = building.move();
   let current = settings;
@@ -161,11 +161,11 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     },
     async stop() {
       isReady = false;
-      log.info({}, 'draining');
+      log.info('draining');
       const outcome = await drainServer(publicServer, settings.shutdown);
-      if (outcome === 'cut') log.warn({}, 'requests were cut at the end of the grace period');
+      if (outcome === 'cut') log.warn('requests were cut at the end of the grace period');
       await parted.disposeAsync();
-      log.info({}, 'stopped');
+      log.info('stopped');
     },
   };
 }
@@ -197,7 +197,7 @@ function createServers(settings: Settings, parts: Parts): { publicServer: Server
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
     onFailure: (error, id) => {
-      if (error.status >= 500) log.error({ err: error, id }, 'an admin request failed');
+      if (error.status >= 500) log.error('an admin request failed', { error, id });
     },
   });
   return { publicServer, adminServer };
@@ -227,5 +227,5 @@ function warnOfRestart(before: Settings, after: Settings, log: Log): void {
     'log',
   ] as const;
   const changed = bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
-  if (changed.length > 0) log.warn({ changed }, 'these settings need a restart');
+  if (changed.length > 0) log.warn('these settings need a restart', { changed });
 }

@@ -5,13 +5,13 @@
  */
 import { NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { buildRequirement, type Requirement } from '../policies/authorize.ts';
+import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
 import {
   buildFieldRequirements,
   type FieldAuthorizationOptions,
-  mergeFieldRequirements,
   useFieldAuthorization,
 } from '../policies/authorize-fields.ts';
+import { useDocumentBounds } from '../policies/document-bounds.ts';
 import type { CompiledRule, RateLimiter } from '../policies/rate-limit.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
@@ -65,6 +65,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules }),
     // What they asked.
+    useDocumentBounds() as unknown as GraphqlPlugin,
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
     // Whether they may have it.
@@ -76,13 +77,17 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
 
 /** Requirements of subgraph directives and of the configuration; where both speak, both hold. */
 function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
-  const own = new Map<string, Requirement>();
+  const written = new Map<string, Requirement>(graph.requirements);
   const publicFields = new Set<string>();
   for (const [coordinate, policy] of Object.entries(options.fields)) {
-    if (policy.authorize !== undefined) own.set(coordinate, buildRequirement(policy.authorize));
+    if (policy.authorize !== undefined) {
+      const requirement = buildRequirement(policy.authorize);
+      const directive = written.get(coordinate);
+      written.set(coordinate, directive === undefined ? requirement : mergeRequirements(directive, requirement));
+    }
     if (policy.public === true) publicFields.add(coordinate);
   }
-  const requirements = mergeFieldRequirements(graph.requirements, buildFieldRequirements(graph.schema, own));
+  const requirements = buildFieldRequirements(graph.schema, written);
   return { requirements, required: options.authenticationRequired, publicFields };
 }
 

@@ -12,8 +12,7 @@ export function createLimiter({ redisUrl }: Settings, log: Log, metrics: Metrics
   const limiter = createRateLimiter({
     shared,
     local,
-    onStoreFailure: (error) =>
-      log.warn({ err: error }, 'Redis cannot be asked: each limit does what its onStoreError says'),
+    onStoreFailure: (error) => log.warn('Redis cannot be asked: each limit does what its onStoreError says', { error }),
     onDecision: (rule, outcome) => metrics.observeLimit(rule, outcome),
   });
   return {

@@ -1,6 +1,7 @@
 /** What logs and metrics are told of requests and calls. */
 import type { ServerResponse } from 'node:http';
 import type { CallObserver } from '../subgraphs/call.ts';
+import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { GatewayRequest } from './context.ts';
 import type { AccessEntry, Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -9,16 +10,16 @@ import type { RequestObserver } from './server.ts';
 /** One access line and one observation per request, when it is over. */
 export function createRequestObserver(log: Log, metrics: Metrics): RequestObserver {
   return {
-    onBegin: () => metrics.requestBegan(),
+    onBegin: ({ door }) => metrics.observeRequestStart(door),
     onEnd(context, response) {
       const durationMs = performance.now() - context.startedAtMs;
       const status = answeredStatus(context, response);
-      metrics.observeRequest(context.door, context.name ?? 'unmatched', status, durationMs);
+      const { door, service, name } = context;
+      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
-      if (error.code === 'INTERNAL_SERVER_ERROR')
-        log.error({ err: error, id: context.id }, 'a request failed unexpectedly');
+      if (error.code === 'INTERNAL_SERVER_ERROR') log.error('a request failed unexpectedly', { error, id: context.id });
     },
   };
 }
@@ -52,11 +53,32 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
       metrics.observeBreaker(service, instance, state);
-      log.warn({ service, instance, state }, 'circuit breaker');
+      log.warn('circuit breaker', { service, instance, state });
     },
     onHealthChange(service, instance, healthy, why) {
       metrics.observeHealth(service, instance, healthy);
-      log.warn({ service, instance, healthy, why }, 'health of an instance');
+      log.warn('health of an instance', { service, instance, healthy, why });
     },
+  };
+}
+
+/** What metrics are told of a new snapshot: its number, its graph, and which instances there are. */
+export function createSnapshotObserver(metrics: Metrics): (snapshot: Snapshot, graphId: string) => void {
+  let servingGraph: string | undefined;
+  let known = new Map<string, { service: string; instance: string }>();
+  return (snapshot, graphId) => {
+    metrics.observeRevision(snapshot.revision);
+    if (graphId !== servingGraph) metrics.observeGraph(graphId);
+    servingGraph = graphId;
+    const present = new Map<string, { service: string; instance: string }>();
+    for (const { name, instances } of snapshot.services) {
+      for (const { id } of instances) present.set(JSON.stringify([name, id]), { service: name, instance: id });
+    }
+    for (const [key, { service, instance }] of known) if (!present.has(key)) metrics.forgetInstance(service, instance);
+    for (const [key, { service, instance }] of present) {
+      // Until a call or a probe says otherwise: that is how the call sees it, too.
+      if (!known.has(key)) metrics.observeHealth(service, instance, true);
+    }
+    known = present;
   };
 }

@@ -32,11 +32,21 @@ export function limitBody(request: IncomingMessage, maxBytes: number): IncomingM
   if (assertDeclaredLength(request, maxBytes)) return request;
   if (request.headers['transfer-encoding'] === undefined) return null;
   const limited = new ByteLimit(maxBytes);
+  // Whoever reads it gets the error from the stream; if nobody does any more, it concerns nobody.
+  limited.on('error', () => {});
   // `pipe` does not pass on a client that breaks off; without this the service would wait for the rest.
   request.once('close', () => {
     if (!request.complete) limited.destroy(brokenOff(undefined));
   });
   return request.pipe(limited);
+}
+
+/**
+ * Whether something of the request is still to come. (`complete` alone is not enough: Node sets it a moment after it
+ * hands out a request without a body.)
+ */
+export function isUnread({ complete, headers }: IncomingMessage): boolean {
+  return !complete && (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0');
 }
 
 /** Whether a body of known length follows; throws when the length says already that it is too large. */

@@ -11,7 +11,7 @@ import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
-import { limitBody } from './request-body.ts';
+import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -37,6 +37,7 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
+    context.service = route.service;
     context.viewer = await authenticator.authenticate(request.headers);
     await limit(limiter, route, context);
     authorize(route, context);
@@ -52,7 +53,7 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
         body,
         idempotent: body === null && idempotentMethods.has(context.method),
         ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
-        receiver: new StreamedAnswer(response, context),
+        receiver: new StreamedAnswer(request, response, context),
       },
       context,
     );
@@ -81,10 +82,12 @@ function authorize(route: RouteTarget, context: GatewayRequest): void {
 
 /** Writes an answer to the client as it arrives, with back-pressure. */
 class StreamedAnswer implements Receiver {
+  readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
 
-  constructor(response: ServerResponse, context: GatewayRequest) {
+  constructor(request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+    this.#request = request;
     this.#response = response;
     this.#context = context;
   }
@@ -92,6 +95,8 @@ class StreamedAnswer implements Receiver {
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     const headers = endToEndResponseHeaders(rawHeaders);
     headers.push(...edgeHeaders(this.#context));
+    // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
+    if (isUnread(this.#request)) headers.push('connection', 'close');
     this.#response.writeHead(status, headers);
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.

@@ -4,15 +4,15 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
+import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
+import { isUnread } from './request-body.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
 
 export interface PublicServerOptions extends GatewayRequestOptions {
-  readonly graphqlPath: string;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
   readonly current: () => DataPlaneState;
@@ -36,7 +36,13 @@ export function createPublicServer(options: PublicServerOptions): Server {
   const { maxHeaderBytes, headersTimeoutMs } = options;
   const server = createServer(
     // A body may take as long as it flows: `requestTimeout` would cut long uploads. Slow heads are cut by their own limit.
-    { maxHeaderSize: maxHeaderBytes, headersTimeout: headersTimeoutMs, requestTimeout: 0, keepAliveTimeout: 65_000 },
+    {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: 0,
+      keepAliveTimeout: 65_000,
+      requireHostHeader: false,
+    },
     (request, response) => {
       void serve(options, request, response);
     },
@@ -52,12 +58,20 @@ async function serve(options: PublicServerOptions, request: IncomingMessage, res
   options.observer.onBegin(context);
   response.once('close', () => options.observer.onEnd(context, response));
   try {
+    assertHost(request);
     await enter(options, parseRequestTarget(url), request, response, context);
   } catch (thrown) {
     const error = toGatewayError(thrown);
     context.errorCode ??= error.code;
     options.observer.onFailure(error, context);
     answerFailure(error, request, response, context);
+  }
+}
+
+/** RFC 9112 section 3.2: a request of HTTP/1.1 names the host, once. */
+function assertHost(request: IncomingMessage): void {
+  if (request.headers.host === undefined && request.httpVersion !== '1.0') {
+    throw new GatewayError('BAD_REQUEST', 'The request has no Host');
   }
 }
 
@@ -70,10 +84,7 @@ function enter(
 ): Promise<void> | void {
   // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
   const current = options.current();
-  if (target.path === options.graphqlPath) {
-    context.door = 'graphql';
-    return current.graphqlDoor(current.generation, target, request, response, context);
-  }
+  if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
   if (livePaths.has(target.path)) return answerHealth(true, response, context);
   if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
   return current.restDoor(current.routes, target, request, response, context);
@@ -106,7 +117,7 @@ function answerFailure(
   const answer = context.door === 'graphql' ? buildRefusal(error, context) : problemAnswer(error, context);
   const headers = [...edgeHeaders(context), ...answer.headers];
   // What is left of the request is not read: the connection cannot carry another one.
-  if (!request.complete) headers.push('connection', 'close');
+  if (isUnread(request)) headers.push('connection', 'close');
   response.writeHead(answer.status, headers);
   response.end(context.method === 'HEAD' ? undefined : answer.body);
 }

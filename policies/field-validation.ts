@@ -54,7 +54,8 @@ export function createFieldValidation(
     const enveloped = getEnveloped({ gateway, errorCount: 0 });
     const contextValue = await enveloped.contextFactory();
     const result = await enveloped.execute({ ...args, document: withoutSkipped(args), contextValue });
-    return result === passed ? null : (result as ExecutionResult);
+    // Without `data`: nothing was executed, so the refusal is an answer of its own and keeps its status.
+    return result === passed ? null : { errors: (result as ExecutionResult).errors ?? [] };
   };
 }
 

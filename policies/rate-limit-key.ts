@@ -25,21 +25,7 @@ export function buildKeyReader(prefix: string, key: string): KeyReader {
     const name = key.slice('header:'.length).toLowerCase();
     return ({ headers, address }) => prefix + (headerKey(headers[name]) ?? addressKey(address));
   }
-  return buildViewerReader(prefix);
-}
-
-function buildViewerReader(prefix: string): KeyReader {
-  // Viewers are often kept with their token, and then need hashing once only.
-  const known = new WeakMap<Viewer, string>();
-  return ({ viewer, address }) => {
-    if (viewer === null) return prefix + addressKey(address);
-    let key = known.get(viewer);
-    if (key === undefined) {
-      key = prefix + viewerKey(viewer);
-      known.set(viewer, key);
-    }
-    return key;
-  };
+  return ({ viewer, address }) => prefix + (viewer === null ? addressKey(address) : viewerKey(viewer));
 }
 
 function viewerKey(viewer: Viewer): string {

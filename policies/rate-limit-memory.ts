@@ -8,60 +8,59 @@ export interface MemoryRateLimitStoreOptions {
   readonly maxKeys?: number | undefined;
 }
 
-/** A store of its own kind of answer: it never makes its caller wait. */
+/** A store that never makes its caller wait. */
 export interface MemoryRateLimitStore extends RateLimitStore {
   take(key: string, rule: GcraRule, cost: number): GcraResult;
   /** How many keys are kept. */
   readonly size: number;
 }
 
-/** Keys looked at for expiry whenever one is added: more than one, so that the expired cannot pile up. */
-const sweepStep = 8;
+/** Theoretical arrival times in microseconds, by key. */
+type Arrivals = Map<string, number>;
 
-/** A rate limit store in memory that stays small whatever clients send. */
+/**
+ * A rate limit store in memory that stays small whatever clients send. Keys live in two generations: what is asked moves
+ * to the young one, and when that is full the old one goes. One map kept in order of use would do the same exactly, but
+ * a Map's first entry costs a walk over all that was deleted before it, and an iterator held across deletions keeps
+ * every table the Map ever had.
+ */
 export function createMemoryRateLimitStore(options: MemoryRateLimitStoreOptions = {}): MemoryRateLimitStore {
   const { now = () => performance.now(), maxKeys = 100_000 } = options;
-  /** Theoretical arrival time in microseconds, by key; the key seen longest ago is first. */
-  const arrivals = new Map<string, number>();
-  let cursor = arrivals.entries();
+  const generationSize = Math.max(1, Math.floor(maxKeys / 2));
+  let young: Arrivals = new Map();
+  let old: Arrivals = new Map();
 
   function take(key: string, rule: GcraRule, cost: number): GcraResult {
     // Whole microseconds: with intervals in quarters of them no sum is ever rounded.
     const nowUs = Math.floor(now() * 1_000);
-    const known = arrivals.get(key);
+    const known = young.get(key) ?? promote(key, nowUs);
     const { arrivalUs, result } = decide(known, nowUs, rule, cost);
-    if (known !== undefined) arrivals.delete(key);
-    else makeRoom(nowUs);
-    // A refused key is kept young as well: who hammers the door must not be forgotten first.
-    arrivals.set(key, arrivalUs);
+    young.set(key, arrivalUs);
     return result;
   }
 
-  function makeRoom(nowUs: number): void {
-    for (let looked = 0; looked < sweepStep; looked++) {
-      let next = cursor.next();
-      if (next.done) {
-        cursor = arrivals.entries();
-        next = cursor.next();
-        if (next.done) return;
-      }
-      const [key, arrivalUs] = next.value;
-      if (arrivalUs <= nowUs) arrivals.delete(key);
+  /** Makes room for the key in the young generation; gives back what the old one knows. */
+  function promote(key: string, nowUs: number): number | undefined {
+    const known = old.get(key);
+    if (known !== undefined) old.delete(key);
+    if (young.size < generationSize) return known;
+    for (const [other, arrivalUs] of young) if (arrivalUs <= nowUs) young.delete(other);
+    // Unless much of it had expired, or it would be gone through again too soon.
+    if (young.size > generationSize / 2) {
+      old = young;
+      young = new Map();
     }
-    while (arrivals.size >= maxKeys) {
-      const oldest = arrivals.keys().next();
-      if (oldest.done) return;
-      arrivals.delete(oldest.value);
-    }
+    return known;
   }
 
   return {
     take,
     get size() {
-      return arrivals.size;
+      return young.size + old.size;
     },
     close() {
-      arrivals.clear();
+      young.clear();
+      old.clear();
     },
   };
 }

@@ -14,7 +14,7 @@ export interface Graph {
   readonly supergraphSdl: string;
   /** Names of the services that are part of it, sorted. */
   readonly services: readonly string[];
-  /** What directives of the subgraphs ask of a viewer, by `Type.field`; types and interfaces are worked in already. */
+  /** What directives of the subgraphs ask of a viewer, as written: by `Type.field` or `Type`. */
   readonly requirements: ReadonlyMap<string, Requirement>;
 }
 

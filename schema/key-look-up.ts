@@ -8,6 +8,7 @@ import {
   getNamedType,
   isLeafType,
   Kind,
+  OperationTypeNode,
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
@@ -43,7 +44,7 @@ export function matchingResults(
   ) =>
     batchDelegateToSchema({
       schema,
-      operation: 'query' as never,
+      operation: OperationTypeNode.QUERY,
       fieldName,
       returnType: new GraphQLList(type),
       key,

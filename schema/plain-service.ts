@@ -18,14 +18,17 @@ import type { ParsedService } from './federation.ts';
 import { findKeyFields, matchingResults, readTopLevelFields } from './key-look-up.ts';
 import { buildMergeConfig, type MergeConfiguration } from './merge-configuration.ts';
 
-/** Its SDL without directives that clients must not see, with root types called Query, Mutation, Subscription. */
+/**
+ * Its SDL without definitions of directives, with root types called Query, Mutation, Subscription. Of `schema` the
+ * directives stay: an `@link` may give the directives that keep fields closed other names.
+ */
 export function prepareDocument(document: DocumentNode): DocumentNode {
   const rootNames = findRootNames(document);
   const rename = (name: string): string => rootNames.get(name) ?? name;
   return visit(document, {
     DirectiveDefinition: () => null,
-    SchemaDefinition: () => null,
-    SchemaExtension: () => null,
+    SchemaDefinition: ({ directives = [] }) => ({ kind: Kind.SCHEMA_EXTENSION, directives }),
+    SchemaExtension: ({ directives = [] }) => ({ kind: Kind.SCHEMA_EXTENSION, directives }),
     NamedType: (node) => (rootNames.has(node.name.value) ? withName(node, rename) : undefined),
     ObjectTypeDefinition: (node) => (federationTypes.has(node.name.value) ? null : withName(node, rename)),
     ObjectTypeExtension: (node) => withName(node, rename),
@@ -99,7 +102,10 @@ function keepDirectives(document: DocumentNode, definitions: string): DocumentNo
     ...specifiedDirectives.map((directive) => directive.name),
     ...stitching.flatMap((node) => (node.kind === Kind.DIRECTIVE_DEFINITION ? [node.name.value] : [])),
   ]);
-  const kept = visit(document, { Directive: (node) => (known.has(node.name.value) ? undefined : null) });
+  const kept = visit(document, {
+    SchemaExtension: () => null,
+    Directive: (node) => (known.has(node.name.value) ? undefined : null),
+  });
   return { kind: Kind.DOCUMENT, definitions: [...stitching, ...kept.definitions] };
 }
 

@@ -14,6 +14,18 @@ export interface CallFailure {
   readonly final: boolean;
 }
 
+/**
+ * A connection could not be made; the cause says why. The connector throws it, because the error of a socket does not
+ * tell whether it was ever connected: an idle connection may be reset just when a request is about to take it.
+ */
+export class ConnectFailure extends Error {
+  override readonly name = 'ConnectFailure';
+
+  constructor(cause: Error) {
+    super('no connection', { cause });
+  }
+}
+
 /** Our own lack of sockets, ports or memory. It says nothing about the instance, and trying on makes it worse. */
 const localShortages: ReadonlySet<string> = new Set([
   'EMFILE',
@@ -63,7 +75,8 @@ export function classifyFailure(thrown: unknown, service: string, sent: boolean)
   if (localShortages.has(code)) return { ...innocent, error: fail('OVERLOADED'), sent, final: true };
   const error = fail('SERVICE_UNAVAILABLE', 'The service cannot be reached');
   // EAI_AGAIN: the name server does not answer. It would take every instance of every service out at once.
-  return { ...innocent, error, sent, connectFailure: code !== 'EAI_AGAIN' };
+  const connectFailure = thrown instanceof ConnectFailure && code !== 'EAI_AGAIN';
+  return { ...innocent, error, sent, connectFailure };
 }
 
 /** The head of the answer, or the whole of it, was not there in time. */

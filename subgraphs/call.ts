@@ -76,6 +76,8 @@ export interface CallOptions {
 }
 
 const nothingTried: readonly InstanceState[] = [];
+/** How often a call may lose an idle connection before it is treated like any other failure. */
+const maxReconnects = 3;
 const firstBackoffMs = 25;
 const longestBackoffMs = 200;
 
@@ -96,6 +98,8 @@ export function createCall(find: (service: string) => ServiceUpstream | undefine
  * - when nothing was sent, at once to an instance that this call has not tried. That is free of the budget and of the
  *   number of attempts: the service has done no work for it, each dead instance is met at most once (it is out of the
  *   rotation then), and a dead instance shall not become a client's error while a living one exists;
+ * - when nothing was sent because a connection was lost that had been idle: at once, to the same instance if need be, a
+ *   few times. It is not the instance that failed, and the next connection is a new one;
  * - when nothing was sent and all were tried, or when something was sent but the request is idempotent and its body is
  *   still whole: within the number of attempts and the retry budget, to an untried instance if there is one, else after
  *   a short pause to any.
@@ -110,6 +114,7 @@ class CallRun implements CallScope {
   readonly #upstream: ServiceUpstream;
   readonly #tried: InstanceState[] = [];
   #retries = 0;
+  #reconnects = 0;
   #departed = false;
   #current: Dispatch | null = null;
   #endPause: (() => void) | null = null;
@@ -152,7 +157,7 @@ class CallRun implements CallScope {
       if (outcome.kind === 'answered') return;
       last = outcome.failure.error;
       if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
-      if (!this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
+      if (!this.#departed && !this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
     }
   }
 
@@ -171,7 +176,10 @@ class CallRun implements CallScope {
 
   #mayTryAgain(failure: CallFailure): boolean {
     if (failure.final || !this.#mayGoOn()) return false;
-    if (!failure.sent && this.#upstream.hasAvailable(this.options.now(), this.#tried)) return true;
+    if (!failure.sent) {
+      if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
+      if (this.#upstream.hasAvailable(this.options.now(), this.#tried)) return true;
+    }
     return this.#mayRepeat(failure.sent);
   }
 

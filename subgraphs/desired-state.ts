@@ -98,7 +98,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     try {
       await store.save({ formatVersion: 1, snapshot, audit: entries });
     } catch (cause) {
-      log.error({ err: cause }, 'the registry cannot be saved');
+      log.error('the registry cannot be saved', { error: cause });
       throw new GatewayError('SERVICE_UNAVAILABLE', 'the registry cannot be saved; nothing was changed', { cause });
     }
   }

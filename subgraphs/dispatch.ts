@@ -38,6 +38,8 @@ export type Outcome =
 
 /** How much of an answer that was set aside is read to keep its connection. Beyond it a new connection is cheaper. */
 const maxDiscardedBytes = 65_536;
+/** Node's timers take 31 bits, and fire at once beyond. */
+const longestTimerMs = 2_147_483_647;
 const answered: Outcome = { kind: 'answered' };
 
 type Controller = Dispatcher.DispatchController;
@@ -71,7 +73,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const options = this.#buildOptions(remainingMs);
     this.#permit = this.#instance.breaker.begin(this.#startedAtMs);
     this.#instance.inFlight++;
-    this.#timer = setTimeout(checkTime, Math.min(this.#scope.timeoutMs, remainingMs), this);
+    this.#wake(Math.min(this.#scope.timeoutMs, remainingMs));
     this.#instance.pool.dispatch(options, this);
     return this.#outcome.promise;
   }
@@ -159,7 +161,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const sinceMs = waitsForClient ? nowMs : Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
     const leftMs = this.#state === 'streaming' ? remainingMs : Math.min(remainingMs, timeoutMs - (nowMs - sinceMs));
     // Timers may come a little early; what is left then is not worth another one.
-    if (leftMs >= 1) this.#timer = setTimeout(checkTime, leftMs, this);
+    if (leftMs >= 1) this.#wake(leftMs);
     else this.#cut(lateFailure(request.service, this.#sent, !waitsForClient));
   }
 
@@ -179,14 +181,16 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #handOver(controller: Controller, status: number): void {
     this.#state = 'streaming';
     const { request, context, options } = this.#scope;
-    if (request.bodyByDeadline === true) {
-      this.#timer = setTimeout(checkTime, context.deadlineAtMs - options.now(), this);
-    }
+    if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
     try {
       request.receiver.onHead(status, toStrings(controller.rawHeaders), this);
     } catch (thrown) {
       this.abort(toError(thrown));
     }
+  }
+
+  #wake(afterMs: number): void {
+    this.#timer = setTimeout(checkTime, Math.min(afterMs, longestTimerMs), this);
   }
 
   #setAside(status: number): void {

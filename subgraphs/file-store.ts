@@ -54,7 +54,7 @@ export async function createFileStore({ directory, log = silentLog }: FileStoreO
       } catch (cause) {
         const keptAs = join(directory, `registry.damaged-${new Date().toISOString().replaceAll(':', '-')}.json`);
         await rename(path, keptAs);
-        log.error({ err: cause, keptAs }, 'the stored registry is damaged; starting without it');
+        log.error('the stored registry is damaged; starting without it', { error: cause, keptAs });
         return null;
       }
     },

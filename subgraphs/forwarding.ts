@@ -92,9 +92,8 @@ export function gatewayHeaders(context: RequestContext, remainingMs: number): st
     client.protocol,
     'x-request-id',
     context.id,
-    'x-request-timeout-ms',
-    String(Math.max(0, Math.floor(remainingMs))),
   ];
+  if (Number.isFinite(remainingMs)) headers.push('x-request-timeout-ms', String(Math.max(0, Math.floor(remainingMs))));
   if (context.viewer !== null) headers.push(...viewerHeaders(context.viewer));
   return headers;
 }

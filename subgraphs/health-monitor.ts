@@ -162,7 +162,8 @@ export class HealthMonitor {
 }
 
 const unrefTimers: Timers = {
-  set: (callback, delayMs) => setTimeout(callback, delayMs).unref(),
+  // Node's timers take 31 bits, and fire at once beyond.
+  set: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, 2_147_483_647)).unref(),
   clear: (handle) => {
     if (handle instanceof Object) clearTimeout(handle as NodeJS.Timeout);
   },

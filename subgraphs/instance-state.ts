@@ -5,7 +5,7 @@ import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.t
 import type { Resilience } from '../policies/resilience.ts';
 import type { Candidate } from './balancer.ts';
 import type { CallObserver } from './call.ts';
-import { type CallFailure, failureCode } from './call-failure.ts';
+import { type CallFailure, ConnectFailure, failureCode } from './call-failure.ts';
 import { HealthMonitor, type HealthSettings, type HealthState } from './health-monitor.ts';
 import { probeHealth } from './health-probe.ts';
 import { dropInterimResponses } from './interim-responses.ts';
@@ -173,7 +173,7 @@ export class InstanceState implements Candidate {
       headersTimeout: 0,
       connect: (options, callback) =>
         connect(options, (...[error, socket]) => {
-          if (error !== null) callback(error, null);
+          if (error !== null) callback(new ConnectFailure(error), null);
           else callback(null, dropInterimResponses(socket));
         }),
     });

@@ -1,8 +1,8 @@
-/** Where the control plane says what an operator should know. A pino logger fits. */
+/** Where the control plane says what an operator should know. The gateway's log fits; an error stands under `error`. */
 export interface Log {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
 /** For who does not care. */

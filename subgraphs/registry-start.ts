@@ -84,7 +84,7 @@ function buildServices(
     const service = buildService({ name, definition, origin, existing, asked: null, revision, retry: false });
     const reasons = findRouteConflicts([...services, service]);
     if (reasons.length === 0) services.push(service);
-    else log.error({ service: name, reasons }, 'a stored service has routes of another one and is dropped');
+    else log.error('a stored service has routes of another one and is dropped', { service: name, reasons });
   }
   return sortByName(services);
 }
@@ -103,7 +103,7 @@ async function compose<A>(
   try {
     return { snapshot: everything, admission: await admit(everything) };
   } catch (error) {
-    log.warn({ err: error }, 'the schemas do not compose all together; looking for those that do');
+    log.warn('the schemas do not compose all together; looking for those that do', { error });
   }
   const untried: readonly ErrorReason[] = [{ message: 'not tried yet' }];
   const nothing = withServices(
@@ -121,7 +121,7 @@ async function compose<A>(
   const quarantined = rest.flatMap((offer): Service[] => {
     const reasons = all.refused.get(offer.name);
     if (reasons === undefined) return [];
-    log.error({ service: offer.name, reasons }, 'the schema does not compose; the graph goes without it');
+    log.error('the schema does not compose; the graph goes without it', { service: offer.name, reasons });
     return [{ ...offer, quarantine: reasons }];
   });
   const admission = all.admission ?? serving.admission ?? (await admit(nothing));

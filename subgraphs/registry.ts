@@ -77,7 +77,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
       try {
         listener(snapshot, admission);
       } catch (error) {
-        log.error({ err: error }, 'a listener of the registry failed');
+        log.error('a listener of the registry failed', { error });
       }
     }
     if (graphChanged && isStarted) retryQuarantined(snapshot);
@@ -107,7 +107,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   }
 
   function inBackground(work: Promise<void>): void {
-    work.catch((error) => log.error({ err: toGatewayError(error) }, 'background work of the registry failed'));
+    work.catch((error) => log.error('background work of the registry failed', { error: toGatewayError(error) }));
   }
 
   return {

@@ -100,7 +100,7 @@ export function createSchemaHealing({ ask, apply, clock, random, log }: SchemaHe
       news.push(await ask(patient.service, patient.attempt));
       unverified.delete(name);
     } catch (error) {
-      log.info({ err: error, service: name, attempt: patient.attempt }, 'the schema cannot be asked for yet');
+      log.info('the schema cannot be asked for yet', { error, service: name, attempt: patient.attempt });
     }
     const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** patient.attempt);
     patient.attempt++;
@@ -121,7 +121,7 @@ export function createSchemaHealing({ ask, apply, clock, random, log }: SchemaHe
     try {
       if (found.length > 0 && !disposed) await apply(found);
     } catch (error) {
-      log.error({ err: error }, 'schemas that were found cannot be taken in');
+      log.error('schemas that were found cannot be taken in', { error });
     }
     applying--;
     if (!isIdle()) return;

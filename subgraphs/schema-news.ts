@@ -45,7 +45,7 @@ export async function applySchemaNews<A>({ state, asking, log }: Parts<A>, news:
       const next = withServices(snapshot, quarantined);
       const reasons = quarantined.flatMap(({ name, quarantine }) => nameService(name, quarantine ?? []));
       for (const { name, quarantine } of quarantined) {
-        log.warn({ service: name, reasons: quarantine }, 'the schema does not compose; the graph goes on without it');
+        log.warn('the schema does not compose; the graph goes on without it', { service: name, reasons: quarantine });
       }
       if (isDeepStrictEqual(next, current)) return { snapshot: current };
       return { snapshot: next, admission, ...(reasons.length > 0 && { reasons }) };
@@ -53,7 +53,7 @@ export async function applySchemaNews<A>({ state, asking, log }: Parts<A>, news:
     { evenUnsaved: true },
   );
   if (leftAside.length === 0) return;
-  log.warn({ reasons: leftAside }, 'a new schema does not compose; the last good one stays');
+  log.warn('a new schema does not compose; the last good one stays', { reasons: leftAside });
   const refuse = () => Promise.reject(new GatewayError('REGISTRATION_REFUSED', undefined, { reasons: leftAside }));
   await state.noteRefusal(note, {}, refuse).catch(() => {});
 }

@@ -57,7 +57,7 @@ export function readStoredServices(
       services.set(service.name, service);
     } catch (error) {
       const service = typeof value?.name === 'string' ? value.name : 'without a name';
-      log.error({ err: error, service }, 'a stored service is not valid any more and is dropped');
+      log.error('a stored service is not valid any more and is dropped', { error, service });
     }
   }
   return services;
@@ -80,7 +80,7 @@ function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Se
       if (instance.origin === 'lease') addressPolicy.assertAllowed(instance.url);
       return true;
     } catch (error) {
-      log.warn({ err: error, service: name }, 'a stored instance is not valid any more and is dropped');
+      log.warn('a stored instance is not valid any more and is dropped', { error, service: name });
       return false;
     }
   }

@@ -4,8 +4,8 @@ import type { Pool } from 'undici';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
 import type { InstanceStatus, InstanceSurroundings } from './instance-state.ts';
-import { ServiceUpstream } from './service-upstream.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
+import { ServiceUpstream } from './service-upstream.ts';
 import { emptySnapshot, type Snapshot } from './snapshot.ts';
 
 export interface UpstreamsOptions {
@@ -42,7 +42,14 @@ export interface Upstreams extends AsyncDisposable {
 }
 
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
-  const { observer, lookup, bodyIdleTimeoutMs, lingerMs = 30_000, random = Math.random, now = () => performance.now() } = options;
+  const {
+    observer,
+    lookup,
+    bodyIdleTimeoutMs,
+    lingerMs = 30_000,
+    random = Math.random,
+    now = () => performance.now(),
+  } = options;
   const closingPools = new Set<Pool>();
   const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools };
   let { defaults } = options;

@@ -7,7 +7,7 @@ import { registerGraphql, registerRest } from '../support/registration.ts';
 import { startServer, startSubgraph } from '../support/subgraph.ts';
 
 test('a token of a real OpenID provider opens both doors as far as its scopes go', async (t) => {
-  const provider = await startOpenIdProvider();
+  const provider = await startOpenIdProvider(['orders:read', 'profile:read', 'audit:read']);
   t.after(() => provider.close());
   const gateway = await startGateway(t, {
     authentication: { jwt: [{ issuer: provider.issuer, audience: provider.audience, algorithms: ['RS256', 'ES256'] }] },

@@ -198,7 +198,12 @@ describe('rules of the configuration', () => {
       },
       /services\.s\.routes\[0\]\.rateLimit\[0\]: two rate limits are called `a`/,
     ],
-    ['a requirement that asks for nothing', { fields: { 'A.b': { authorize: {} } } }, /authorize: asks for nothing/],
+    ['an empty requirement', { fields: { 'A.b': { authorize: {} } } }, /authorize: .*at least 1 .*an empty object/],
+    [
+      'a requirement that asks for nothing',
+      { fields: { 'A.b': { authorize: { authenticated: false } } } },
+      /authorize: asks for nothing/,
+    ],
     [
       'a public route that asks for scopes',
       { services: { s: { routes: [{ match: { path: '/' }, public: true, authorize: { scopes: ['a'] } }] } } },

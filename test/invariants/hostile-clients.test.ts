@@ -124,7 +124,7 @@ function sendRaw(port: number, text: string): Promise<string> {
     let answer = '';
     socket.on('data', (chunk) => {
       answer += chunk;
-      if (/\r\n\r\n[^]*\}$/.test(answer)) socket.end();
+      if (answer.includes('\r\n\r\n') && answer.endsWith('}')) socket.end();
     });
     socket.on('error', () => resolve(answer));
     socket.on('close', () => resolve(answer));

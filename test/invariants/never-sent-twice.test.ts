@@ -66,7 +66,7 @@ test('a POST whose connection breaks at a random byte reaches one instance once'
   const outcomes = new Map<number | string, number>();
   for (let i = 0; i < 300; i++) {
     const outcome = await fetch(`${gateway.url}/faulty/x`, { method: 'POST', body: `marker-${i}-end` })
-      .then(async (response) => (await response.text(), response.status))
+      .then((response) => response.text().then(() => response.status))
       .catch(() => 'truncated');
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { buildSchema, introspectionFromSchema, isSpecifiedDirective } from 'graphql';
 import { composeGraph } from '../../schema/composition.ts';
+import { parseGivenSchema } from '../../schema/discovery.ts';
 import { inventory, products } from './shop.ts';
 import { buildService, startGraph } from './subgraph-server.ts';
 
@@ -66,6 +67,29 @@ test('clients see the API, and nothing of how it is put together', () => {
   assert.ok(graph.schema.getDirectives().every(isSpecifiedDirective));
   const seen = JSON.stringify(introspectionFromSchema(graph.schema));
   assert.doesNotMatch(seen, /join__|link__|_Any|_entities|Scope|internalId|SECRET/);
+});
+
+test('directives that close something count under every name that a document gives them', () => {
+  const federated = {
+    name: 'federated',
+    sdl: `extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", import: ["@key", { name: "@requiresScopes", as: "@needs" }, { name: "@inaccessible", as: "@hidden" }])
+      type Query { a: Int @needs(scopes: [["a"]]) b: Int @federation__authenticated c: Int @hidden }`,
+  };
+  const other = {
+    name: 'other',
+    sdl: `schema @link(url: "https://specs.apollo.dev/authenticated/v0.1", as: "signedIn") { query: Root }
+      extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", as: "fed", import: [{ name: "@inaccessible", as: "@hidden" }])
+      type Root { d: Int @signedIn e: Int @fed__requiresScopes(scopes: ["e"]) f: Int @hidden }`,
+  };
+  const services = [buildService(federated), { name: 'other', schema: parseGivenSchema(other.sdl, 'plain') }];
+  const { publicSdl, requirements } = composeGraph(services, async () => ({}));
+  assert.equal(publicSdl, 'type Query {\n  a: Int\n  b: Int\n  d: Int\n  e: Int\n}');
+  assert.deepEqual(Object.fromEntries(requirements), {
+    'Query.a': { authenticated: true, scopes: [[['a']]] },
+    'Query.b': { authenticated: true, scopes: [] },
+    'Query.d': { authenticated: true, scopes: [] },
+    'Query.e': { authenticated: true, scopes: [[['e']]] },
+  });
 });
 
 test('the public SDL is a schema, sorted, and the same for the same services', () => {

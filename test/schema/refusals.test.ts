@@ -142,18 +142,8 @@ test('all mistakes of all services are told at once', () => {
 
 test('two services of one name, and names that federation cannot tell apart, are refused', () => {
   assert.equal(refuse(products, { ...reviews, name: 'products' })[0]?.code, 'SERVICE_NAME_CONFLICT');
-  for (const names of [
-    ['a', 'A', 'a_2'],
-    ['my-shop', 'my_shop'],
-  ]) {
-    const sources = names.map((name, index) => ({ name, sdl: `${federationLink} type Query { f${index}: Int }` }));
-    try {
-      composeGraph(sources.map(buildService), async () => ({}));
-    } catch (error) {
-      assert.ok(error instanceof GatewayError);
-      assert.equal(error.code, 'REGISTRATION_REFUSED');
-    }
-  }
+  const same = ['a', 'A', 'a_2'].map((name) => ({ name, sdl: `${federationLink} type Query { f${name}: Int }` }));
+  assert.equal(refuse(...same)[0]?.code, 'SERVICE_NAME_CONFLICT');
 });
 
 test('odd SDL is refused, never a crash', () => {

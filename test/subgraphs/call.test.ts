@@ -404,6 +404,35 @@ test('the deadline covers the body only where the call says so', async () => {
   assert.equal((await free).body.toString(), 'ab');
 });
 
+test('a call without a deadline, and with a timeout longer than timers go, just waits', async () => {
+  let seen: string | undefined = '';
+  await using service = await startService((request, response) => {
+    seen = request.headers['x-request-timeout-ms'] as string | undefined;
+    setTimeout(() => response.end('ok'), 30);
+  });
+  await using upstreams = stage([service.url], { timeout: '60d' });
+  const answer = await ask(
+    upstreams,
+    { bodyByDeadline: true },
+    createContext({ deadlineAtMs: Number.POSITIVE_INFINITY }),
+  );
+  assert.equal(answer.body.toString(), 'ok');
+  assert.equal(seen, undefined);
+});
+
+test('a client that leaves between two attempts gets no further one', async () => {
+  let served = 0;
+  await using service = await startService((_request, response) => {
+    served++;
+    response.writeHead(503).end();
+  });
+  const departure = createDeparture();
+  const leaveAtFirst = { onAttempt: () => departure.leave(), onBreakerChange() {}, onHealthChange() {} };
+  await using upstreams = stage([service.url], {}, { observer: leaveAtFirst });
+  await assert.rejects(ask(upstreams, {}, createContext({ departure })), { code: 'CLIENT_CLOSED_REQUEST' });
+  assert.equal(served, 1);
+});
+
 test('a body that stops flowing is given up after the idle time', async () => {
   await using service = await startService((_request, response) => response.write('a'));
   await using upstreams = stage([service.url], {}, { bodyIdleTimeoutMs: 100 });
@@ -702,6 +731,25 @@ test('a keep-alive connection that the service closed while idle hurts nobody', 
     await until(() => [...sockets].every((socket) => socket.destroyed), 'the connection is closed');
   }
   assert.equal(upstreams.status('shop')[0]?.state, 'healthy');
+});
+
+test('connections that are reset while idle take no instance out', async () => {
+  const sockets = new Set<net.Socket>();
+  await using service = await startService((request, response) => {
+    sockets.add(request.socket);
+    response.end('ok');
+  });
+  await using upstreams = stage([service.url], quietly);
+  for (let i = 0; i < 30; i++) {
+    // A request may be on its way already when the reset arrives: then it fails, as it must.
+    await ask(upstreams, postRequest).catch((error: GatewayError) =>
+      assert.equal(error.code, 'DOWNSTREAM_SERVICE_ERROR'),
+    );
+    for (const socket of sockets) socket.resetAndDestroy();
+    sockets.clear();
+    if (i % 2 === 0) await new Promise((resolve) => setTimeout(resolve, i / 10));
+    assert.equal(upstreams.status('shop')[0]?.state, 'healthy');
+  }
 });
 
 test('answers with every status and without bodies pass', async () => {

@@ -20,7 +20,7 @@ async function makeDirectory(t: TestContext): Promise<string> {
 
 function useLog() {
   const errors: string[] = [];
-  const log: Log = { info() {}, warn() {}, error: (_fields, message) => errors.push(message) };
+  const log: Log = { info() {}, warn() {}, error: (message) => errors.push(message) };
   return { log, errors };
 }
 

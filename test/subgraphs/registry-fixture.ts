@@ -69,7 +69,7 @@ export async function createFixture(options: FixtureOptions = {}): Promise<Fixtu
   const { config = {}, store: inner = createMemoryStore(), upstreams = {}, allow, start = true } = options;
   const clock = createFakeClock();
   const logged: string[] = [];
-  const note = (_fields: object, message: string) => void logged.push(message);
+  const note = (message: string) => void logged.push(message);
   const log: Log = { info() {}, warn: note, error: note };
   const store: Store = {
     load: () => inner.load(),

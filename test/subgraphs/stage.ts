@@ -101,7 +101,7 @@ export function stage(
 
 /** A definition that balances so. */
 export function balancing(algorithm: BalancingAlgorithm): ServiceDefinition {
-  return { loadBalancing: { algorithm } as NonNullable<ServiceDefinition['loadBalancing']> };
+  return { loadBalancing: { algorithm } };
 }
 
 export interface TestDeparture extends Departure {

@@ -1,0 +1,181 @@
+/** Metrics for Prometheus: one function per event, labels whose number no client can grow. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { createLabelBound, createSeries } from './metrics-series.ts';
+
+export interface MetricsOptions {
+  /** Most distinct values of a label that clients or teams choose; further ones are counted as `other`. @default 500 */
+  readonly maxLabelValues?: number | undefined;
+  /** Whether memory, CPU, garbage collection and event-loop lag of the process are told too. @default true */
+  readonly processMetrics?: boolean | undefined;
+}
+
+/** What one request was, as metrics see it. */
+export interface RequestObservation {
+  readonly door: string;
+  /** The service of a route; empty where a request concerns several or none. */
+  readonly service: string;
+  /** The route's pattern or the operation's name; empty without one. Give names of valid operations only. */
+  readonly name: string;
+  readonly status: number;
+  readonly durationMs: number;
+}
+
+/** What one attempt was: the shape of `Attempt` in the request's context. */
+export interface AttemptObservation {
+  readonly service: string;
+  readonly outcome: number | string;
+  readonly durationMs: number;
+}
+
+export interface Metrics {
+  /** A request has come in; `observeRequest` ends it. */
+  observeRequestStart(door: string): void;
+  observeRequest(request: RequestObservation): void;
+  observeAttempt(attempt: AttemptObservation): void;
+  observeBreaker(service: string, instance: string, state: 'closed' | 'half-open' | 'open'): void;
+  observeHealth(service: string, instance: string, healthy: boolean): void;
+  observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
+  observeRevision(revision: number): void;
+  /** A generation of the graph serves from now on. */
+  observeGraph(id: string): void;
+  observeRegistration(outcome: string): void;
+  /** Drops the gauges of an instance that is gone. */
+  forgetInstance(service: string, instance: string): void;
+  /** The exposition format of Prometheus, and its media type. */
+  render(): Promise<{ readonly contentType: string; readonly body: string }>;
+}
+
+const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const breakerStates = { closed: 0, 'half-open': 1, open: 2 } as const;
+
+/** Metrics in a registry of their own, so that two gateways in one process do not mix. */
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const { maxLabelValues = 500, processMetrics = true } = options;
+  const registry = new Registry();
+  const registers = [registry];
+  if (processMetrics) collectDefaultMetrics({ register: registry });
+
+  const requests = new Counter({
+    name: 'selvage_requests_total',
+    help: 'Requests answered.',
+    labelNames: ['door', 'service', 'name', 'status'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'selvage_request_duration_seconds',
+    help: 'Time from the head of a request to the end of its answer.',
+    labelNames: ['door', 'name'],
+    buckets: durationBuckets,
+    registers,
+  });
+  const attempts = new Counter({
+    name: 'selvage_upstream_attempts_total',
+    help: 'Attempts to call an instance of a service, by status or error code.',
+    labelNames: ['service', 'outcome'],
+    registers,
+  });
+  const attemptDurations = new Histogram({
+    name: 'selvage_upstream_duration_seconds',
+    help: 'Time of an attempt.',
+    labelNames: ['service'],
+    buckets: durationBuckets,
+    registers,
+  });
+  const breakers = new Gauge({
+    name: 'selvage_breaker_state',
+    help: 'Circuit breaker of an instance: 0 closed, 1 half-open, 2 open.',
+    labelNames: ['service', 'instance'],
+    registers,
+  });
+  const healthy = new Gauge({
+    name: 'selvage_instance_healthy',
+    help: 'Whether an instance is taken for healthy.',
+    labelNames: ['service', 'instance'],
+    registers,
+  });
+  const limits = new Counter({
+    name: 'selvage_rate_limit_decisions_total',
+    help: 'Decisions of rate limits. store-error comes on top of allowed or refused.',
+    labelNames: ['rule', 'outcome'],
+    registers,
+  });
+  const revision = new Gauge({ name: 'selvage_registry_revision', help: 'Revision of the registry.', registers });
+  const graph = new Gauge({
+    name: 'selvage_graph_info',
+    help: 'The generation of the graph that serves.',
+    labelNames: ['id'],
+    registers,
+  });
+  const swaps = new Counter({ name: 'selvage_graph_swaps_total', help: 'Changes of the generation.', registers });
+  const registrations = new Counter({
+    name: 'selvage_registrations_total',
+    help: 'Registrations of services, by what became of them.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const inFlight = new Map<string, number>();
+  new Gauge({
+    name: 'selvage_requests_in_flight',
+    help: 'Requests that have come in and are not answered yet.',
+    labelNames: ['door'],
+    registers,
+    collect() {
+      for (const [door, count] of inFlight) this.set({ door }, count);
+    },
+  });
+
+  const bound = () => createLabelBound(maxLabelValues);
+  const requestSeries = createSeries([bound(), bound(), bound(), bound()], (...labels) => requests.labels(...labels));
+  const durationSeries = createSeries([bound(), bound()], (...labels) => durations.labels(...labels));
+  const attemptSeries = createSeries([bound(), bound()], (...labels) => attempts.labels(...labels));
+  const attemptDurationSeries = createSeries([bound()], (...labels) => attemptDurations.labels(...labels));
+  const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
+  const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
+  let graphId: string | undefined;
+
+  return {
+    observeRequestStart(door) {
+      inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
+    },
+    observeRequest({ door, service, name, status, durationMs }) {
+      inFlight.set(door, Math.max(0, (inFlight.get(door) ?? 0) - 1));
+      requestSeries(door, service, name, String(status)).inc();
+      durationSeries(door, name).observe(durationMs / 1_000);
+    },
+    observeAttempt({ service, outcome, durationMs }) {
+      attemptSeries(service, String(outcome)).inc();
+      attemptDurationSeries(service).observe(durationMs / 1_000);
+    },
+    observeBreaker(service, instance, state) {
+      breakers.set({ service, instance }, breakerStates[state]);
+    },
+    observeHealth(service, instance, isHealthy) {
+      healthy.set({ service, instance }, isHealthy ? 1 : 0);
+    },
+    observeLimit(rule, outcome) {
+      limitSeries(rule, outcome).inc();
+    },
+    observeRevision(number) {
+      revision.set(number);
+    },
+    observeGraph(id) {
+      if (id === graphId) return;
+      if (graphId !== undefined) {
+        graph.remove(graphId);
+        swaps.inc();
+      }
+      graphId = id;
+      graph.set({ id }, 1);
+    },
+    observeRegistration(outcome) {
+      registrationSeries(outcome).inc();
+    },
+    forgetInstance(service, instance) {
+      breakers.remove(service, instance);
+      healthy.remove(service, instance);
+    },
+    async render() {
+      return { contentType: registry.contentType, body: await registry.metrics() };
+    },
+  };
+}
