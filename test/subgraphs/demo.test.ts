@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -281,11 +280,7 @@ test('a busy port is passed over', async (t) => {
   assert.notEqual(await findFreePort(found, '127.0.0.1', taken), found);
 });
 
-const isGatewayWhole = existsSync(new URL('../../gateway/log.ts', import.meta.url));
-
-test('npm start: everything registers, a death is told, and SIGINT ends all processes', {
-  skip: !isGatewayWhole,
-}, async (t) => {
+test('npm start: everything registers, a death is told, and SIGINT ends all processes', async (t) => {
   const demo = startProcess(t, 'subgraphs/demo/run.ts', { PORT: '0', ADMIN_PORT: '', HOST: '' });
   await demo.printed(/Ctrl\+C stops everything/);
   const rows = [...demo.output().matchAll(/^ {2}(\S+-\d|gateway|tokens) +(\d+) +\d+$/gm)];
