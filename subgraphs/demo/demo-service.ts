@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type ClientEvent, type Registration, register, type ServiceDefinition } from '../client.ts';
+import { formatReasons } from '../client-events.ts';
 
 export interface DemoService {
   readonly name: string;
@@ -155,8 +156,7 @@ function describeEvent(event: ClientEvent): string {
   const start = `${event.instance}: ${event.type} at ${event.admin}`;
   if (event.type === 'unreachable') return `${start}, next try in ${Math.round(event.retryInMs)} ms`;
   if (event.type !== 'refused') return start;
-  const reasons = event.reasons.map(({ message }) => `\n  ${message}`).join('');
-  return `${start} (${event.status}): ${event.message}, next try in ${Math.round(event.retryInMs)} ms${reasons}`;
+  return `${start} (${event.status}): ${event.message}, next try in ${Math.round(event.retryInMs)} ms${formatReasons(event.reasons)}`;
 }
 
 function answerHealth(request: IncomingMessage, response: ServerResponse): void {
