@@ -178,6 +178,7 @@ class ChildPlanner implements Planner {
       this.#end();
     } else if (state.kind === 'starting') {
       this.#state = { kind: 'idle' };
+      this.#log.info('the query planner runs', { pid: this.pid });
       this.#next();
     } else if (state.kind === 'loading' && answer.kind === 'loaded') {
       this.#loaded.push(state.job.graph.id);

@@ -26,8 +26,8 @@ export interface RequestSharing<T> {
  * anonymous requests differ from all of them.
  */
 export function describeAsker({ viewer, headers }: RequestContext, forwarded: readonly string[]): string {
-  const parts = viewer === null ? [''] : [viewer.kind, ...viewerHeaders(viewer)];
-  for (const name of forwarded) parts.push(name, String(headers[name] ?? ''));
+  const parts: unknown[] = viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer)];
+  for (const name of forwarded) parts.push(name, headers[name] ?? null);
   return JSON.stringify(parts);
 }
 
