@@ -8,7 +8,6 @@ import { Agent } from 'undici';
 import { createClientResolver } from '../policies/client-address.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
-import { compilePlan } from '../schema/plan-compiler.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
 import { createPlanner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
@@ -117,7 +116,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   const planner = building.use(createPlanner({ log }));
   if (settings.graphql.engine === 'auto') planner.start();
   const { subgraphErrors } = settings.graphql;
-  const engineOf = createPlannedEngines({ planner, compilePlan, execute: transport, subgraphErrors, log });
+  const engineOf = createPlannedEngines({ planner, execute: transport, subgraphErrors, log });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
   const registry = building.use(

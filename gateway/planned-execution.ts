@@ -1,8 +1,8 @@
 /** Planned execution in the pipeline: the operations that the engine takes, in place of the executor. */
-import { type ExecutionArgs, type GraphQLError, getOperationAST, getVariableValues } from 'graphql';
+import { type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { GatewayError } from '../policies/errors.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
+import { InvalidVariablesError } from '../schema/plan-errors.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { PlannedOperation, PlannedResult } from '../schema/planned-operation.ts';
 import { createRequestSharing, describeAsker } from '../schema/request-sharing.ts';
@@ -71,7 +71,11 @@ function createRun({ shareOperations }: PlannedExecutionOptions): Run {
     try {
       return buildAnswer(await execute(operation, args));
     } catch (error) {
-      return { errors: explainRejection(error, args), stringify: stringifyPlanned };
+      // The mistakes of the client, one by one and in the words of the stitched schema.
+      if (error instanceof InvalidVariablesError) {
+        return { errors: error.errors.map(withStatus400), stringify: stringifyPlanned };
+      }
+      throw error;
     }
   };
 }
@@ -86,13 +90,14 @@ function buildAnswer({ data, errors }: PlannedResult): PlannedAnswer {
   return { data: serialized, errors, stringify: stringifyPlanned };
 }
 
-/** Variables that are wrong get the errors that the stitched schema gives: all of them, in its words. */
-function explainRejection(error: unknown, args: ExecutionArgs): readonly GraphQLError[] {
-  const operation = getOperationAST(args.document, args.operationName);
-  if (!(error instanceof GatewayError) || error.code !== 'BAD_REQUEST' || operation == null) throw error;
-  const { errors } = getVariableValues(args.schema, operation.variableDefinitions ?? [], args.variableValues ?? {});
-  if (errors === undefined) throw error;
-  return errors;
+/** As the stitched executor marks what it refuses before it executes anything. */
+function withStatus400({ message, nodes, source, positions, extensions }: GraphQLError): GraphQLError {
+  return new GraphQLError(message, {
+    nodes: nodes ?? null,
+    source: source ?? null,
+    positions: positions ?? null,
+    extensions: { ...extensions, http: { status: 400 } },
+  });
 }
 
 /** Called with the answer that leaves, whose errors may be others than those it was made with. */

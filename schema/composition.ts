@@ -21,6 +21,7 @@ import type { Graph, SubgraphExecutor } from './graph.ts';
 import type { MergeConfiguration } from './merge-configuration.ts';
 import { findPlainRootFields } from './plain-root-fields.ts';
 import { buildPlainSubschema, prepareDocument } from './plain-service.ts';
+import { buildPossibleTypes } from './plan-types.ts';
 import { buildPublicSchema } from './public-schema.ts';
 import { collectRequirements } from './requirements.ts';
 import { parseSdl } from './sdl.ts';
@@ -97,6 +98,10 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     publicSdl: printSchema(lexicographicSortSchema(schema)),
     supergraphSdl: supergraph?.sdl ?? '',
     federatedSchema: supergraph === null ? null : buildASTSchema(supergraph.publicDocument, { assumeValid: true }),
+    possibleTypes: buildPossibleTypes(
+      ...(supergraph === null ? [] : [buildASTSchema(supergraph.document, { assumeValid: true })]),
+      schema,
+    ),
     plainRootFields: findPlainRootFields(layers),
     services: services.map(({ name }) => name),
     requirements: collectRequirements([

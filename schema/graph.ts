@@ -14,6 +14,8 @@ export interface Graph {
   readonly supergraphSdl: string;
   /** The public schema of the federated services alone: what `supergraphSdl` can be asked. Null when there are none. */
   readonly federatedSchema: GraphQLSchema | null;
+  /** The object types of each abstract one, those included that clients must not know: plans may name them. */
+  readonly possibleTypes: ReadonlyMap<string, ReadonlySet<string>>;
   /** Root fields, as `Query.name`, that one plain service answers alone, whatever is selected below them: its name. */
   readonly plainRootFields: ReadonlyMap<string, string>;
   /** Names of the services that are part of it, sorted. */

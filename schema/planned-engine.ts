@@ -2,31 +2,25 @@
  * The second engine: operations with a plan that is made once and compiled. It takes what it can answer exactly as the
  * stitched schema would, and leaves the rest to that.
  */
-import { type DocumentNode, type GraphQLSchema, getOperationAST, print, separateOperations, validate } from 'graphql';
+import { type DocumentNode, getOperationAST, print, separateOperations, validate } from 'graphql';
 import { type Log, silentLog } from '../subgraphs/log.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import { splitOperation } from './operation-split.ts';
 import { PlanCache } from './plan-cache.ts';
+import { compilePlan } from './plan-compiler.ts';
+import { UnsupportedPlanError } from './plan-errors.ts';
 import type { PlannedOperation } from './planned-operation.ts';
 import type { Planner, PlanOutcome } from './planner.ts';
 import type { PlanNode, QueryPlan } from './query-plan.ts';
 
 /** What makes an operation of a plan. */
-export type CompilePlan = (options: {
-  readonly plan: QueryPlan;
-  /** The operation with its fragments, and no other. */
-  readonly document: DocumentNode;
-  readonly operationName?: string | undefined;
-  /** The public schema. */
-  readonly schema: GraphQLSchema;
-  readonly execute: SubgraphExecutor;
-  readonly subgraphErrors: 'pass' | 'mask';
-}) => PlannedOperation;
+export type CompilePlan = typeof compilePlan;
 
 export interface PlannedEngineOptions {
   readonly graph: Graph;
   readonly planner: Planner;
-  readonly compilePlan: CompilePlan;
+  /** @default that of plan-compiler.ts */
+  readonly compilePlan?: CompilePlan;
   readonly execute: SubgraphExecutor;
   /** @default 'pass' */
   readonly subgraphErrors?: 'pass' | 'mask';
@@ -148,16 +142,18 @@ async function makeOperation(
       if (outcome.kind !== 'planned') return readRefusal(outcome);
       if (outcome.plan.node !== undefined) nodes.unshift(outcome.plan.node);
     }
-    return options.compilePlan({
+    return (options.compilePlan ?? compilePlan)({
       plan: buildPlan(nodes),
       document: own,
       schema: graph.schema,
+      possibleTypes: graph.possibleTypes,
       execute: options.execute,
       subgraphErrors: options.subgraphErrors ?? 'pass',
     });
   } catch (error) {
-    // What cannot be compiled can still be stitched. It would not be wrong, only slow: the operator should know.
-    log.warn('an operation could not be planned: it is stitched', { error, graph: graph.id });
+    // What cannot be compiled can still be stitched, only slower.
+    if (!(error instanceof UnsupportedPlanError))
+      log.warn('an operation could not be planned: it is stitched', { error, graph: graph.id });
     return null;
   }
 }

@@ -62,7 +62,7 @@ async function startShop(t: TestContext): Promise<Shop> {
   );
   const weather = await startPlainGraphql(
     t,
-    'type Query { forecast(city: String!): Forecast sky: [Sky!]! } type Forecast { text: String } interface Sky { colour: String } type Clouds implements Sky { colour: String height: Int } type Clear implements Sky { colour: String }',
+    'type Query { forecast(city: String!): Forecast sky: [Sky!] } type Forecast { text: String } interface Sky { colour: String } type Clouds implements Sky { colour: String height: Int } type Clear implements Sky { colour: String }',
     {
       Query: {
         forecast: (_: unknown, { city }: { city: string }) => ({ text: `rain in ${city}` }),
@@ -141,9 +141,8 @@ test('planned and stitched operations have the same answers, status and errors',
   const planned = await openShop(t, shop);
   const stitched = await openShop(t, shop, { graphql: { engine: 'stitched' } });
   await untilPlanned(planned, shop.products, '{ products { price } }');
-  for (const accept of ['*/*', 'application/graphql-response+json', 'text/event-stream, application/json;q=0.5']) {
+  for (const accept of ['*/*', 'application/graphql-response+json', 'application/json;q=0.5']) {
     for (const [query, variables = {}] of operations) {
-      if (accept.startsWith('text')) continue;
       const options = { variables, headers: { accept } };
       const answers = await Promise.all([planned.graphql(query, options), stitched.graphql(query, options)]);
       assert.deepEqual(compare(answers[0]), compare(answers[1]), `${accept} ${query}`);
@@ -221,10 +220,10 @@ test('fields stay closed to those who may not read them, before anything is aske
   const shop = await startShop(t);
   const fields = { 'Product.price': { authorize: { scopes: ['prices:read'] } } };
   const gateway = await openShop(t, shop, { authentication: { apiKeys }, fields });
-  const query = '{ products(first: 1) { secret } }';
+  const query = '{ products(first: 1) { name secret } }';
   const headers = { 'x-api-key': 'ada' };
   const { data } = await untilPlanned(gateway, shop.products, query, { headers });
-  assert.deepEqual(data, { products: [{ secret: 'ada' }] });
+  assert.deepEqual(data, { products: [{ name: 'Table', secret: 'ada' }] });
   const before = shop.products.requests.length;
   const anonymous = await gateway.graphql(query);
   assert.equal(anonymous.status, 401);
@@ -237,7 +236,7 @@ test('fields stay closed to those who may not read them, before anything is aske
 
 test('a rate limit counts planned operations', async (t) => {
   const shop = await startShop(t);
-  const rateLimit = [{ name: 'all', limit: 3, window: '1m', key: 'global' as const }];
+  const rateLimit = [{ name: 'all', limit: 3, window: '1m', key: 'ip' as const }];
   const gateway = await openShop(t, shop, { policies: { rateLimit } });
   const statuses: number[] = [];
   for (let i = 0; i < 5; i++) statuses.push((await gateway.graphql('{ products { price } }')).status);
@@ -256,7 +255,7 @@ test('timeouts, retries and breakers are those of the call', async (t) => {
     type Query { latest: Review } type Review @key(fields: "id") { id: ID! }`;
   const gateway = await startGateway(t, {
     policies: { timeout: '300ms', retry: { attempts: 0 }, circuitBreaker: { minimumCalls: 3, openFor: '1m' } },
-    services: { slow: { graphql: { sdl }, instances: [{ url: slow.url }] } },
+    services: { slow: { graphql: { schema: sdl }, instances: [{ url: slow.url }] } },
   });
   const ask = async () => {
     const { data, errors } = await gateway.graphql('{ latest { id } }');
@@ -367,7 +366,8 @@ test('sharing can be switched off', async (t) => {
 
 test('a client that leaves does not take the answer from another that asked the same', async (t) => {
   const { service, held, release } = await startHolding(t);
-  const gateway = await startGateway(t);
+  // fetch leaves a connection open that never carries a request: it would keep the gateway for all of its grace.
+  const gateway = await startGateway(t, { shutdown: { grace: '100ms' } });
   await registerGraphql(gateway, 'who', service.url);
   const leaving = new AbortController();
   const post = (signal: AbortSignal | null) =>
