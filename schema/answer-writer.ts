@@ -2,15 +2,18 @@
  * Writes `data`: projection, completion of values (GraphQL specification, section 6.4.3), null propagation (6.4.4) and
  * JSON in one pass over the merged answers, by closures that are compiled once per operation.
  *
- * Closures rather than generated code: see the measurement in docs of `compileAnswerWriter`.
+ * Closures rather than generated code. For the heavy query of the benchmark (87 kB) the closures take 45 us, code made
+ * with `new Function` and without any of the error handling 25 us, of 290 us in all (Node 24, one core). Those 20 us cost
+ * 250 us to compile for every document, slow first executions, and a gateway that cannot run where code generation is
+ * switched off.
  */
 import {
   type FieldNode,
+  type GraphQLAbstractType,
   type GraphQLCompositeType,
   type GraphQLObjectType,
   type GraphQLOutputType,
   type GraphQLSchema,
-  isAbstractType,
   isLeafType,
   isListType,
   isNonNullType,
@@ -42,8 +45,6 @@ interface WrittenField {
 
 /** Fields that are answered by other means, by response key. */
 export type WriteSpecial = (key: string, nodes: readonly FieldNode[]) => WriteValue | undefined;
-
-const nothing: WriteValue = () => '';
 
 /** The writer of the selections on a root type. It gives the empty text when a null reaches the root. */
 export function compileRootWriter(
@@ -140,7 +141,7 @@ function classifyField(parent: GraphQLCompositeType, [node]: readonly FieldNode[
   return field === undefined ? leafKinds.other : classifyLeaf(field.type);
 }
 
-/** An object is of the type that its writer was made for. Of an interface it is never known, and null cannot stand for it. */
+/** An object is of the type that its writer was made for. Of an interface nobody knows. */
 function buildTypenameWriter(parent: GraphQLCompositeType): WriteValue {
   if (!isObjectType(parent)) return buildNullWriter(`${parent.name}.__typename`);
   const text = JSON.stringify(parent.name);
@@ -199,7 +200,7 @@ function buildValueWriter(
     };
   }
   if (isObjectType(type)) return buildConcreteWriter(context, type, coordinate, selectionSets);
-  return isAbstractType(type) ? buildAbstractWriter(context, type, coordinate, selectionSets) : nothing;
+  return buildAbstractWriter(context, type, coordinate, selectionSets);
 }
 
 function buildListWriter(write: WriteValue, coordinate: string): WriteValue {
@@ -241,12 +242,11 @@ function buildConcreteWriter(
 
 function buildAbstractWriter(
   context: CollectContext,
-  type: GraphQLCompositeType,
+  type: GraphQLAbstractType,
   coordinate: string,
   selectionSets: readonly SelectionSetNode[],
 ): WriteValue {
-  const { schema } = context;
-  const possibleTypes = isAbstractType(type) ? schema.getPossibleTypes(type) : [];
+  const possibleTypes = context.schema.getPossibleTypes(type);
   const [only] = possibleTypes;
   const staticType = possibleTypes.length === 1 && only !== undefined ? only : type;
   // Compiled when first met: an interface may have hundreds of types.
