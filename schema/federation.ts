@@ -12,6 +12,7 @@ import {
   repairSubgraph,
   repairSupergraph,
 } from './federation-repairs.ts';
+import { isPlainlySatisfiable } from './satisfiability.ts';
 
 /** A service with its schema, parsed. */
 export interface ParsedService {
@@ -41,7 +42,12 @@ export function composeSupergraph(
   { repairs = allRepairs, hasOtherQueries = false }: SupergraphOptions = {},
 ): Supergraph | readonly ErrorReason[] {
   const subgraphs = services.map(({ name, document }) => repairSubgraph(name, document, repairs));
-  const result = composeWithoutFalseErrors(subgraphs, repairs, hasOtherQueries ? ['RequiredQueryRule'] : []);
+  const result = composeWithoutFalseErrors(subgraphs, repairs, [
+    ...(hasOtherQueries ? ['RequiredQueryRule'] : []),
+    ...(repairs.largeGraphs && subgraphs.length > fewSubgraphs && isPlainlySatisfiable(subgraphs)
+      ? ['SatisfiabilityRule']
+      : []),
+  ]);
   const names = services.map(({ name }) => name);
   if (result.errors !== undefined) {
     const types = listTypes(subgraphs);
@@ -96,6 +102,8 @@ function composeWithoutFalseErrors(
   return result;
 }
 
+/** Up to so many the library's own check takes well under a second. */
+const fewSubgraphs = 30;
 const mismatchRules = ['FieldsOfTheSameTypeRule', 'FieldArgumentsOfTheSameTypeRule'];
 
 /** Checked in a form that the library can check, served as it is. Null if it can check this one. */

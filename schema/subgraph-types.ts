@@ -22,6 +22,8 @@ export interface SubgraphType {
   readonly interfaces: Set<string>;
   readonly members: Set<string>;
   readonly directives: ConstDirectiveNode[];
+  /** Whether there is more than extensions of it. */
+  isDefined: boolean;
 }
 
 export interface SubgraphTypes {
@@ -49,6 +51,7 @@ export function readSubgraphTypes(document: DocumentNode): SubgraphTypes {
     const name = definition.name.value;
     const type = types.get(name) ?? createType(name, kind);
     types.set(name, type);
+    if (definition.kind.endsWith('Definition')) type.isDefined = true;
     // Of a type, not of a document: `@external` on an extension means the fields of that extension only.
     const directives = ('directives' in definition ? definition.directives : undefined) ?? [];
     type.directives.push(...(directives as readonly ConstDirectiveNode[]));
@@ -63,7 +66,7 @@ export function readSubgraphTypes(document: DocumentNode): SubgraphTypes {
 }
 
 function createType(name: string, kind: SubgraphType['kind']): SubgraphType {
-  return { name, kind, fields: new Map(), interfaces: new Set(), members: new Set(), directives: [] };
+  return { name, kind, fields: new Map(), interfaces: new Set(), members: new Set(), directives: [], isDefined: false };
 }
 
 function readField(
