@@ -17,6 +17,7 @@ import {
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { findConflicts, type Layer } from './conflicts.ts';
+import { describeFailure } from './failure-text.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import type { MergeConfiguration } from './merge-configuration.ts';
@@ -211,8 +212,7 @@ function refusal(reasons: readonly ErrorReason[], cause?: unknown): GatewayError
 }
 
 function toReason(error: unknown): ErrorReason {
-  const message = error instanceof Error ? error.message.slice(0, 2_000) : 'The services do not compose';
-  return { message, code: 'COMPOSITION_FAILED' };
+  return { message: describeFailure(error), code: 'COMPOSITION_FAILED' };
 }
 
 function definesQuery({ definitions }: DocumentNode): boolean {

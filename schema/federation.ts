@@ -1,7 +1,8 @@
 /** The supergraph of the federated services, or the reasons why there is none. */
 import { type CompositionResult, composeServices } from '@theguild/federation-composition';
-import { type DocumentNode, type GraphQLError, Kind, print } from 'graphql';
+import { type DocumentNode, Kind, print } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
+import { describeLostFields, findContextArguments, toReasons } from './composition-reasons.ts';
 import {
   allRepairs,
   buildCheckableSubgraphs,
@@ -12,7 +13,7 @@ import {
   repairSubgraph,
   repairSupergraph,
 } from './federation-repairs.ts';
-import { isPlainlySatisfiable } from './satisfiability.ts';
+import { findLostFields, isCostlyToCheck, isLarge } from './satisfiability.ts';
 
 /** A service with its schema, parsed. */
 export interface ParsedService {
@@ -42,43 +43,66 @@ export function composeSupergraph(
   { repairs = allRepairs, hasOtherQueries = false }: SupergraphOptions = {},
 ): Supergraph | readonly ErrorReason[] {
   const subgraphs = services.map(({ name, document }) => repairSubgraph(name, document, repairs));
+  const lost = repairs.largeGraphs && isLarge(subgraphs) ? findLostFields(subgraphs) : undefined;
+  const isDecided = lost !== undefined && (lost.length === 0 || isCostlyToCheck(subgraphs));
   const result = composeWithoutFalseErrors(subgraphs, repairs, [
     ...(hasOtherQueries ? ['RequiredQueryRule'] : []),
-    ...(repairs.largeGraphs && subgraphs.length > fewSubgraphs && isPlainlySatisfiable(subgraphs)
-      ? ['SatisfiabilityRule']
-      : []),
+    ...(isDecided ? ['SatisfiabilityRule'] : []),
   ]);
-  const names = services.map(({ name }) => name);
-  if (result.errors !== undefined) {
-    const types = listTypes(subgraphs);
-    return result.errors.map((error) => toReason(error, names, types));
-  }
-  const serviceNames = readServiceNames(result.supergraphDocumentNode);
-  const lost = names.filter((name) => ![...serviceNames.values()].includes(name));
-  if (lost.length > 0 || serviceNames.size !== names.length) {
+  if (result.errors !== undefined) return toReasons(result.errors, subgraphs);
+  // Better refused in good time than checked for minutes, in which the process would do nothing else.
+  if (isDecided && lost.length > 0) return lost.flatMap(describeLostFields);
+  return buildSupergraph(result, subgraphs, repairs);
+}
+
+type Composed = Exclude<CompositionResult, { readonly errors: unknown[] }>;
+
+function buildSupergraph(
+  composed: Composed,
+  subgraphs: readonly FederatedSubgraph[],
+  repairs: FederationRepairs,
+): Supergraph | readonly ErrorReason[] {
+  const serviceNames = readServiceNames(composed.supergraphDocumentNode);
+  const byName = new Map(subgraphs.map(({ name, types }) => [name, types]));
+  const byId = [...serviceNames].flatMap(([id, name]) => {
+    const types = byName.get(name);
+    byName.delete(name);
+    return types === undefined ? [] : [[id, types] as const];
+  });
+  const [lost] = byName.keys();
+  if (lost !== undefined || serviceNames.size !== subgraphs.length) {
     return [
       {
         message: 'The names of two services are the same but for case and punctuation',
         code: 'SERVICE_NAME_CONFLICT',
-        ...(lost[0] !== undefined && { service: lost[0] }),
+        ...(lost !== undefined && { service: lost }),
       },
     ];
   }
-  const byName = new Map(subgraphs.map(({ name, types }) => [name, types]));
-  const byId = [...serviceNames].flatMap(([id, name]) => {
-    const types = byName.get(name);
-    return types === undefined ? [] : [[id, types] as const];
-  });
-  const document = repairSupergraph(result.supergraphDocumentNode, new Map(byId), repairs);
+  const document = repairSupergraph(composed.supergraphDocumentNode, new Map(byId), repairs);
   const unsupported = findContextArguments(document, serviceNames);
   if (unsupported.length > 0) return unsupported;
   return {
-    sdl: document === result.supergraphDocumentNode ? result.supergraphSdl : print(document),
+    sdl: document === composed.supergraphDocumentNode ? composed.supergraphSdl : print(document),
     document,
     publicDocument: buildPublicDocument(document, repairs),
     serviceNames,
   };
 }
+
+function readServiceNames(supergraph: DocumentNode): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const definition of supergraph.definitions) {
+    if (definition.kind !== Kind.ENUM_TYPE_DEFINITION || definition.name.value !== 'join__Graph') continue;
+    for (const { name, directives = [] } of definition.values ?? []) {
+      const value = directives[0]?.arguments?.find((argument) => argument.name.value === 'name')?.value;
+      if (value?.kind === Kind.STRING) names.set(name.value, value.value);
+    }
+  }
+  return names;
+}
+
+const mismatchRules = ['FieldsOfTheSameTypeRule', 'FieldArgumentsOfTheSameTypeRule'];
 
 /** Composes again without a check when everything that the check found is a known fault of its own. */
 function composeWithoutFalseErrors(
@@ -102,10 +126,6 @@ function composeWithoutFalseErrors(
   return result;
 }
 
-/** Up to so many the library's own check takes well under a second. */
-const fewSubgraphs = 30;
-const mismatchRules = ['FieldsOfTheSameTypeRule', 'FieldArgumentsOfTheSameTypeRule'];
-
 /** Checked in a form that the library can check, served as it is. Null if it can check this one. */
 function composeChecked(
   subgraphs: readonly FederatedSubgraph[],
@@ -126,94 +146,11 @@ function tryToCompose(
   subgraphs: readonly FederatedSubgraph[],
   disabledRules: readonly string[],
 ): CompositionResult | Error {
+  // The URL has to be there and is never used: who calls a service looks its instances up by name.
+  const definitions = subgraphs.map(({ name, document }) => ({ name, url: `http://${name}`, typeDefs: document }));
   try {
-    return compose(subgraphs, disabledRules);
+    return composeServices(definitions, { disableValidationRules: [...disabledRules] });
   } catch (error) {
     return error instanceof Error ? error : new Error('The composer failed', { cause: error });
   }
-}
-
-function compose(subgraphs: readonly ParsedService[], disabledRules: readonly string[]): CompositionResult {
-  return composeServices(
-    // The URL has to be there and is never used: who calls a service looks its instances up by name.
-    subgraphs.map(({ name, document }) => ({ name, url: `http://${name}`, typeDefs: document })),
-    { disableValidationRules: [...disabledRules] },
-  );
-}
-
-function readServiceNames(supergraph: DocumentNode): Map<string, string> {
-  const names = new Map<string, string>();
-  for (const definition of supergraph.definitions) {
-    if (definition.kind !== Kind.ENUM_TYPE_DEFINITION || definition.name.value !== 'join__Graph') continue;
-    for (const { name, directives = [] } of definition.values ?? []) {
-      const value = directives[0]?.arguments?.find((argument) => argument.name.value === 'name')?.value;
-      if (value?.kind === Kind.STRING) names.set(name.value, value.value);
-    }
-  }
-  return names;
-}
-
-/**
- * Neither planner nor stitching gives an argument its value from a context: the service would get none, and answer
- * something else without a word.
- */
-function findContextArguments(document: DocumentNode, serviceNames: ReadonlyMap<string, string>): ErrorReason[] {
-  return document.definitions.flatMap((definition) => {
-    if (definition.kind !== Kind.OBJECT_TYPE_DEFINITION) return [];
-    const type = definition.name.value;
-    return (definition.fields ?? []).flatMap(({ name: { value: field }, directives = [] }) =>
-      directives.flatMap(({ arguments: args = [] }): readonly ErrorReason[] => {
-        if (!args.some(({ name }) => name.value === 'contextArguments')) return [];
-        const graph = args.find(({ name }) => name.value === 'graph')?.value;
-        const service = graph?.kind === Kind.ENUM ? serviceNames.get(graph.value) : undefined;
-        const message = `An argument of "${type}.${field}" has its value @fromContext, which is not supported`;
-        return [{ message, type, field, code: 'UNSUPPORTED_FEATURE', ...(service !== undefined && { service }) }];
-      }),
-    );
-  });
-}
-
-/** The composer names services, types and fields in its messages only. */
-function toReason(error: GraphQLError, services: readonly string[], types: ReadonlySet<string>): ErrorReason {
-  const [, prefix, rest] = /^\[([^\]]+)\] (.*)$/s.exec(error.message) ?? [];
-  const prefixed = prefix !== undefined && services.includes(prefix);
-  const message = (prefixed ? rest : error.message)?.slice(0, 2_000) ?? '';
-  const named = services.filter((name) => message.includes(`"${name}"`));
-  const service = prefixed ? prefix : named.length === 1 ? named[0] : undefined;
-  const code = error.extensions['code'];
-  return {
-    message,
-    ...(service !== undefined && { service }),
-    ...findCoordinate(stripServices(message, named), types),
-    ...(typeof code === 'string' && { code }),
-  };
-}
-
-/** In quotation marks, as most messages have it, or as some do: `Unknown type T`, `Interface field I.x expected`. */
-const coordinates = [
-  /"([_A-Za-z]\w*)(?:\.([_A-Za-z]\w*))?(?:\([^)]*\))?"/g,
-  /\b([_A-Za-z]\w*)\.([_A-Za-z]\w*)/g,
-  /\b[Tt]ype ([_A-Za-z]\w*)()/g,
-];
-
-function findCoordinate(message: string, types: ReadonlySet<string>): { type?: string; field?: string } {
-  for (const pattern of coordinates) {
-    for (const [, type = '', field] of message.matchAll(pattern)) {
-      if (types.has(type)) return { type, ...(field && { field }) };
-    }
-  }
-  return {};
-}
-
-function listTypes(subgraphs: readonly FederatedSubgraph[]): Set<string> {
-  const names = subgraphs.flatMap(({ document }) =>
-    document.definitions.flatMap((node) =>
-      node.kind !== Kind.DIRECTIVE_DEFINITION && 'name' in node && node.name !== undefined ? [node.name.value] : [],
-    ),
-  );
-  return new Set(names);
-}
-
-function stripServices(message: string, services: readonly string[]): string {
-  return services.reduce((text, name) => text.replaceAll(`"${name}"`, ''), message);
 }

@@ -14,6 +14,7 @@ import {
   visit,
 } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
+import { describeFailure } from './failure-text.ts';
 import type { ParsedService } from './federation.ts';
 import { findKeyFields, matchingResults, readTopLevelFields } from './key-look-up.ts';
 import { buildMergeConfig, type MergeConfiguration } from './merge-configuration.ts';
@@ -80,7 +81,7 @@ export function buildPlainSubschema(
   try {
     schema = buildASTSchema(keepDirectives(document, directives.allStitchingDirectivesTypeDefs));
   } catch (error) {
-    return refuse(readMessage(error), 'INVALID_GRAPHQL');
+    return refuse(describeFailure(error), 'INVALID_GRAPHQL');
   }
   const [invalid] = validateSchema(schema);
   if (invalid !== undefined) return refuse(invalid.message, 'INVALID_GRAPHQL');
@@ -89,7 +90,7 @@ export function buildPlainSubschema(
     directives.stitchingDirectivesValidator(schema);
     config = directives.stitchingDirectivesTransformer(config);
   } catch (error) {
-    return refuse(readMessage(error), 'INVALID_STITCHING_DIRECTIVE');
+    return refuse(describeFailure(error), 'INVALID_STITCHING_DIRECTIVE');
   }
   const declared = matchResults(schema, config.merge ?? {});
   return { ...config, name, merge: { ...declared, ...buildMergeConfig(name, schema, merge ?? {}, reasons) } };
@@ -127,10 +128,6 @@ function matchResults(
     ];
   });
   return Object.fromEntries(matched);
-}
-
-function readMessage(error: unknown): string {
-  return error instanceof Error ? error.message : 'The SDL cannot be used';
 }
 
 function toKey(key: unknown): Record<string, unknown> {

@@ -35,28 +35,65 @@ type Places = ReadonlyMap<string, ReadonlyMap<string, Place>>;
 
 const rootTypes = new Set(['Query', 'Mutation', 'Subscription']);
 
-/** True when no operation can ask for what no subgraph can be asked for. False when that is not plain to see. */
-export function isPlainlySatisfiable(subgraphs: readonly NamedSubgraph[]): boolean {
+/** Fields that an object may not have for a client, depending on where it comes from. */
+export interface LostFields {
+  readonly service: string;
+  readonly type: string;
+  readonly fields: readonly string[];
+}
+
+/**
+ * Empty when no operation can ask for what no subgraph can be asked for. Else what is not plain to see, and undefined
+ * for graphs with directives whose rules are not known here.
+ */
+export function findLostFields(subgraphs: readonly NamedSubgraph[]): readonly LostFields[] | undefined {
   try {
-    return !subgraphs.some(isBeyondThis) && isSatisfiable(subgraphs);
+    return subgraphs.some(isBeyondThis) ? undefined : explore(subgraphs);
   } catch (error) {
     // A key or requirement that is no selection of fields: the library says so, with the place.
-    if (error instanceof GraphQLError) return false;
+    if (error instanceof GraphQLError) return undefined;
     throw error;
   }
 }
 
-function isSatisfiable(subgraphs: readonly NamedSubgraph[]): boolean {
+/**
+ * Whether the library would block the process for more than some seconds. The one who looks an object up in all
+ * subgraphs, from all subgraphs, for all of its fields is by far the most expensive.
+ */
+export function isCostlyToCheck(subgraphs: readonly NamedSubgraph[]): boolean {
+  const costs = new Map<string, { places: number; fields: number }>();
+  for (const { types } of subgraphs) {
+    for (const { name, kind, fields } of types.types.values()) {
+      if (kind !== 'object' || rootTypes.has(name)) continue;
+      const cost = costs.get(name) ?? { places: 0, fields: 0 };
+      costs.set(name, { places: cost.places + 1, fields: cost.fields + fields.size });
+    }
+  }
+  return [...costs.values()].reduce((sum, { places, fields }) => sum + places ** 3 * fields, 0) > 1e8;
+}
+
+/** Counted once for each subgraph that has them. With so many the library takes half a second. */
+const manyTypes = 300;
+
+/** Whether a graph is worth a test of its own. */
+export function isLarge(subgraphs: readonly NamedSubgraph[]): boolean {
+  return subgraphs.reduce((sum, { types }) => sum + types.types.size, 0) > manyTypes;
+}
+
+function explore(subgraphs: readonly NamedSubgraph[]): LostFields[] {
   const places = findPlaces(subgraphs);
   for (let changed = true; changed; ) {
     changed = false;
     for (const of of places.values()) for (const place of of.values()) if (extend(place, of, places)) changed = true;
   }
   const given = new Set(subgraphs.flatMap((subgraph) => [...findGivenPlaces(subgraph, places)]));
-  return [...places].every(([typeName, of]) => {
-    if (rootTypes.has(typeName)) return true;
+  return [...places].flatMap(([type, of]) => {
+    if (rootTypes.has(type)) return [];
     const all = new Set([...of.values()].flatMap(({ own, requiring }) => [...own, ...requiring.keys()]));
-    return [...of.values()].every((place) => !given.has(place) || place.known.size === all.size);
+    return [...of.values()].flatMap((place) => {
+      if (!given.has(place) || place.known.size === all.size) return [];
+      return [{ service: place.subgraph.name, type, fields: [...all].filter((field) => !place.known.has(field)) }];
+    });
   });
 }
 

@@ -18,7 +18,8 @@ export function buildManySubgraphs(count: number): NamedSdl[] {
     const far = (index * 7 + 3) % count;
     const requires = index % 2 === 0 ? 'label: String @external' : '';
     const derived = index % 2 === 0 ? `derived${index}: String @requires(fields: "label")` : '';
-    const far2 = far === next || far === index ? '' : `type Entity${far} @key(fields: "id") { id: ID! seen${index}: Boolean }`;
+    const far2 =
+      far === next || far === index ? '' : `type Entity${far} @key(fields: "id") { id: ID! seen${index}: Boolean }`;
     return {
       name: `service-${index}`,
       sdl: `${link}
@@ -38,8 +39,13 @@ export function buildManySubgraphs(count: number): NamedSdl[] {
 
 /** One service with a schema of the size of GitHub's: interfaces, unions, connections, inputs, descriptions. */
 export function buildLargeSchema(types: number): string {
-  const parts = [link, 'interface Node { "The node id" id: ID! }', 'type PageInfo { endCursor: String hasNextPage: Boolean! }'];
-  const text = 'A sentence that tells what this is good for, in the way that public schemas of this size do, at some length. ';
+  const parts = [
+    link,
+    'interface Node { "The node id" id: ID! }',
+    'type PageInfo { endCursor: String hasNextPage: Boolean! }',
+  ];
+  const text =
+    'A sentence that tells what this is good for, in the way that public schemas of this size do, at some length. ';
   const rootFields: string[] = [];
   const changes: string[] = [];
   const objects = Math.floor(types / 5);
@@ -47,7 +53,8 @@ export function buildLargeSchema(types: number): string {
     const other = (step: number) => (index * step + 11) % objects;
     const fields = Array.from(
       { length: 12 },
-      (_, field) => `"""${text}${text}""" field${field}: ${['String', 'Int', 'Boolean!', `Object${other(field + 2)}`, `State${other(3)}`][field % 5]}`,
+      (_, field) =>
+        `"""${text}${text}""" field${field}: ${['String', 'Int', 'Boolean!', `Object${other(field + 2)}`, `State${other(3)}`][field % 5]}`,
     );
     parts.push(
       `"""${text}""" type Object${index} implements Node @key(fields: "id") { id: ID! ${fields.join('\n')}

@@ -172,3 +172,32 @@ test('odd SDL is refused, never a crash', () => {
     );
   }
 });
+
+test('reasons of the composer name service, type and field, in whatever words it says them', () => {
+  for (const [sdl, expected] of [
+    ['type Query { a: Nope }', ['a', undefined, undefined]],
+    ['type Query { a: I } interface I { x: Int y: Int } type A implements I { x: Int }', ['a', 'I', 'y']],
+    ['type Query { a: Int a: Int }', ['a', 'Query', 'a']],
+    ['type Query { a: Int } type A { x: Int } type A { y: Int }', ['a', 'A', undefined]],
+    ['type Query { a: A } type A @key(feelds: "id") { id: ID! }', ['a', undefined, undefined]],
+    ['type Query { a: A } type A @key(fields: "id") { id: ID! x: Int @requires(fields: "y") }', ['a', 'A', 'x']],
+  ] as const) {
+    const [reason] = refuse({ name: 'a', sdl: federationLink + sdl });
+    assert.deepEqual([reason?.service, reason?.type, reason?.field], expected, sdl);
+  }
+});
+
+test('schemas that exhaust the libraries are refused in words', () => {
+  const types = Array.from({ length: 4_000 }, (_, index) => `type T${index} @shareable { next: T${index + 1} }`).join(
+    ' ',
+  );
+  const chain = (name: string) => ({
+    name,
+    sdl: `${federationLink} type Query { ${name}: T0 } ${types} type T4000 { ${name}: Int }`,
+  });
+  const [reason] = refuse(chain('a'), chain('b'));
+  assert.match(
+    reason?.message ?? '',
+    /^The schemas are too large, or their types refer to one another in too long a chain/,
+  );
+});

@@ -2,16 +2,19 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { composeServices } from '@theguild/federation-composition';
 import { parse } from 'graphql';
-import { isPlainlySatisfiable } from '../../schema/satisfiability.ts';
+import { composeSupergraph } from '../../schema/federation.ts';
+import { findLostFields, isCostlyToCheck } from '../../schema/satisfiability.ts';
+import { parseSdl } from '../../schema/sdl.ts';
 import { readSubgraphTypes } from '../../schema/subgraph-types.ts';
-import { buildManySubgraphs, type NamedSdl } from '../conformance/large-graphs.ts';
+import { buildLargeSchema, buildManySubgraphs, type NamedSdl } from '../conformance/large-graphs.ts';
 import { createRandom } from '../support/random.ts';
 
 const link =
   'extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable", "@external", "@requires", "@override", "@provides"])';
 
-const isPlain = (sdls: readonly NamedSdl[]): boolean =>
-  isPlainlySatisfiable(sdls.map(({ name, sdl }) => ({ name, types: readSubgraphTypes(parse(sdl)) })));
+const readGraph = (sdls: readonly NamedSdl[]) =>
+  sdls.map(({ name, sdl }) => ({ name, types: readSubgraphTypes(parse(sdl)) }));
+const isPlain = (sdls: readonly NamedSdl[]): boolean => findLostFields(readGraph(sdls))?.length === 0;
 
 /** The codes of what the library finds; empty when it composes. */
 function findErrors(sdls: readonly NamedSdl[]): Set<unknown> {
@@ -135,3 +138,22 @@ for (const [title, expected, graph] of [
 ] as const) {
   test(`satisfiable: ${title} (${expected ? 'plainly' : 'not plainly'})`, () => assert.equal(isPlain(graph), expected));
 }
+
+test('two hundred services and a schema as large as any compose, and a mistake among them is found in time', () => {
+  const services = buildManySubgraphs(200);
+  const compose = (sdls: readonly NamedSdl[]) =>
+    composeSupergraph(sdls.map(({ name, sdl }) => ({ name, document: parseSdl(sdl, name) })));
+  assert.ok('sdl' in compose(services));
+  assert.ok('sdl' in compose([{ name: 'large', sdl: buildLargeSchema(1_500) }]));
+  assert.equal(isCostlyToCheck(readGraph(services)), true);
+  assert.equal(isCostlyToCheck(readGraph(services.slice(0, 50))), false);
+  const broken = compose([
+    ...services,
+    { name: 'broken', sdl: `${link} type Query { lost: User } type User { nick: String }` },
+  ]);
+  assert.ok(Array.isArray(broken));
+  assert.ok(
+    broken.some(({ code, type, field }) => code === 'SATISFIABILITY_ERROR' && type === 'User' && field === 'nick'),
+  );
+  assert.ok(broken.every(({ message }) => message.includes('may be out of reach')));
+});
