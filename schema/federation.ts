@@ -1,7 +1,14 @@
 /** The supergraph of the federated services, or the reasons why there is none. */
-import { type CompositionResult, composeServices } from '@theguild/federation-composition';
-import { type ConstDirectiveNode, type DocumentNode, type GraphQLError, Kind } from 'graphql';
+import {
+  type CompositionResult,
+  composeServices,
+  transformSupergraphToPublicSchema,
+} from '@theguild/federation-composition';
+import { type DocumentNode, type GraphQLError, Kind, print } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
+import { allRepairs, type FederationRepairs, isFalseMismatch, repairSupergraph } from './federation-repairs.ts';
+import { resolveRequiredFragments } from './requirement-fragments.ts';
+import { readSubgraphTypes, type SubgraphTypes } from './subgraph-types.ts';
 
 /** A service with its schema, parsed. */
 export interface ParsedService {
@@ -18,14 +25,20 @@ export interface Supergraph {
   readonly serviceNames: ReadonlyMap<string, string>;
 }
 
+export interface SupergraphOptions {
+  /** @default all of them */
+  readonly repairs?: FederationRepairs;
+  /** Other services give Query its fields: then the federated ones need not have one. */
+  readonly hasOtherQueries?: boolean;
+}
+
 /** Composes federated services. Gives reasons instead of a supergraph when they do not fit together. */
-export function composeSupergraph(services: readonly ParsedService[]): Supergraph | readonly ErrorReason[] {
-  let result = compose(services, []);
-  // Composition 0.27 cannot follow @requires through a fragment on an interface. Only when that is all it complains
-  // of, it is asked without the check: any other complaint means fields that nobody can resolve.
-  if (result.errors !== undefined && areFragmentsMisread(result.errors, services)) {
-    result = compose(services, ['SatisfiabilityRule']);
-  }
+export function composeSupergraph(
+  services: readonly ParsedService[],
+  { repairs = allRepairs, hasOtherQueries = false }: SupergraphOptions = {},
+): Supergraph | readonly ErrorReason[] {
+  const subgraphs = services.map(({ name, document }) => ({ name, document, types: readSubgraphTypes(document) }));
+  const result = composeWithoutFalseErrors(subgraphs, repairs, hasOtherQueries ? ['RequiredQueryRule'] : []);
   const names = services.map(({ name }) => name);
   if (result.errors !== undefined) return result.errors.map((error) => toReason(error, names));
   const serviceNames = readServiceNames(result.supergraphDocumentNode);
@@ -39,43 +52,78 @@ export function composeSupergraph(services: readonly ParsedService[]): Supergrap
       },
     ];
   }
+  const byName = new Map(subgraphs.map(({ name, types }) => [name, types]));
+  const byId = [...serviceNames].flatMap(([id, name]) => {
+    const types = byName.get(name);
+    return types === undefined ? [] : [[id, types] as const];
+  });
+  const document = repairSupergraph(result.supergraphDocumentNode, new Map(byId), repairs);
+  const repaired = document !== result.supergraphDocumentNode;
   return {
-    sdl: result.supergraphSdl,
-    document: result.supergraphDocumentNode,
-    publicDocument: result.publicDocumentNode,
+    sdl: repaired ? print(document) : result.supergraphSdl,
+    document,
+    publicDocument: repaired ? transformSupergraphToPublicSchema(document) : result.publicDocumentNode,
     serviceNames,
   };
 }
 
-function compose(services: readonly ParsedService[], disableValidationRules: string[]): CompositionResult {
+interface Subgraph extends ParsedService {
+  readonly types: SubgraphTypes;
+}
+
+/** Composes again without a check when everything that the check found is a known fault of its own. */
+function composeWithoutFalseErrors(
+  subgraphs: readonly Subgraph[],
+  repairs: FederationRepairs,
+  disabledRules: readonly string[],
+): CompositionResult {
+  const result = tryToCompose(subgraphs, disabledRules);
+  if (!(result instanceof Error)) {
+    if (result.errors === undefined) return result;
+    const types = subgraphs.map((subgraph) => subgraph.types);
+    const real = repairs.typeReferences
+      ? result.errors.filter((error) => !isFalseMismatch(error, types))
+      : result.errors;
+    if (real.length === 0) return composeWithoutFalseErrors(subgraphs, repairs, [...disabledRules, ...mismatchRules]);
+    if (real.some(({ extensions }) => extensions['code'] !== 'SATISFIABILITY_ERROR')) return { errors: real };
+  }
+  const resolved = repairs.requiredFragments ? composeResolved(subgraphs, disabledRules) : null;
+  if (resolved !== null) return resolved;
+  if (result instanceof Error) throw result;
+  return result;
+}
+
+const mismatchRules = ['FieldsOfTheSameTypeRule', 'FieldArgumentsOfTheSameTypeRule'];
+
+/** With the fragments in requirements resolved. Null if there are none. */
+function composeResolved(subgraphs: readonly Subgraph[], disabledRules: readonly string[]): CompositionResult | null {
+  let changed = false;
+  const resolved = subgraphs.map((subgraph) => {
+    const document = resolveRequiredFragments(subgraph.document, subgraph.types);
+    if (document !== subgraph.document) changed = true;
+    return { ...subgraph, document };
+  });
+  if (!changed) return null;
+  const checked = compose(resolved, disabledRules);
+  if (checked.errors !== undefined) return checked;
+  // What was checked can be served, too, and is where the original makes the composer throw.
+  const original = tryToCompose(subgraphs, [...disabledRules, 'SatisfiabilityRule']);
+  return original instanceof Error || original.errors !== undefined ? checked : original;
+}
+
+function tryToCompose(subgraphs: readonly Subgraph[], disabledRules: readonly string[]): CompositionResult | Error {
+  try {
+    return compose(subgraphs, disabledRules);
+  } catch (error) {
+    return error instanceof Error ? error : new Error('The composer failed', { cause: error });
+  }
+}
+
+function compose(subgraphs: readonly ParsedService[], disabledRules: readonly string[]): CompositionResult {
   return composeServices(
     // The URL has to be there and is never used: who calls a service looks its instances up by name.
-    services.map(({ name, document }) => ({ name, url: `http://${name}`, typeDefs: document })),
-    { disableValidationRules },
-  );
-}
-
-function areFragmentsMisread(errors: readonly GraphQLError[], services: readonly ParsedService[]): boolean {
-  const fields = services.flatMap(findFieldsRequiringFragments);
-  return errors.every(
-    ({ message, extensions }) =>
-      extensions['code'] === 'SATISFIABILITY_ERROR' &&
-      fields.some((field) => message.includes(`cannot satisfy @require conditions on field "${field}"`)),
-  );
-}
-
-function findFieldsRequiringFragments({ document }: ParsedService): string[] {
-  return document.definitions.flatMap((type) => {
-    if (type.kind !== Kind.OBJECT_TYPE_DEFINITION && type.kind !== Kind.OBJECT_TYPE_EXTENSION) return [];
-    const fields = (type.fields ?? []).filter(({ directives }) => directives?.some(requiresFragment));
-    return fields.map((field) => `${type.name.value}.${field.name.value}`);
-  });
-}
-
-function requiresFragment({ name, arguments: args = [] }: ConstDirectiveNode): boolean {
-  return (
-    /(^|__)requires$/.test(name.value) &&
-    args.some(({ value }) => value.kind === Kind.STRING && value.value.includes('...'))
+    subgraphs.map(({ name, document }) => ({ name, url: `http://${name}`, typeDefs: document })),
+    { disableValidationRules: [...disabledRules] },
   );
 }
 
