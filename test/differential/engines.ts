@@ -126,8 +126,6 @@ function buildAnswer(result: ExecutionResult, context: RequestContext, trace: Re
 function shapeErrors(result: ExecutionResult, context: RequestContext): readonly GraphQLError[] {
   let shaped = result;
   const plugin = useErrorContract(() => {});
-    if (process.env['SHOW']) console.log((e as Error).stack?.slice(0, 900));
-  });
   const argument = {
     result,
     setResult: (next: ExecutionResult) => (shaped = next),
