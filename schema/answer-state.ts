@@ -1,0 +1,73 @@
+/** What the writer of an answer notes while it writes: where there were nulls, and why. */
+import { GraphQLError } from 'graphql';
+import { locateError, type Path, type PathErrors } from './plan-errors.ts';
+
+/** A null in the answer. */
+interface NullNote {
+  /** From the null up to the root: segments are added as the writer comes back from it. */
+  readonly reversedPath: (string | number)[];
+  /** What is wrong with it if no service said why; undefined for a null that may be. */
+  readonly error: Error | undefined;
+}
+
+/** The text of an object that stands in several places of the answer. */
+export interface SharedText {
+  readonly writer: unknown;
+  readonly text: string;
+}
+
+/** One writing of one answer. */
+export class AnswerState {
+  /** Texts of introspection fields, by response key. */
+  readonly introspected: ReadonlyMap<string, string>;
+  /** Objects that stand in several places, each with its {@link SharedText} once it was written. Null if there are none. */
+  readonly shared: Map<object, unknown> | null;
+  readonly #errors: PathErrors | null;
+  readonly #notes: NullNote[] = [];
+
+  constructor(
+    errors: PathErrors | null,
+    shared: Map<object, unknown>,
+    introspected: ReadonlyMap<string, string> = new Map(),
+  ) {
+    this.introspected = introspected;
+    this.#errors = errors;
+    this.shared = shared.size > 0 ? shared : null;
+  }
+
+  /** Rises with every note. Whoever writes something with parts compares it, to add its own segment to their paths. */
+  get noted(): number {
+    return this.#notes.length;
+  }
+
+  /** Notes a null that may be: of interest only when a service may have said why. */
+  noteNull(): void {
+    if (this.#errors !== null) this.#notes.push({ reversedPath: [], error: undefined });
+  }
+
+  /** Notes a value that cannot be. */
+  noteError(error: Error): void {
+    this.#notes.push({ reversedPath: [], error });
+  }
+
+  /** Adds the segment to the paths of all notes since. */
+  locate(since: number, segment: string | number): void {
+    for (let index = since; index < this.#notes.length; index++) this.#notes[index]?.reversedPath.push(segment);
+  }
+
+  /** The errors of the answer: at each null what services said about it, else what is wrong with it by itself. */
+  listErrors(): GraphQLError[] {
+    const list: GraphQLError[] = [];
+    for (const { reversedPath, error } of this.#notes) {
+      const path: Path = reversedPath.toReversed();
+      if (this.#errors?.take(path, list) === true || error === undefined) continue;
+      list.push(error instanceof GraphQLError ? wrapError(error, path) : locateError(error, path));
+    }
+    return list;
+  }
+}
+
+/** As graphql-js locates what a type says about a value. */
+function wrapError(error: GraphQLError, path: Path): GraphQLError {
+  return new GraphQLError(error.message, { path, originalError: error, extensions: error.extensions });
+}

@@ -1,0 +1,30 @@
+/** Which object types an abstract type stands for, asked by name while plans run. */
+import { type GraphQLSchema, isAbstractType, isObjectType } from 'graphql';
+
+/** Whether an object of the named type fits a type condition. */
+export type FitsType = (typename: string, condition: string) => boolean;
+
+/**
+ * Types by their names in the public schema, and by those in the supergraph where they are given: plans name types that
+ * clients must not know.
+ */
+export function createFitsType(
+  schema: GraphQLSchema,
+  possibleTypes: ReadonlyMap<string, ReadonlySet<string>> | undefined,
+): FitsType {
+  return (typename, condition) => {
+    if (typename === condition) return true;
+    if (possibleTypes !== undefined) return possibleTypes.get(condition)?.has(typename) === true;
+    const abstract = schema.getType(condition);
+    const type = schema.getType(typename);
+    return isAbstractType(abstract) && isObjectType(type) && schema.isSubType(abstract, type);
+  };
+}
+
+/** The possible object types of every abstract type of a schema, for {@link createFitsType}. */
+export function buildPossibleTypes(schema: GraphQLSchema): ReadonlyMap<string, ReadonlySet<string>> {
+  const abstractTypes = Object.values(schema.getTypeMap()).filter(isAbstractType);
+  return new Map(
+    abstractTypes.map((type) => [type.name, new Set(schema.getPossibleTypes(type).map(({ name }) => name))]),
+  );
+}
