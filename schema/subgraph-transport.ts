@@ -70,8 +70,7 @@ async function send(
     },
     context,
   );
-  const { status, body } = answer;
-  return { status, text: body.toString('utf8'), isPlain: !body.includes(backslash) };
+  return { status: answer.status, text: answer.body.toString('utf8'), isPlain: !answer.body.includes(backslash) };
 }
 
 function buildBody({ query, variables, operationName }: SubgraphRequest): string {
