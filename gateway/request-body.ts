@@ -13,7 +13,7 @@ export async function readBody(request: IncomingMessage, maxBytes: number, patie
   let size = 0;
   let timer: NodeJS.Timeout | undefined;
   const whole = new Promise<Buffer>((resolve, reject) => {
-    timer = setTimeout(reject, patienceMs, new GatewayError('BAD_REQUEST', 'The body did not arrive in time'));
+    timer = setTimeout(() => reject(tooLate()), patienceMs);
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size > maxBytes) {
@@ -78,6 +78,10 @@ class ByteLimit extends Transform {
 
 function tooLarge(maxBytes: number): GatewayError {
   return new GatewayError('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes`);
+}
+
+function tooLate(): GatewayError {
+  return new GatewayError('BAD_REQUEST', 'The body did not arrive in time');
 }
 
 function brokenOff(cause: unknown): GatewayError {
