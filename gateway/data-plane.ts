@@ -48,8 +48,8 @@ export interface DataPlaneOptions {
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
-  let authenticator = createAuthenticator(settings.authentication);
   let forwardedHeaders = listForwardedHeaders(snapshot);
+  let authenticator = createAuthenticator(settings.authentication);
 
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
