@@ -29,7 +29,10 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
     context.viewer = await authenticator.authenticate(request.headers);
-    const body = request.method === 'POST' ? (await readBody(request, maxBodyBytes)).toString('utf8') : null;
+    const body =
+      request.method === 'POST'
+        ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
+        : null;
     const { yoga } = generation;
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
