@@ -4,7 +4,9 @@ import type { Authenticator } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
+import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
+import { parsePlainOperation, runPlainOperation } from './plain-operation.ts';
 import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 
@@ -12,6 +14,7 @@ export interface GraphqlDoorOptions {
   readonly authenticator: Authenticator;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
+  readonly onUnexpected: UnexpectedErrorListener;
 }
 
 export type GraphqlDoor = (
@@ -24,7 +27,7 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, maxBodyBytes, graphiql } = options;
+  const { authenticator, maxBodyBytes, graphiql, onUnexpected } = options;
   return async (generation, target, request, response, context) => {
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
@@ -34,13 +37,19 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
         : null;
     const { yoga } = generation;
+    const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
+    if (plain !== null) {
+      const short = await runPlainOperation(yoga, plain, context, onUnexpected);
+      if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
+      return;
+    }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
       headers: plainHeaders(request),
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    await sendAnswer(answer, response, context);
+    send(answer.status, answer.headers, await answer.text(), response, context);
   };
 }
 
@@ -72,15 +81,21 @@ function plainHeaders(request: IncomingMessage): Record<string, string> {
   return { ...(accept !== undefined && { accept }), ...(contentType !== undefined && { 'content-type': contentType }) };
 }
 
-async function sendAnswer(answer: Response, response: ServerResponse, context: GatewayRequest): Promise<void> {
+function send(
+  status: number,
+  fields: Iterable<readonly [string, string]>,
+  text: string,
+  response: ServerResponse,
+  context: GatewayRequest,
+): void {
   if (context.departure.happened) return;
-  const body = Buffer.from(await answer.text(), 'utf8');
-  context.bodyBytes = body.length;
+  context.bodyBytes = Buffer.byteLength(text, 'utf8');
   const headers = edgeHeaders(context);
-  for (const [name, value] of answer.headers) if (name !== 'content-length') headers.push(name, value);
-  headers.push('content-length', String(body.length));
-  response.writeHead(answer.status, headers);
-  response.end(body);
+  for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
+  headers.push('content-length', String(context.bodyBytes));
+  response.writeHead(status, headers);
+  // As a string: Node joins head and body of a short answer then, and writes them at once.
+  response.end(text, 'utf8');
 }
 
 async function sendGraphiql(response: ServerResponse, context: GatewayRequest): Promise<void> {
