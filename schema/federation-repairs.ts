@@ -13,9 +13,13 @@ import {
   type InterfaceTypeDefinitionNode,
   Kind,
   type TypeNode,
+  visit,
 } from 'graphql';
-import type { SubgraphField, SubgraphType, SubgraphTypes } from './subgraph-types.ts';
-import { type IsSubtype, mergeReferences, printReference } from './type-references.ts';
+import { resolveRequiredFragments } from './requirement-fragments.ts';
+import { withUsualNames } from './subgraph-names.ts';
+import { readSubgraphTypes, type SubgraphField, type SubgraphType, type SubgraphTypes } from './subgraph-types.ts';
+import { type IsSubtype, mergeReferences, printReference, readNamedType } from './type-references.ts';
+import { findWidenedFields, widenFields } from './widened-types.ts';
 
 /** Which faults are repaired: switchable for the tests, all of them in service. */
 export interface FederationRepairs {
@@ -32,16 +36,63 @@ export interface FederationRepairs {
   /**
    * Where subgraphs give a field different types that go together, composition takes the first instead of the widest
    * (a member instead of its union), forgets `@join__field(type:)` on fields of Query and of interfaces, and calls
-   * nullability inside of lists, and an interface that implements another, a mismatch.
+   * nullability inside of lists, and an interface that implements another, a mismatch. The wrong type gives false
+   * SATISFIABILITY_ERRORs too: that check is made with all fields as wide as the widest (widened-types.ts).
    */
   readonly typeReferences: boolean;
+  /**
+   * Fields that give Query (`type Payload { query: Query }`) lead to the root fields of all subgraphs. The check knows
+   * those of the same subgraph only, and is made without such fields: what Query gives is checked from the root.
+   */
+  readonly queryFields: boolean;
+  /**
+   * Directives under a namespace that `@link(as:)` gives federation are unknown to it, and a root type of another name
+   * than Query that some field gives makes it throw. It gets the usual names instead (subgraph-names.ts).
+   */
+  readonly names: boolean;
 }
 
 export const allRepairs: FederationRepairs = {
   requiredFragments: true,
   interfaceObjectFields: true,
   typeReferences: true,
+  queryFields: true,
+  names: true,
 };
+
+/** A subgraph, parsed, with what is in it. */
+export interface FederatedSubgraph {
+  readonly name: string;
+  readonly document: DocumentNode;
+  readonly types: SubgraphTypes;
+}
+
+/** The subgraph as the library understands it. */
+export function repairSubgraph(name: string, original: DocumentNode, repairs: FederationRepairs): FederatedSubgraph {
+  const document = repairs.names ? withUsualNames(original) : original;
+  return { name, document, types: readSubgraphTypes(document) };
+}
+
+/**
+ * Subgraphs that say the same in a way that the library can check. Null where there is no difference.
+ */
+export function buildCheckableSubgraphs(
+  subgraphs: readonly FederatedSubgraph[],
+  repairs: FederationRepairs,
+): FederatedSubgraph[] | null {
+  const types = subgraphs.map((subgraph) => subgraph.types);
+  const widened = repairs.typeReferences
+    ? findWidenedFields(types, createSubtypeTest(types))
+    : new Map<string, string>();
+  const checkable = subgraphs.map((subgraph): FederatedSubgraph => {
+    let { document } = subgraph;
+    if (repairs.requiredFragments) document = resolveRequiredFragments(document, subgraph.types);
+    if (repairs.typeReferences) document = widenFields({ ...subgraph, document }, widened, types);
+    if (repairs.queryFields) document = withoutQueryFields(document, subgraph.types);
+    return { ...subgraph, document };
+  });
+  return checkable.some(({ document }, index) => document !== subgraphs[index]?.document) ? checkable : null;
+}
 
 /** The types of a subgraph by the name that the supergraph's enum `join__Graph` gives it. */
 export type SubgraphsById = ReadonlyMap<string, SubgraphTypes>;
@@ -87,6 +138,17 @@ export function isFalseMismatch(error: GraphQLError, subgraphs: readonly Subgrap
   const isSubtype = createSubtypeTest(subgraphs);
   if (argument === undefined) return mergeFieldTypes(fields, isSubtype) !== undefined;
   return mergeArgumentTypes(fields, argument, isSubtype) !== undefined;
+}
+
+function withoutQueryFields(document: DocumentNode, { types }: SubgraphTypes): DocumentNode {
+  const fields = [...types.values()].flatMap((type) => [...type.fields.values()]);
+  if (!fields.some(({ type }) => readNamedType(type) === 'Query')) return document;
+  return visit(document, {
+    FieldDefinition: (field) =>
+      readNamedType(field.type) === 'Query'
+        ? { ...field, type: visit(field.type, { Name: (name) => ({ ...name, value: 'Boolean' }) }) }
+        : undefined,
+  });
 }
 
 interface Source {
@@ -159,7 +221,7 @@ function repairTypes<T extends FieldDefinitionNode | InputValueDefinitionNode>(
   if (type === undefined) return repaired;
   const merged = printReference(type);
   const wrong = merged !== printReference(node.type);
-  const named = new Set(fields.map(({ field }) => printReference(field.type).replaceAll(/[[\]!]/g, '')));
+  const named = new Set(fields.map(({ field }) => readNamedType(field.type)));
   // Nullability alone is no business of a planner: the difference is not worth touching a field that is right.
   if (!wrong && (named.size === 1 || node.directives?.some(hasType))) return repaired;
   return { ...repaired, type, directives: withTypes(node.directives ?? [], own, merged) };

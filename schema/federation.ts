@@ -6,9 +6,15 @@ import {
 } from '@theguild/federation-composition';
 import { type DocumentNode, type GraphQLError, Kind, print } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
-import { allRepairs, type FederationRepairs, isFalseMismatch, repairSupergraph } from './federation-repairs.ts';
-import { resolveRequiredFragments } from './requirement-fragments.ts';
-import { readSubgraphTypes, type SubgraphTypes } from './subgraph-types.ts';
+import {
+  allRepairs,
+  buildCheckableSubgraphs,
+  type FederatedSubgraph,
+  type FederationRepairs,
+  isFalseMismatch,
+  repairSubgraph,
+  repairSupergraph,
+} from './federation-repairs.ts';
 
 /** A service with its schema, parsed. */
 export interface ParsedService {
@@ -37,7 +43,7 @@ export function composeSupergraph(
   services: readonly ParsedService[],
   { repairs = allRepairs, hasOtherQueries = false }: SupergraphOptions = {},
 ): Supergraph | readonly ErrorReason[] {
-  const subgraphs = services.map(({ name, document }) => ({ name, document, types: readSubgraphTypes(document) }));
+  const subgraphs = services.map(({ name, document }) => repairSubgraph(name, document, repairs));
   const result = composeWithoutFalseErrors(subgraphs, repairs, hasOtherQueries ? ['RequiredQueryRule'] : []);
   const names = services.map(({ name }) => name);
   if (result.errors !== undefined) return result.errors.map((error) => toReason(error, names));
@@ -67,13 +73,9 @@ export function composeSupergraph(
   };
 }
 
-interface Subgraph extends ParsedService {
-  readonly types: SubgraphTypes;
-}
-
 /** Composes again without a check when everything that the check found is a known fault of its own. */
 function composeWithoutFalseErrors(
-  subgraphs: readonly Subgraph[],
+  subgraphs: readonly FederatedSubgraph[],
   repairs: FederationRepairs,
   disabledRules: readonly string[],
 ): CompositionResult {
@@ -87,31 +89,34 @@ function composeWithoutFalseErrors(
     if (real.length === 0) return composeWithoutFalseErrors(subgraphs, repairs, [...disabledRules, ...mismatchRules]);
     if (real.some(({ extensions }) => extensions['code'] !== 'SATISFIABILITY_ERROR')) return { errors: real };
   }
-  const resolved = repairs.requiredFragments ? composeResolved(subgraphs, disabledRules) : null;
-  if (resolved !== null) return resolved;
+  const checked = composeChecked(subgraphs, repairs, disabledRules);
+  if (checked !== null && (checked.errors === undefined || result instanceof Error)) return checked;
   if (result instanceof Error) throw result;
   return result;
 }
 
 const mismatchRules = ['FieldsOfTheSameTypeRule', 'FieldArgumentsOfTheSameTypeRule'];
 
-/** With the fragments in requirements resolved. Null if there are none. */
-function composeResolved(subgraphs: readonly Subgraph[], disabledRules: readonly string[]): CompositionResult | null {
-  let changed = false;
-  const resolved = subgraphs.map((subgraph) => {
-    const document = resolveRequiredFragments(subgraph.document, subgraph.types);
-    if (document !== subgraph.document) changed = true;
-    return { ...subgraph, document };
-  });
-  if (!changed) return null;
-  const checked = compose(resolved, disabledRules);
+/** Checked in a form that the library can check, served as it is. Null if it can check this one. */
+function composeChecked(
+  subgraphs: readonly FederatedSubgraph[],
+  repairs: FederationRepairs,
+  disabledRules: readonly string[],
+): CompositionResult | null {
+  const checkable = buildCheckableSubgraphs(subgraphs, repairs);
+  if (checkable === null) return null;
+  const checked = tryToCompose(checkable, disabledRules);
+  if (checked instanceof Error) return null;
   if (checked.errors !== undefined) return checked;
-  // What was checked can be served, too, and is where the original makes the composer throw.
   const original = tryToCompose(subgraphs, [...disabledRules, 'SatisfiabilityRule']);
+  // What was checked can be served as well, and is where the original makes the library throw.
   return original instanceof Error || original.errors !== undefined ? checked : original;
 }
 
-function tryToCompose(subgraphs: readonly Subgraph[], disabledRules: readonly string[]): CompositionResult | Error {
+function tryToCompose(
+  subgraphs: readonly FederatedSubgraph[],
+  disabledRules: readonly string[],
+): CompositionResult | Error {
   try {
     return compose(subgraphs, disabledRules);
   } catch (error) {

@@ -4,7 +4,7 @@
  * book up by its title. Such operations are refused, and the stitched engine answers. It may go when the planner
  * keeps the two apart; test/schema/plan-check.test.ts shows when.
  */
-import { type FieldNode, parse, visit } from 'graphql';
+import { type DocumentNode, type FieldNode, parse, visit } from 'graphql';
 import { UnsupportedPlanError } from './plan-errors.ts';
 import type { FetchRewrite, PlanNode, RequiresSelection } from './query-plan.ts';
 
@@ -18,17 +18,30 @@ interface Findings {
 const internalAlias = /^_internal_qp_alias_/;
 
 /** Throws UnsupportedPlanError for a plan in which a client's alias hides a required field. */
-export function assertPlanIsSound(root: PlanNode | undefined | null): void {
+export function assertPlanIsSound(root: PlanNode | undefined | null, document: DocumentNode): void {
+  assertNoInternalAlias(document);
   const findings: Findings = { required: new Set(['__typename']), fields: [], renames: new Map() };
   inspectNode(root, findings);
   const { required, fields, renames } = findings;
   for (const { alias, name } of fields) {
     if (alias === undefined || alias.value === name.value) continue;
     const key = renames.get(alias.value) ?? alias.value;
-    if (required.has(key) || internalAlias.test(key)) {
+    // The planner's own, for a field that is required with other arguments than the client gave it.
+    if (internalAlias.test(key)) continue;
+    if (required.has(key)) {
       throw new UnsupportedPlanError(`The alias "${key}" stands where a field is required`);
     }
   }
+}
+
+function assertNoInternalAlias(document: DocumentNode): void {
+  visit(document, {
+    Field: ({ alias }) => {
+      if (alias !== undefined && internalAlias.test(alias.value)) {
+        throw new UnsupportedPlanError(`The alias "${alias.value}" is one of the planner's own`);
+      }
+    },
+  });
 }
 
 function inspectNode(node: PlanNode | undefined | null, findings: Findings): void {

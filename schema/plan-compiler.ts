@@ -6,6 +6,7 @@ import {
   type GraphQLSchema,
   getOperationAST,
   getVariableValues,
+  isAbstractType,
   Kind,
   type OperationDefinitionNode,
   visit,
@@ -16,6 +17,7 @@ import type { SubgraphExecutor } from './graph.ts';
 import { compileIntrospection, type Introspect, isIntrospectionField } from './introspection-fields.ts';
 import { assertPlanIsSound } from './plan-check.ts';
 import { InvalidVariablesError, UnsupportedPlanError } from './plan-errors.ts';
+import { withFragmentsInPlace } from './plan-fragments.ts';
 import type { JsonObject } from './plan-paths.ts';
 import type { PlanRun } from './plan-run.ts';
 import { compileSteps } from './plan-steps.ts';
@@ -51,13 +53,14 @@ const maxWriters = 16;
 
 /** Compiles a plan. Throws UnsupportedPlanError for what only the stitched engine can do. */
 export function compilePlan(options: PlanOptions): PlannedOperation {
-  const { plan, document, operationName, schema, execute, subgraphErrors, possibleTypes } = options;
+  const { document, operationName, schema, execute, subgraphErrors, possibleTypes } = options;
   const operation = getOperationAST(document, operationName);
   if (!operation) throw new UnsupportedPlanError('The document has no such operation');
   if (operation.operation === 'subscription') throw new UnsupportedPlanError('Subscriptions are not planned');
-  assertPlanIsSound(plan.node);
+  const node = options.plan.node && withFragmentsInPlace(options.plan.node, createAbstractTest(schema, possibleTypes));
+  assertPlanIsSound(node, document);
   const fits = createFitsType(schema, possibleTypes);
-  const step = compileSteps(plan.node, { execute, passSubgraphErrors: subgraphErrors === 'pass', fits });
+  const step = compileSteps(node, { execute, passSubgraphErrors: subgraphErrors === 'pass', fits });
   const findWriters = createWriterLookUp(operation, document, schema);
   return {
     async execute(given, context) {
@@ -70,6 +73,10 @@ export function compilePlan(options: PlanOptions): PlannedOperation {
       return { data: data === '' ? 'null' : data, errors: state.listErrors() };
     },
   };
+}
+
+function createAbstractTest(schema: GraphQLSchema, possibleTypes: PlanOptions['possibleTypes']) {
+  return (name: string): boolean => possibleTypes?.has(name) === true || isAbstractType(schema.getType(name));
 }
 
 /** CoerceVariableValues of the GraphQL specification (section 6.1.2). */

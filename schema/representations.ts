@@ -20,7 +20,10 @@ export interface RepresentationBuilder {
 type InputRewrites = Parameters<typeof compileRewrites>[0];
 
 interface Field {
+  /** Its name in the representation. */
   readonly name: string;
+  /** Its key in the answer so far: the planner gives a field that is there with other arguments an alias of its own. */
+  readonly key: string;
   readonly read: (object: JsonObject) => unknown;
   readonly selections: readonly RequiresSelection[] | undefined;
 }
@@ -78,7 +81,7 @@ export function compileRepresentations(
       fieldsOf(typeOf(object), variables)
         .filter((field) => field.name !== '__typename')
         .filter((field) => containsMissing(project(field.read(object), field, variables)))
-        .map(({ name }) => name),
+        .map(({ key }) => key),
   };
 }
 
@@ -114,22 +117,26 @@ function collectFields(
 ): Field[] {
   const fields = new Map<string, Field>();
   for (const selection of selections) {
-    if (selection.kind === 'Field') addField(fields, selection.name, selection.selections);
-    else if (selection.kind === 'InlineFragment' && isIncluded(selection, variables)) {
+    // The other way round than in GraphQL: `name` is where the value stands, `alias` what the service shall see.
+    if (selection.kind === 'Field') {
+      addField(fields, selection.alias ?? selection.name, selection.name, selection.selections);
+    }
+    if (selection.kind === 'InlineFragment' && isIncluded(selection, variables)) {
       if (typeof typename === 'string' && !fits(typename, selection.typeCondition)) continue;
-      for (const { name, selections: nested } of collectFields(selection.selections, typename, fits, variables)) {
-        addField(fields, name, nested);
+      for (const { name, key, selections: nested } of collectFields(selection.selections, typename, fits, variables)) {
+        addField(fields, name, key, nested);
       }
     }
   }
   return [...fields.values()];
 }
 
-function addField(fields: Map<string, Field>, name: string, selections: Field['selections']): void {
+function addField(fields: Map<string, Field>, name: string, key: string, selections: Field['selections']): void {
   const before = fields.get(name);
   fields.set(name, {
     name,
-    read: before?.read ?? buildRead(name),
+    key,
+    read: before?.read ?? buildRead(key),
     selections: before?.selections === undefined ? selections : [...before.selections, ...(selections ?? [])],
   });
 }
@@ -182,9 +189,6 @@ function hasConditions(selections: readonly RequiresSelection[]): boolean {
 function assertSupported(selections: readonly RequiresSelection[]): void {
   for (const selection of selections) {
     if (selection.kind === 'FragmentSpread') throw new UnsupportedPlanError('A requirement with a fragment spread');
-    if (selection.kind === 'Field' && (selection.alias ?? selection.name) !== selection.name) {
-      throw new UnsupportedPlanError('A requirement with an alias');
-    }
     assertSupported(selection.selections ?? []);
   }
 }

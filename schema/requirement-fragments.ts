@@ -8,10 +8,10 @@ import {
   print,
   type SelectionNode,
   type SelectionSetNode,
-  type TypeNode,
   visit,
 } from 'graphql';
 import type { SubgraphTypes } from './subgraph-types.ts';
+import { readNamedType } from './type-references.ts';
 
 type Types = SubgraphTypes['types'];
 
@@ -94,11 +94,7 @@ function resolveSelectionSet({ selections }: SelectionSetNode, parent: string, t
 function resolveField(field: FieldNode, parent: string, types: Types): FieldNode {
   const type = types.get(parent)?.fields.get(field.name.value)?.type;
   if (type === undefined || field.selectionSet === undefined) return field;
-  return { ...field, selectionSet: resolveSelectionSet(field.selectionSet, readName(type), types) };
-}
-
-function readName(type: TypeNode): string {
-  return type.kind === Kind.NAMED_TYPE ? type.name.value : readName(type.type);
+  return { ...field, selectionSet: resolveSelectionSet(field.selectionSet, readNamedType(type), types) };
 }
 
 function findObjectTypes(name: string, types: Types): ReadonlySet<string> {

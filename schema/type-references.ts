@@ -39,3 +39,8 @@ export function printReference(type: TypeNode): string {
   if (type.kind === Kind.NAMED_TYPE) return type.name.value;
   return type.kind === Kind.LIST_TYPE ? `[${printReference(type.type)}]` : `${printReference(type.type)}!`;
 }
+
+/** The name inside of lists and non-null. */
+export function readNamedType(type: TypeNode): string {
+  return type.kind === Kind.NAMED_TYPE ? type.name.value : readNamedType(type.type);
+}

@@ -39,8 +39,12 @@ export interface Case {
   readonly errors?: readonly string[];
   /** Services that have no part in the answer, and must not be asked. */
   readonly notAsked?: readonly string[];
+  /** The number from 0 to 100 that was drawn for progressive `@override`. @default 50 */
+  readonly draw?: number;
   /** Why the stitched engine cannot do it. */
   readonly stitched?: string;
+  /** Why there is no plan to run: the stitched engine answers in service. */
+  readonly planned?: string;
 }
 
 export type Subgraphs = Readonly<Record<string, SubgraphFixture>>;
@@ -59,7 +63,8 @@ export function conformance(title: string, subgraphs: Subgraphs, cases: readonly
   for (const entry of cases) {
     const skip = entry.stitched === undefined ? false : `stitching: ${entry.stitched}`;
     test(`${title}: ${entry.title} (stitched)`, { skip }, () => check(subgraphs, entry, runStitched));
-    test(`${title}: ${entry.title} (planned)`, () => check(subgraphs, entry, runPlanned));
+    test(`${title}: ${entry.title} (planned)`, () =>
+      entry.planned === undefined ? check(subgraphs, entry, runPlanned) : checkUnplanned(subgraphs, entry));
   }
 }
 
@@ -84,6 +89,7 @@ export interface Run {
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;
   readonly context: RequestContext;
+  readonly draw: number;
 }
 
 type Engine = (run: Run) => Promise<{ readonly data: unknown; readonly errors: readonly GraphQLError[] }>;
@@ -94,7 +100,8 @@ async function check(subgraphs: Subgraphs, entry: Case, engine: Engine): Promise
   const graph = composeFixture(subgraphs, call);
   assert.deepEqual(validate(buildSchema(graph.publicSdl), parse(entry.query)), [], 'the operation is not valid');
   const context = { id: 'test', attempts: [] } as unknown as RequestContext;
-  const result = await engine({ graph, call, query: entry.query, variables: entry.variables ?? {}, context });
+  const { query, variables = {}, draw = 50 } = entry;
+  const result = await engine({ graph, call, query, variables, context, draw });
   const errors = result.errors.map(({ path = [], extensions }) => `${path.join('.')}: ${String(extensions['code'])}`);
   assert.deepEqual(
     { data: asJson(result.data), errors: errors.toSorted() },
@@ -109,6 +116,11 @@ async function check(subgraphs: Subgraphs, entry: Case, engine: Engine): Promise
     [],
     'asked for nothing',
   );
+}
+
+async function checkUnplanned(subgraphs: Subgraphs, entry: Case): Promise<void> {
+  assert.equal(entry.stitched, undefined, 'some engine must do it');
+  await assert.rejects(check(subgraphs, entry, runPlanned), (error) => !(error instanceof assert.AssertionError));
 }
 
 async function runStitched({ graph, query, variables, context }: Run): ReturnType<Engine> {

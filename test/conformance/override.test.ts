@@ -172,22 +172,24 @@ const progressive = (label: string) => ({
   },
 });
 
-// Engines here decide as if the dice had fallen on 100: only a share of all requests takes the new way.
-conformance('progressive @override', progressive('percent(100)'), [
+conformance('progressive @override of a share of all requests', progressive('percent(25)'), [
   {
-    title: 'of all requests takes the new service',
+    title: 'takes the new service for this share',
     query: '{ thing { x } }',
+    draw: 24.9,
     data: { thing: { x: 'x of new' } },
     stitched: 'labels are not read, the old service keeps the field',
   },
-]);
-conformance('progressive @override', progressive('percent(0)'), [
   {
-    title: 'of no request takes the old service',
+    title: 'takes the old one for the others',
     query: '{ thing { x } }',
+    draw: 25,
     data: { thing: { x: 'x of old' } },
     notAsked: ['new'],
   },
+]);
+conformance('progressive @override by a label that nobody sets', progressive('beta'), [
+  { title: 'takes the old service', query: '{ thing { x } }', data: { thing: { x: 'x of old' } }, notAsked: ['new'] },
 ]);
 
 test('a label that is neither a percentage nor a name is refused', () => {

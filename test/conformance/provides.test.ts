@@ -46,11 +46,13 @@ conformance('@provides', reviews, [
   },
   {
     title: 'holds on its path only',
+    stitched: 'reads external fields wherever the service gives them',
     query: '{ plain { author { name } } }',
     data: { plain: [{ author: { name: 'name of u1' } }] },
   },
   {
     title: 'does not hide fields beside it',
+    stitched: 'reads external fields wherever the service gives them',
     query: '{ reviews { author { name email } } plain { author { name } } }',
     data: {
       reviews: [{ author: { name: 'name of u1', email: 'u1@example.org' } }],
@@ -129,6 +131,7 @@ conformance('@provides on abstract types', animals, [
   },
   {
     title: 'is not believed on paths without it',
+    stitched: 'cannot name the type of an object of an interface without its own fields',
     query: '{ bare { id name } }',
     data: { bare: [{ id: 'd', name: 'Rex' }] },
   },
@@ -192,11 +195,13 @@ conformance(
     },
     {
       title: 'is fetched where nothing provides it',
+      stitched: 'reads external fields wherever the service gives them',
       query: '{ bare { animals { name } } }',
       data: { bare: { animals: [{ name: 'Rex' }] } },
     },
     {
       title: 'goes on to what is not provided',
+      stitched: 'does not go on from an object that was provided',
       query: '{ medium { animals { name ... on Cat { age } } } }',
       data: { medium: { animals: [{ name: 'Rex' }, { name: 'Mia', age: 3 }] } },
     },
