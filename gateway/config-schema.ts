@@ -163,6 +163,27 @@ export const GatewayConfig = Type.Object(
                 "Whether the text of a service's own GraphQL errors reaches the client. Stack traces never do.",
             }),
           ),
+          engine: Type.Optional(
+            Type.Union([Type.Literal('auto'), Type.Literal('stitched')], {
+              default: 'auto',
+              description:
+                'What executes operations. `auto`: a compiled query plan where one service or the federated services answer all of an operation, else the stitched schema. `stitched`: always that.',
+            }),
+          ),
+          shareSubgraphRequests: Type.Optional(
+            Type.Boolean({
+              default: true,
+              description:
+                'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
+            }),
+          ),
+          shareOperations: Type.Optional(
+            Type.Boolean({
+              default: false,
+              description:
+                'Whether equal planned queries of one viewer, with equal variables and forwarded headers, are executed once while they are under way together.',
+            }),
+          ),
         },
         { ...closed, description: 'The GraphQL door.' },
       ),

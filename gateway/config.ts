@@ -33,6 +33,9 @@ export interface Settings {
     readonly graphiql: boolean;
     readonly maxBatchSize: number;
     readonly subgraphErrors: 'pass' | 'mask';
+    readonly engine: 'auto' | 'stitched';
+    readonly shareSubgraphRequests: boolean;
+    readonly shareOperations: boolean;
   };
   readonly limits: {
     readonly maxBodyBytes: number;
@@ -133,6 +136,9 @@ export function buildSettings(
       graphiql: config.graphql?.graphiql ?? environment['NODE_ENV'] !== 'production',
       maxBatchSize: config.graphql?.maxBatchSize ?? 0,
       subgraphErrors: config.graphql?.subgraphErrors ?? 'pass',
+      engine: config.graphql?.engine ?? 'auto',
+      shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
+      shareOperations: config.graphql?.shareOperations ?? false,
     },
     limits: buildLimits(config.limits ?? {}),
     trustedProxies: config.trustedProxies ?? [],

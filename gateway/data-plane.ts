@@ -6,6 +6,7 @@ import { type Authenticator, createAuthenticator } from '../policies/authenticat
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
 import type { Admission } from '../schema/admission.ts';
 import type { Graph } from '../schema/graph.ts';
+import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
@@ -37,21 +38,29 @@ export interface DataPlaneOptions {
   readonly graph: Graph;
   readonly limiter: RateLimiter;
   readonly call: Call;
+  /** The engine for planned operations of a graph. */
+  readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { limiter, call, onUnexpected } = options;
+  const { limiter, call, engineOf, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
+  let forwardedHeaders = listForwardedHeaders(snapshot);
 
   const buildDoors = (authenticator: Authenticator) => ({
     graphqlDoor: createGraphqlDoor({
       authenticator,
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
       graphiql: settings.graphql.graphiql,
+      onUnexpected,
     }),
     restDoor: createRestDoor({ authenticator, limiter, call }),
+  });
+  const buildPlanned = () => ({
+    engine: engineOf(graph),
+    ...(settings.graphql.shareOperations && { shareOperations: () => forwardedHeaders }),
   });
   const buildGeneration = () =>
     createGraphqlGeneration(graph, {
@@ -62,6 +71,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       introspection: settings.graphql.introspection,
       maxBatchSize: settings.graphql.maxBatchSize,
       path: settings.graphql.path,
+      planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       onUnexpected,
     });
   const buildRoutes = () =>
@@ -84,6 +94,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       const graphChanged = admission.graph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
+      forwardedHeaders = listForwardedHeaders(snapshot);
       graph = admission.graph;
       current = {
         ...current,
@@ -100,6 +111,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       };
     },
   };
+}
+
+/** The client's headers that any service of a snapshot gets, in lower case and sorted. */
+function listForwardedHeaders({ services }: Snapshot): readonly string[] {
+  const names = services.flatMap(({ definition }) => definition.graphql?.forwardHeaders ?? []);
+  return [...new Set(names.map((name) => name.toLowerCase()))].toSorted();
 }
 
 /** A heartbeat or a new instance leaves the routes alone: the definitions are still the same objects. */

@@ -8,7 +8,10 @@ import { Agent } from 'undici';
 import { createClientResolver } from '../policies/client-address.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
+import { createPlannedEngines } from '../schema/planned-engine.ts';
+import { createPlanner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
+import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createFileStore } from '../subgraphs/file-store.ts';
 import { createMemoryStore } from '../subgraphs/memory-store.ts';
@@ -89,6 +92,8 @@ interface RunningGateway {
 /** Everything of a running gateway, in the order in which it comes to life. The stack takes it apart in reverse. */
 async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   await using building = new AsyncDisposableStack();
+  let current = settings;
+  let dataPlane: DataPlane | undefined;
   const metrics = createMetrics();
   const addressPolicy = createAddressPolicy(settings.registrationAllow);
   const { lookup } = addressPolicy;
@@ -106,13 +111,21 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     call: upstreams.call,
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
+    sharesRequests: () => current.graphql.shareSubgraphRequests,
   });
+  const planner = building.use(createPlanner({ log }));
+  if (settings.graphql.engine === 'auto') planner.start();
+  const { subgraphErrors } = settings.graphql;
+  const engineOf = createPlannedEngines({ planner, execute: transport, subgraphErrors, log });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
   const registry = building.use(
     createRegistry({
       store,
-      admit: createAdmission({ execute: transport, options: { subgraphErrors: settings.graphql.subgraphErrors } }),
+      admit: createWarmAdmission(createAdmission({ execute: transport, options: { subgraphErrors } }), {
+        engineOf,
+        serving: () => dataPlane?.current.generation.graph,
+      }),
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       log,
@@ -122,7 +135,6 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   building.defer(() => limiter.close());
 
   const observeSnapshot = createSnapshotObserver(metrics);
-  let dataPlane: DataPlane | undefined;
   registry.subscribe((snapshot, admission) => {
     upstreams.apply(snapshot);
     dataPlane?.publish(snapshot, admission);
@@ -135,6 +147,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     graph: registry.admission.graph,
     limiter,
     call: upstreams.call,
+    engineOf,
     onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
   });
   let isReady = false;
@@ -149,7 +162,6 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     log.warn('the admin port has no tokens: it answers everyone on loopback', { adminUrl });
 
   const parted = building.move();
-  let current = settings;
   return {
     addresses: { url, adminUrl },
     async reload(next) {

@@ -4,7 +4,9 @@ import type { Authenticator } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
+import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
+import { parsePlainOperation, runPlainOperation } from './plain-operation.ts';
 import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 
@@ -12,6 +14,7 @@ export interface GraphqlDoorOptions {
   readonly authenticator: Authenticator;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
+  readonly onUnexpected: UnexpectedErrorListener;
 }
 
 export type GraphqlDoor = (
@@ -24,20 +27,25 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, maxBodyBytes, graphiql } = options;
+  const { authenticator, maxBodyBytes, graphiql, onUnexpected } = options;
   return async (generation, target, request, response, context) => {
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
     context.viewer = await authenticator.authenticate(request.headers);
     const body = request.method === 'POST' ? (await readBody(request, maxBodyBytes)).toString('utf8') : null;
     const { yoga } = generation;
+    const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
+    if (plain !== null) {
+      const { status, headers, body: text } = await runPlainOperation(yoga, plain, context, onUnexpected);
+      return send(status, Object.entries(headers), text, response, context);
+    }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
       headers: plainHeaders(request),
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    await sendAnswer(answer, response, context);
+    send(answer.status, answer.headers, await answer.text(), response, context);
   };
 }
 
@@ -69,14 +77,20 @@ function plainHeaders(request: IncomingMessage): Record<string, string> {
   return { ...(accept !== undefined && { accept }), ...(contentType !== undefined && { 'content-type': contentType }) };
 }
 
-async function sendAnswer(answer: Response, response: ServerResponse, context: GatewayRequest): Promise<void> {
+function send(
+  status: number,
+  fields: Iterable<readonly [string, string]>,
+  text: string,
+  response: ServerResponse,
+  context: GatewayRequest,
+): void {
   if (context.departure.happened) return;
-  const body = Buffer.from(await answer.text(), 'utf8');
+  const body = Buffer.from(text, 'utf8');
   context.bodyBytes = body.length;
   const headers = edgeHeaders(context);
-  for (const [name, value] of answer.headers) if (name !== 'content-length') headers.push(name, value);
+  for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   headers.push('content-length', String(body.length));
-  response.writeHead(answer.status, headers);
+  response.writeHead(status, headers);
   response.end(body);
 }
 

@@ -41,7 +41,8 @@ function hasErrors(result: unknown): result is Result {
   return typeof result === 'object' && result !== null && 'errors' in result && Array.isArray(result.errors);
 }
 
-function shapeResult(result: Result, context: RequestContext, onUnexpected: UnexpectedErrorListener): Result {
+/** An answer with the errors that leave; the same object when it has none. */
+export function shapeResult(result: Result, context: RequestContext, onUnexpected: UnexpectedErrorListener): Result {
   if (!hasErrors(result)) return result;
   const whole = { data: result.data, executed: 'data' in result };
   const errors = (result.errors ?? []).map((error) => shapeError(error, whole, context, onUnexpected));

@@ -18,6 +18,7 @@ import type { GraphqlContext } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
+import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 
 type FieldPolicies = NonNullable<GatewayConfig['fields']>;
 /** Yoga's and Envelop's plugins differ in how they name the same context; what runs is the same. */
@@ -32,6 +33,8 @@ export interface GraphqlGenerationOptions {
   readonly introspection: boolean;
   readonly maxBatchSize: number;
   readonly path: string;
+  /** The engine for operations that can be planned; undefined to stitch them all. */
+  readonly planned?: PlannedExecutionOptions | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
@@ -70,6 +73,8 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     useOperationName(),
     // Whether they may have it.
     useFieldAuthorization(buildAuthorization(graph, options)) as unknown as GraphqlPlugin,
+    // Who answers it: a plan, or else the stitched schema.
+    options.planned === undefined ? {} : usePlannedExecution(options.planned),
     // What may leave.
     useErrorContract(options.onUnexpected),
   ];

@@ -4,6 +4,7 @@ import type { SubschemaConfig } from '@graphql-tools/delegate';
 import { getStitchingOptionsFromSupergraphSdl } from '@graphql-tools/federation';
 import { stitchSchemas } from '@graphql-tools/stitch';
 import {
+  buildASTSchema,
   type DocumentNode,
   GraphQLBoolean,
   GraphQLObjectType,
@@ -18,7 +19,9 @@ import { findConflicts, type Layer } from './conflicts.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import type { MergeConfiguration } from './merge-configuration.ts';
+import { findPlainRootFields } from './plain-root-fields.ts';
 import { buildPlainSubschema, prepareDocument } from './plain-service.ts';
+import { buildPossibleTypes } from './plan-types.ts';
 import { buildPublicSchema } from './public-schema.ts';
 import { collectRequirements } from './requirements.ts';
 import { parseSdl } from './sdl.ts';
@@ -94,6 +97,12 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     schema,
     publicSdl: printSchema(lexicographicSortSchema(schema)),
     supergraphSdl: supergraph?.sdl ?? '',
+    federatedSchema: supergraph === null ? null : buildASTSchema(supergraph.publicDocument, { assumeValid: true }),
+    possibleTypes: buildPossibleTypes(
+      ...(supergraph === null ? [] : [buildASTSchema(supergraph.document, { assumeValid: true })]),
+      schema,
+    ),
+    plainRootFields: findPlainRootFields(layers),
     services: services.map(({ name }) => name),
     requirements: collectRequirements([
       ...(supergraph === null ? [] : [supergraph.document]),

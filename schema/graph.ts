@@ -12,6 +12,12 @@ export interface Graph {
   readonly publicSdl: string;
   /** The supergraph of the federated services; empty when there are none. */
   readonly supergraphSdl: string;
+  /** The public schema of the federated services alone: what `supergraphSdl` can be asked. Null when there are none. */
+  readonly federatedSchema: GraphQLSchema | null;
+  /** The object types of each abstract one, those included that clients must not know: plans may name them. */
+  readonly possibleTypes: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Root fields, as `Query.name`, that one plain service answers alone, whatever is selected below them: its name. */
+  readonly plainRootFields: ReadonlyMap<string, string>;
   /** Names of the services that are part of it, sorted. */
   readonly services: readonly string[];
   /** What directives of the subgraphs ask of a viewer, as written: by `Type.field` or `Type`. */

@@ -21,10 +21,15 @@ export function createFitsType(
   };
 }
 
-/** The possible object types of every abstract type of a schema, for {@link createFitsType}. */
-export function buildPossibleTypes(schema: GraphQLSchema): ReadonlyMap<string, ReadonlySet<string>> {
-  const abstractTypes = Object.values(schema.getTypeMap()).filter(isAbstractType);
-  return new Map(
-    abstractTypes.map((type) => [type.name, new Set(schema.getPossibleTypes(type).map(({ name }) => name))]),
-  );
+/** The possible object types of every abstract type of the schemas together, for {@link createFitsType}. */
+export function buildPossibleTypes(...schemas: readonly GraphQLSchema[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const possible = new Map<string, Set<string>>();
+  for (const schema of schemas) {
+    for (const type of Object.values(schema.getTypeMap()).filter(isAbstractType)) {
+      const names = possible.get(type.name) ?? new Set();
+      for (const { name } of schema.getPossibleTypes(type)) names.add(name);
+      possible.set(type.name, names);
+    }
+  }
+  return possible;
 }

@@ -6,41 +6,67 @@ import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
 import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
+import { createRequestSharing, describeAsker } from './request-sharing.ts';
 
 export interface SubgraphTransportOptions {
   readonly call: Call;
   /** The endpoint of a service as it is now; undefined when the service is gone. */
   readonly endpointOf: (service: string) => GraphqlEndpoint | undefined;
   readonly maxResponseBytes: number;
+  /** Whether queries that no service could tell apart share one request while it is under way. @default never */
+  readonly sharesRequests?: () => boolean;
+}
+
+/** An answer as text: those who share it each get objects of their own, because executors write into them. */
+interface ReceivedAnswer {
+  readonly status: number;
+  readonly text: string;
 }
 
 const accept = 'application/graphql-response+json, application/json;q=0.9';
 
 /** Creates the transport. It throws GatewayErrors: those of the call, and DOWNSTREAM_SERVICE_ERROR for what is no answer. */
 export function createSubgraphTransport(options: SubgraphTransportOptions): SubgraphExecutor {
-  const { call, endpointOf, maxResponseBytes } = options;
+  const { endpointOf, sharesRequests = () => false } = options;
+  const sharing = createRequestSharing<ReceivedAnswer>();
   return async (request, context) => {
-    const endpoint = endpointOf(request.service);
+    const { service, operationType } = request;
+    const endpoint = endpointOf(service);
     if (endpoint === undefined) {
-      throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${request.service} is gone`, { service: request.service });
+      throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${service} is gone`, { service });
     }
-    const answer = new BufferedAnswer(maxResponseBytes);
-    await call(
-      {
-        service: request.service,
-        method: 'POST',
-        path: endpoint.path ?? '/graphql',
-        headers: buildHeaders(endpoint, context),
-        body: buildBody(request),
-        // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
-        idempotent: request.operationType === 'query',
-        bodyByDeadline: true,
-        receiver: answer,
-      },
-      context,
-    );
-    return parseAnswer(request.service, answer);
+    const body = buildBody(request);
+    const start = (own: RequestContext) => send(options, request, endpoint, body, own);
+    if (operationType !== 'query' || !sharesRequests()) return parseAnswer(service, await start(context));
+    const forwarded = (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
+    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}`;
+    return parseAnswer(service, await sharing.share(identity, body, context, start));
   };
+}
+
+async function send(
+  { call, maxResponseBytes }: SubgraphTransportOptions,
+  { service, operationType }: SubgraphRequest,
+  endpoint: GraphqlEndpoint,
+  body: string,
+  context: RequestContext,
+): Promise<ReceivedAnswer> {
+  const answer = new BufferedAnswer(maxResponseBytes);
+  await call(
+    {
+      service,
+      method: 'POST',
+      path: endpoint.path ?? '/graphql',
+      headers: buildHeaders(endpoint, context),
+      body,
+      // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
+      idempotent: operationType === 'query',
+      bodyByDeadline: true,
+      receiver: answer,
+    },
+    context,
+  );
+  return { status: answer.status, text: answer.body.toString('utf8') };
 }
 
 function buildBody({ query, variables, operationName }: SubgraphRequest): string {
@@ -57,9 +83,9 @@ function buildHeaders(endpoint: GraphqlEndpoint, context: RequestContext): strin
 }
 
 /** A GraphQL answer may come with an error status (GraphQL over HTTP, section 6.4); what counts is whether it is one. */
-function parseAnswer(service: string, answer: BufferedAnswer): ExecutionResult {
+function parseAnswer(service: string, answer: ReceivedAnswer): ExecutionResult {
   try {
-    const parsed: unknown = JSON.parse(answer.body.toString('utf8'));
+    const parsed: unknown = JSON.parse(answer.text);
     if (typeof parsed === 'object' && parsed !== null && ('data' in parsed || 'errors' in parsed)) {
       return parsed as ExecutionResult;
     }

@@ -269,6 +269,9 @@ describe('buildSettings', () => {
         graphiql: true,
         maxBatchSize: documented('graphql.maxBatchSize'),
         subgraphErrors: documented('graphql.subgraphErrors'),
+        engine: documented('graphql.engine'),
+        shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
+        shareOperations: documented('graphql.shareOperations'),
       },
       limits: {
         maxBodyBytes: parseSizeBytes(text('limits.maxBodySize')),
