@@ -1,8 +1,12 @@
 /**
- * Plans of planner 0.0.38 that would give wrong answers. Where a client's alias has the name of a field that a fetch
- * requires, the planner builds the representation out of the client's value: `{ book { id: title price } }` looks the
+ * Plans of planner 0.0.38 that would give wrong answers.
+ *
+ * Where a client's alias has the name of a field that a fetch requires, the planner builds the representation out of the client's value: `{ book { id: title price } }` looks the
  * book up by its title. Such operations are refused, and the stitched engine answers. It may go when the planner
  * keeps the two apart; test/schema/plan-check.test.ts shows when.
+ *
+ * Where the same mutation stands in an operation twice with another service's in between (`{ a: pay  b: send  a: pay }`),
+ * the planner has it done twice. GraphQL does it once, and invariant 4 forbids more.
  */
 import { type DocumentNode, type FieldNode, parse, visit } from 'graphql';
 import { UnsupportedPlanError } from './plan-errors.ts';
@@ -13,6 +17,8 @@ interface Findings {
   readonly required: Set<string>;
   readonly fields: FieldNode[];
   readonly renames: Map<string, string>;
+  /** Response keys of mutations. */
+  readonly changes: Set<string>;
 }
 
 const internalAlias = /^_internal_qp_alias_/;
@@ -20,7 +26,7 @@ const internalAlias = /^_internal_qp_alias_/;
 /** Throws UnsupportedPlanError for a plan in which a client's alias hides a required field. */
 export function assertPlanIsSound(root: PlanNode | undefined | null, document: DocumentNode): void {
   assertNoInternalAlias(document);
-  const findings: Findings = { required: new Set(['__typename']), fields: [], renames: new Map() };
+  const findings: Findings = { required: new Set(['__typename']), fields: [], renames: new Map(), changes: new Set() };
   inspectNode(root, findings);
   const { required, fields, renames } = findings;
   for (const { alias, name } of fields) {
@@ -48,6 +54,7 @@ function inspectNode(node: PlanNode | undefined | null, findings: Findings): voi
   if (node === undefined || node === null) return;
   if (node.kind === 'Fetch') {
     inspectOperation(node.operation, findings);
+    if (node.operationKind === 'mutation') inspectChanges(node.operation, findings);
     inspectRequirements(node.requires, findings);
     inspectRewrites(node.outputRewrites, findings);
   } else if (node.kind === 'BatchFetch') {
@@ -71,6 +78,21 @@ function inspectOperation(operation: string, { fields }: Findings): void {
       fields.push(field);
     },
   });
+}
+
+function inspectChanges(operation: string, { changes }: Findings): void {
+  const keys = new Set<string>();
+  visit(parse(operation, { noLocation: true }), {
+    Field({ alias, name }) {
+      keys.add((alias ?? name).value);
+      // Only the fields of the root change anything.
+      return false;
+    },
+  });
+  for (const key of keys) {
+    if (changes.has(key)) throw new UnsupportedPlanError(`The mutation "${key}" would happen twice`);
+    changes.add(key);
+  }
 }
 
 function inspectRequirements(selections: readonly RequiresSelection[] | undefined | null, findings: Findings): void {

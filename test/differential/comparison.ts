@@ -67,13 +67,13 @@ export function findPartialFault(answer: Answer, { whole, lenient }: Truth): str
 
 function findUnexplained(part: unknown, whole: unknown, path: string, losses: ReadonlySet<string>): string | null {
   if (part === null && whole !== null)
-    return losses.has(path) ? null : `nothing says why there is nothing at "${path}"`;
+    return losses.has(path) ? null : `nothing says why there is nothing: at "${path}"`;
   if (typeof part !== 'object' || part === null || typeof whole !== 'object' || whole === null) {
     // What is null on the whole may be there when the failure that made it so was not met.
-    return part === whole || whole === null ? null : `another value at "${path}"`;
+    return part === whole || whole === null ? null : `another value: at "${path}"`;
   }
   const keys = Object.keys(part);
-  if (!isDeepStrictEqual(keys, Object.keys(whole))) return `other fields or items at "${path}"`;
+  if (!isDeepStrictEqual(keys, Object.keys(whole))) return `other fields or items: at "${path}"`;
   for (const key of keys) {
     const [some, all] = [part, whole].map((object) => (object as Record<string, unknown>)[key]);
     const fault = findUnexplained(some, all, path === '' ? key : `${path}/${key}`, losses);

@@ -1,10 +1,21 @@
 /** The two engines, and the whole graph in one process, each giving its answer to the same operation. */
 import { QueryPlanner } from '@graphql-hive/router-query-planner';
 import { execute as executeStitched } from '@graphql-tools/executor';
-import { type DocumentNode, type ExecutionResult, type GraphQLError, print, visit } from 'graphql';
+import {
+  buildASTSchema,
+  type DocumentNode,
+  type ExecutionResult,
+  type GraphQLError,
+  parse,
+  print,
+  visit,
+} from 'graphql';
 import { useErrorContract } from '../../gateway/graphql-errors.ts';
 import type { RequestContext } from '../../policies/request-context.ts';
 import { compilePlan } from '../../schema/plan-compiler.ts';
+import { buildPossibleTypes } from '../../schema/plan-types.ts';
+import type { PlannedOperation } from '../../schema/planned-operation.ts';
+import type { QueryPlan } from '../../schema/query-plan.ts';
 import { withoutNode, withoutUnused } from './document-repair.ts';
 import { createTracedContext, type FederatedGraph, type RequestTrace } from './federated-graph.ts';
 import type { Operation } from './operation.ts';
@@ -33,16 +44,34 @@ export interface Engines {
   /** Like `whole`, over a schema where nothing is non-null: all errors, also those that others make invisible. */
   readonly lenient: ((operation: Operation) => Promise<Answer>) | undefined;
   /** The plan as the planner gives it, for reports. */
-  plan(operation: Operation): unknown;
+  plan(operation: Operation): QueryPlan;
+}
+
+/** The planner, or the compiler of its plans, leaves the operation to the stitched engine. */
+export class PlanRefusal extends Error {
+  override readonly name = 'PlanRefusal';
 }
 
 export function createEngines(federated: FederatedGraph): Engines {
   const { graph, publicSchema, execute, runWhole, runLenient } = federated;
   let planner: QueryPlanner | undefined;
-  function plan({ document, operationName }: Operation) {
+  let possibleTypes: ReturnType<typeof buildPossibleTypes> | undefined;
+  function plan({ document, operationName }: Operation): QueryPlan {
     planner ??= new QueryPlanner(graph.supergraphSdl);
     const rest = withoutIntrospection(document);
-    return rest === null ? { kind: 'QueryPlan' as const } : planner.plan(print(rest), operationName, new Set(), 0);
+    return rest === null ? { kind: 'QueryPlan' } : planner.plan(print(rest), operationName, new Set(), 0);
+  }
+  function compile(operation: Operation): PlannedOperation {
+    possibleTypes ??= buildPossibleTypes(buildASTSchema(parse(graph.supergraphSdl), { assumeValid: true }));
+    try {
+      const { document, operationName } = operation;
+      const planned = { plan: plan(operation), document, operationName };
+      return compilePlan({ ...planned, schema: publicSchema, execute, subgraphErrors: 'pass', possibleTypes });
+    } catch (error) {
+      // Of these the compiler's own are meant; whatever else it throws is its fault.
+      if (error instanceof TypeError || error instanceof RangeError) throw error;
+      throw new PlanRefusal(error instanceof Error ? error.message : String(error), { cause: error });
+    }
   }
   const toEngine = (run: FederatedGraph['runWhole']) =>
     run &&
@@ -69,15 +98,7 @@ export function createEngines(federated: FederatedGraph): Engines {
     async planned(operation, down) {
       const trace = createTrace(down);
       const context = createTracedContext(trace);
-      const compiled = compilePlan({
-        plan: plan(operation),
-        document: operation.document,
-        operationName: operation.operationName,
-        schema: publicSchema,
-        execute,
-        subgraphErrors: 'pass',
-      });
-      const { data, errors } = await compiled.execute(operation.variables, context);
+      const { data, errors } = await compile(operation).execute(operation.variables, context);
       return buildAnswer({ data: JSON.parse(data), errors }, context, trace);
     },
   };

@@ -238,13 +238,16 @@ function buildArguments(random: Random): ArgumentModel[] {
 /** Fields that need others, which some other subgraph has. */
 function addRequirements({ random }: Draft, entity: ObjectModel): void {
   for (const subgraph of entity.subgraphs) {
-    if (!random.chance(0.35)) continue;
+    if (!random.chance(0.25)) continue;
+    // Chains of requirements are what the planner fails at most.
+    const mayChain = random.chance(0.15);
     const foreign = entity.fields.filter(
       (field) =>
         !field.subgraphs.includes(subgraph) &&
         !field.isKey &&
         field.arguments.length === 0 &&
         isPlain(field) &&
+        (mayChain || field.requires === undefined) &&
         field.stricter === undefined,
     );
     const needed = random.sample(foreign, 1 + random.integer(2));
