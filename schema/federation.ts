@@ -4,7 +4,7 @@ import {
   composeServices,
   transformSupergraphToPublicSchema,
 } from '@theguild/federation-composition';
-import { type DocumentNode, type GraphQLError, Kind, type NamedTypeNode, print, visit } from 'graphql';
+import { type DocumentNode, type GraphQLError, Kind, print } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
 import {
   allRepairs,
@@ -68,22 +68,9 @@ export function composeSupergraph(
   return {
     sdl: repaired ? print(document) : result.supergraphSdl,
     document,
-    publicDocument: withoutHiddenMembers(
-      repaired ? transformSupergraphToPublicSchema(document) : result.publicDocumentNode,
-    ),
+    publicDocument: repaired ? transformSupergraphToPublicSchema(document) : result.publicDocumentNode,
     serviceNames,
   };
-}
-
-/** The library leaves the names of `@inaccessible` members in public unions, and of interfaces in public types. */
-function withoutHiddenMembers(document: DocumentNode): DocumentNode {
-  const names = new Set(document.definitions.flatMap((node) => ('name' in node && node.name ? [node.name.value] : [])));
-  const isKnown = ({ name }: NamedTypeNode): boolean => names.has(name.value);
-  return visit(document, {
-    UnionTypeDefinition: (node) => ({ ...node, types: (node.types ?? []).filter(isKnown) }),
-    ObjectTypeDefinition: (node) => ({ ...node, interfaces: (node.interfaces ?? []).filter(isKnown) }),
-    InterfaceTypeDefinition: (node) => ({ ...node, interfaces: (node.interfaces ?? []).filter(isKnown) }),
-  });
 }
 
 /** Composes again without a check when everything that the check found is a known fault of its own. */
