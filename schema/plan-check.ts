@@ -28,7 +28,8 @@ export function assertPlanIsSound(root: PlanNode | undefined | null, document: D
     const key = renames.get(alias.value) ?? alias.value;
     // The planner's own, for a field that is required with other arguments than the client gave it. At the top of a
     // requirement it is read back by this alias, deeper the planner forgets that it made one.
-    if (internalAlias.test(key) !== required.has(key)) {
+    const readBack = internalAlias.test(key) && required.has(key) && !required.has(name.value);
+    if (!readBack && (internalAlias.test(key) || required.has(key))) {
       throw new UnsupportedPlanError(`The alias "${key}" stands where a field is required`);
     }
   }
