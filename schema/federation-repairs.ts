@@ -2,6 +2,7 @@
  * Repairs of the known faults of `@theguild/federation-composition` 0.27.0, all in this place. Each says when it may go:
  * when its test in test/schema/federation-repairs.test.ts passes with the repair switched off.
  */
+import { transformSupergraphToPublicSchema } from '@theguild/federation-composition';
 import {
   type ConstArgumentNode,
   type ConstDirectiveNode,
@@ -50,6 +51,8 @@ export interface FederationRepairs {
    * than Query that some field gives makes it throw. It gets the usual names instead (subgraph-names.ts).
    */
   readonly names: boolean;
+  /** The public schema keeps `@inaccessible` types as members of unions, and is no schema then. */
+  readonly unionMembers: boolean;
 }
 
 export const allRepairs: FederationRepairs = {
@@ -58,6 +61,7 @@ export const allRepairs: FederationRepairs = {
   typeReferences: true,
   queryFields: true,
   names: true,
+  unionMembers: true,
 };
 
 /** A subgraph, parsed, with what is in it. */
@@ -122,6 +126,22 @@ export function repairSupergraph(
     return { ...definition, fields: definition.fields?.map(repair) } as DefinitionNode;
   });
   return changed ? { ...document, definitions } : document;
+}
+
+/** What clients may know of a supergraph. */
+export function buildPublicDocument(supergraph: DocumentNode, repairs: FederationRepairs): DocumentNode {
+  const document = transformSupergraphToPublicSchema(supergraph);
+  if (!repairs.unionMembers) return document;
+  const defined = new Set<string>();
+  for (const node of document.definitions) if (node.kind === Kind.OBJECT_TYPE_DEFINITION) defined.add(node.name.value);
+  return {
+    ...document,
+    definitions: document.definitions.map((node) =>
+      node.kind === Kind.UNION_TYPE_DEFINITION
+        ? { ...node, types: (node.types ?? []).filter(({ name }) => defined.has(name.value)) }
+        : node,
+    ),
+  };
 }
 
 /** Whether two types that composition calls a mismatch go together. `coordinate` is as its message has it. */

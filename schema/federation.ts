@@ -1,14 +1,11 @@
 /** The supergraph of the federated services, or the reasons why there is none. */
-import {
-  type CompositionResult,
-  composeServices,
-  transformSupergraphToPublicSchema,
-} from '@theguild/federation-composition';
+import { type CompositionResult, composeServices } from '@theguild/federation-composition';
 import { type DocumentNode, type GraphQLError, Kind, print } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
 import {
   allRepairs,
   buildCheckableSubgraphs,
+  buildPublicDocument,
   type FederatedSubgraph,
   type FederationRepairs,
   isFalseMismatch,
@@ -64,11 +61,12 @@ export function composeSupergraph(
     return types === undefined ? [] : [[id, types] as const];
   });
   const document = repairSupergraph(result.supergraphDocumentNode, new Map(byId), repairs);
-  const repaired = document !== result.supergraphDocumentNode;
+  const unsupported = findContextArguments(document, serviceNames);
+  if (unsupported.length > 0) return unsupported;
   return {
-    sdl: repaired ? print(document) : result.supergraphSdl,
+    sdl: document === result.supergraphDocumentNode ? result.supergraphSdl : print(document),
     document,
-    publicDocument: repaired ? transformSupergraphToPublicSchema(document) : result.publicDocumentNode,
+    publicDocument: buildPublicDocument(document, repairs),
     serviceNames,
   };
 }
@@ -142,6 +140,26 @@ function readServiceNames(supergraph: DocumentNode): Map<string, string> {
     }
   }
   return names;
+}
+
+/**
+ * Neither planner nor stitching gives an argument its value from a context: the service would get none, and answer
+ * something else without a word.
+ */
+function findContextArguments(document: DocumentNode, serviceNames: ReadonlyMap<string, string>): ErrorReason[] {
+  return document.definitions.flatMap((definition) => {
+    if (definition.kind !== Kind.OBJECT_TYPE_DEFINITION) return [];
+    const type = definition.name.value;
+    return (definition.fields ?? []).flatMap(({ name: { value: field }, directives = [] }) =>
+      directives.flatMap(({ arguments: args = [] }): readonly ErrorReason[] => {
+        if (!args.some(({ name }) => name.value === 'contextArguments')) return [];
+        const graph = args.find(({ name }) => name.value === 'graph')?.value;
+        const service = graph?.kind === Kind.ENUM ? serviceNames.get(graph.value) : undefined;
+        const message = `An argument of "${type}.${field}" has its value @fromContext, which is not supported`;
+        return [{ message, type, field, code: 'UNSUPPORTED_FEATURE', ...(service !== undefined && { service }) }];
+      }),
+    );
+  });
 }
 
 /** The composer names services, types and fields in its messages only. */

@@ -32,9 +32,10 @@ export function assertPlanIsSound(root: PlanNode | undefined | null, document: D
   for (const { alias, name } of fields) {
     if (alias === undefined || alias.value === name.value) continue;
     const key = renames.get(alias.value) ?? alias.value;
-    // The planner's own, for a field that is required with other arguments than the client gave it.
-    if (internalAlias.test(key)) continue;
-    if (required.has(key)) {
+    // The planner's own, for a field that is required with other arguments than the client gave it. At the top of a
+    // requirement it is read back by this alias, deeper the planner forgets that it made one.
+    const readBack = internalAlias.test(key) && required.has(key) && !required.has(name.value);
+    if (!readBack && (internalAlias.test(key) || required.has(key))) {
       throw new UnsupportedPlanError(`The alias "${key}" stands where a field is required`);
     }
   }

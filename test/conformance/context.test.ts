@@ -1,4 +1,4 @@
-/** `@context` and `@fromContext` (federation 2.8): composed, and not yet planned. */
+/** `@context` and `@fromContext` (federation 2.8): the composing library knows them, the planner does not. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { composeFixture, link, refuseFixture, type Subgraphs } from './fixture.ts';
@@ -13,14 +13,25 @@ const shop: Subgraphs = {
   b: { sdl: `${link('2.8', '@key')} type Cart @key(fields: "id") { id: ID! items: Int }` },
 };
 
-test('an argument from a context is in the supergraph and not for clients', () => {
-  const { supergraphSdl, publicSdl } = composeFixture(shop);
-  assert.match(supergraphSdl, /@context\(name: "a__buyer"\)/);
-  assert.match(
-    supergraphSdl,
-    /contextArguments: \[{name: "currency", type: "String", context: "a__buyer", selection: " ?{ currency }"}\]/,
-  );
-  assert.match(publicSdl, /total: String!/);
+test('an argument from a context is refused: nobody would give it its value', () => {
+  assert.deepEqual(refuseFixture(shop), [
+    {
+      message: 'An argument of "Cart.total" has its value @fromContext, which is not supported',
+      service: 'a',
+      type: 'Cart',
+      field: 'total',
+      code: 'UNSUPPORTED_FEATURE',
+    },
+  ]);
+});
+
+test('a context that no argument takes anything from is none', () => {
+  const { publicSdl } = composeFixture({
+    a: {
+      sdl: `${link('2.8', '@key', '@context')} type Query { user: User! } type User @context(name: "buyer") { currency: String! }`,
+    },
+  });
+  assert.match(publicSdl, /currency: String!/);
 });
 
 test('a context that nobody sets is refused', () => {
