@@ -99,7 +99,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     schema,
     publicSdl: printSchema(lexicographicSortSchema(schema)),
     supergraphSdl: supergraph?.sdl ?? '',
-    federatedSchema: supergraph === null ? null : buildASTSchema(supergraph.publicDocument, { assumeValid: true }),
+    federatedSchema: supergraph === null ? null : buildFederatedSchema(supergraph),
     possibleTypes: buildPossibleTypes(
       ...(supergraph === null ? [] : [buildASTSchema(supergraph.document, { assumeValid: true })]),
       schema,
@@ -111,6 +111,12 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
       ...plain.map(({ document }) => document),
     ]),
   };
+}
+
+/** The planner aborts its process over a supergraph without a query: there is none to ask it about then. */
+function buildFederatedSchema({ publicDocument }: Supergraph): GraphQLSchema | null {
+  const schema = buildASTSchema(publicDocument, { assumeValid: true });
+  return schema.getQueryType() ? schema : null;
 }
 
 type StitchingOptions = ReturnType<typeof getStitchingOptionsFromSupergraphSdl>;
