@@ -1,5 +1,6 @@
 /** What the writer of an answer notes while it writes: where there were nulls, and why. */
 import { GraphQLError } from 'graphql';
+import { unguard } from './alias-guard.ts';
 import { locateError, type Path, type PathErrors } from './plan-errors.ts';
 import type { PlanRun } from './plan-run.ts';
 
@@ -63,8 +64,16 @@ export class AnswerState {
       if (this.#errors?.take(path, list) === true || error === undefined) continue;
       list.push(error instanceof GraphQLError ? wrapError(error, path) : locateError(error, path));
     }
-    return list;
+    return list.map(withClientPath);
   }
+}
+
+/** The error at the place where the client sees it. */
+function withClientPath(error: GraphQLError): GraphQLError {
+  const path = error.path?.map((segment) => (typeof segment === 'string' ? unguard(segment) : segment));
+  if (path === undefined || path.every((segment, index) => segment === error.path?.[index])) return error;
+  const { message, originalError = null, extensions } = error;
+  return new GraphQLError(message, { path, originalError, extensions });
 }
 
 /** As graphql-js locates what a type says about a value. */

@@ -21,6 +21,7 @@ import {
   isUnionType,
   type SelectionSetNode,
 } from 'graphql';
+import { unguard } from './alias-guard.ts';
 import type { AnswerState, SharedText } from './answer-state.ts';
 import { type CollectContext, collectFields } from './collect-fields.ts';
 import { buildLeafWriter, classifyLeaf, type LeafKind, leafKinds, quote } from './leaf-writer.ts';
@@ -66,7 +67,7 @@ function buildObjectWriter(
   for (const [key, nodes] of collectFields(context, type, selectionSets)) {
     const write = writeSpecial?.(key, nodes) ?? buildFieldWriter(context, type, nodes);
     if (write === undefined) continue;
-    const prefix = `${fields.length === 0 ? '{' : ','}${JSON.stringify(key)}:`;
+    const prefix = `${fields.length === 0 ? '{' : ','}${JSON.stringify(unguard(key))}:`;
     const read = key in Object.prototype ? buildRead(key) : undefined;
     fields.push({
       key,

@@ -17,7 +17,6 @@ import {
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { findConflicts, type Layer } from './conflicts.ts';
-import { buildFederatedSchema } from './federated-schema.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import type { MergeConfiguration } from './merge-configuration.ts';
@@ -100,7 +99,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     schema,
     publicSdl: printSchema(lexicographicSortSchema(schema)),
     supergraphSdl: supergraph?.sdl ?? '',
-    federatedSchema: supergraph === null ? null : buildFederatedSchema(supergraph.publicDocument),
+    federatedSchema: supergraph === null ? null : buildFederatedSchema(supergraph),
     possibleTypes: buildPossibleTypes(
       ...(supergraph === null ? [] : [buildASTSchema(supergraph.document, { assumeValid: true })]),
       schema,
@@ -112,6 +111,12 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
       ...plain.map(({ document }) => document),
     ]),
   };
+}
+
+/** The planner aborts its process over a supergraph without a query: there is none to ask it about then. */
+function buildFederatedSchema({ publicDocument }: Supergraph): GraphQLSchema | null {
+  const schema = buildASTSchema(publicDocument, { assumeValid: true });
+  return schema.getQueryType() ? schema : null;
 }
 
 type StitchingOptions = ReturnType<typeof getStitchingOptionsFromSupergraphSdl>;

@@ -43,7 +43,10 @@ export function composeSupergraph(
   const subgraphs = services.map(({ name, document }) => repairSubgraph(name, document, repairs));
   const result = composeWithoutFalseErrors(subgraphs, repairs, hasOtherQueries ? ['RequiredQueryRule'] : []);
   const names = services.map(({ name }) => name);
-  if (result.errors !== undefined) return result.errors.map((error) => toReason(error, names));
+  if (result.errors !== undefined) {
+    const types = listTypes(subgraphs);
+    return result.errors.map((error) => toReason(error, names, types));
+  }
   const serviceNames = readServiceNames(result.supergraphDocumentNode);
   const lost = names.filter((name) => ![...serviceNames.values()].includes(name));
   if (lost.length > 0 || serviceNames.size !== names.length) {
@@ -163,22 +166,44 @@ function findContextArguments(document: DocumentNode, serviceNames: ReadonlyMap<
 }
 
 /** The composer names services, types and fields in its messages only. */
-function toReason(error: GraphQLError, services: readonly string[]): ErrorReason {
+function toReason(error: GraphQLError, services: readonly string[], types: ReadonlySet<string>): ErrorReason {
   const [, prefix, rest] = /^\[([^\]]+)\] (.*)$/s.exec(error.message) ?? [];
   const prefixed = prefix !== undefined && services.includes(prefix);
   const message = (prefixed ? rest : error.message)?.slice(0, 2_000) ?? '';
   const named = services.filter((name) => message.includes(`"${name}"`));
   const service = prefixed ? prefix : named.length === 1 ? named[0] : undefined;
-  const [, type, field] =
-    /"([_A-Za-z]\w*)(?:\.([_A-Za-z]\w*))?(?:\([^)]*\))?"/.exec(stripServices(message, named)) ?? [];
   const code = error.extensions['code'];
   return {
     message,
     ...(service !== undefined && { service }),
-    ...(type !== undefined && { type }),
-    ...(field !== undefined && { field }),
+    ...findCoordinate(stripServices(message, named), types),
     ...(typeof code === 'string' && { code }),
   };
+}
+
+/** In quotation marks, as most messages have it, or as some do: `Unknown type T`, `Interface field I.x expected`. */
+const coordinates = [
+  /"([_A-Za-z]\w*)(?:\.([_A-Za-z]\w*))?(?:\([^)]*\))?"/g,
+  /\b([_A-Za-z]\w*)\.([_A-Za-z]\w*)/g,
+  /\b[Tt]ype ([_A-Za-z]\w*)()/g,
+];
+
+function findCoordinate(message: string, types: ReadonlySet<string>): { type?: string; field?: string } {
+  for (const pattern of coordinates) {
+    for (const [, type = '', field] of message.matchAll(pattern)) {
+      if (types.has(type)) return { type, ...(field && { field }) };
+    }
+  }
+  return {};
+}
+
+function listTypes(subgraphs: readonly FederatedSubgraph[]): Set<string> {
+  const names = subgraphs.flatMap(({ document }) =>
+    document.definitions.flatMap((node) =>
+      node.kind !== Kind.DIRECTIVE_DEFINITION && 'name' in node && node.name !== undefined ? [node.name.value] : [],
+    ),
+  );
+  return new Set(names);
 }
 
 function stripServices(message: string, services: readonly string[]): string {

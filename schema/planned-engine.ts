@@ -4,6 +4,7 @@
  */
 import { type DocumentNode, getOperationAST, print, separateOperations, validate } from 'graphql';
 import { type Log, silentLog } from '../subgraphs/log.ts';
+import { guardAliases, listFieldNames } from './alias-guard.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import { splitOperation } from './operation-split.ts';
 import { PlanCache } from './plan-cache.ts';
@@ -67,6 +68,7 @@ const retryAfterMs = 1_000;
 /** Creates the engine of one graph. */
 export function createPlannedEngine(options: PlannedEngineOptions): PlannedEngine {
   const { patienceMs = 250, now = () => performance.now() } = options;
+  const fieldNames = listFieldNames(options.graph.schema);
   const cache = new PlanCache<Map<string, Entry>>({
     maxEntries: options.maxPlans ?? 2_000,
     maxCharacters: options.maxCharacters ?? 8_000_000,
@@ -74,7 +76,7 @@ export function createPlannedEngine(options: PlannedEngineOptions): PlannedEngin
 
   function begin(document: DocumentNode, text: string, name: string, byName: Map<string, Entry>): Entry {
     const entry: Entry = { prepared: null, retryAtMs: Number.POSITIVE_INFINITY, uses: 0 };
-    const making = makeOperation(options, document, name).then((made) => {
+    const making = makeOperation(options, fieldNames, document, name).then((made) => {
       entry.prepared = made === 'unavailable' ? null : made;
       if (made === 'unavailable') entry.retryAtMs = now() + retryAfterMs;
       return entry.prepared;
@@ -126,12 +128,14 @@ export function createPlannedEngines(options: Omit<PlannedEngineOptions, 'graph'
 
 async function makeOperation(
   options: PlannedEngineOptions,
+  fieldNames: ReadonlySet<string>,
   document: DocumentNode,
   operationName: string,
 ): Promise<Prepared | 'unavailable'> {
   const { graph, log = silentLog } = options;
   try {
-    const own = isolateOperation(document, operationName);
+    const isolated = isolateOperation(document, operationName);
+    const own = isolated === null ? null : guardAliases(isolated, fieldNames);
     const parts = own === null ? null : splitOperation(own, graph);
     if (own === null || parts === null) return null;
     const nodes: PlanNode[] = [...parts.plain];
