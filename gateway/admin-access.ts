@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
 import type { AdminToken } from './config-schema.ts';
+import { isLoopback } from './loopback.ts';
 
 /** Who changes something: the name in the audit log, and what it may touch. */
 export interface Administrator {
@@ -50,17 +51,11 @@ export function createAdminAccess(tokens: readonly AdminToken[]): AdminAccess {
  */
 function identifyLocal(request: IncomingMessage): Administrator {
   const peer = request.socket.remoteAddress ?? '';
-  const host = (request.headers.host ?? '').replace(/:\d+$/, '').toLowerCase();
-  if (!isLoopback(peer) || !(host === 'localhost' || isLoopback(host.replace(/^\[|\]$/g, '')))) {
+  const host = (request.headers.host ?? '').replace(/:\d+$/, '');
+  if (!isLoopback(peer) || !isLoopback(host)) {
     throw new GatewayError('FORBIDDEN', 'Without configured tokens the admin API answers on loopback only');
   }
   return anybodyHere;
-}
-
-/** Whether an address is this machine's own. */
-export function isLoopback(address: string): boolean {
-  const plain = address.replace(/^::ffff:/i, '');
-  return plain === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
 }
 
 /** Throws FORBIDDEN unless the administrator may change this service. */

@@ -1,5 +1,5 @@
 /** What the calls of the admin API do. Shapes, errors and examples: docs/admin-api.md. */
-import { GatewayError } from '../policies/errors.ts';
+import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { Admission } from '../schema/admission.ts';
 import type { InstanceOutcome } from '../subgraphs/instance-changes.ts';
 import type { Registry } from '../subgraphs/registry.ts';
@@ -28,14 +28,39 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     path,
     handle,
   });
+  /** Registrations are counted by what became of them. */
+  const counted =
+    (handle: Handler): Handler =>
+    async (request) => {
+      try {
+        const answer = await handle(request);
+        metrics.observeRegistration('accepted');
+        return answer;
+      } catch (thrown) {
+        metrics.observeRegistration(toGatewayError(thrown).code);
+        throw thrown;
+      }
+    };
   const endpoints: readonly AdminEndpoint[] = [
     on('GET', '/', () => listCalls(endpoints)),
-    on('PUT', '/services/:name', (request) => putService(options, request)),
-    on('PUT', '/services', (request) => putServices(options, request)),
+    on(
+      'PUT',
+      '/services/:name',
+      counted((request) => putService(options, request)),
+    ),
+    on(
+      'PUT',
+      '/services',
+      counted((request) => putServices(options, request)),
+    ),
     on('GET', '/services', () => listServices(options)),
     on('GET', '/services/:name', (request) => showService(options, request)),
     on('DELETE', '/services/:name', (request) => deleteService(options, request)),
-    on('PUT', '/services/:name/instances/:id', (request) => putInstance(options, request)),
+    on(
+      'PUT',
+      '/services/:name/instances/:id',
+      counted((request) => putInstance(options, request)),
+    ),
     on('POST', '/services/:name/instances/:id/drain', (request) => drainInstance(options, request)),
     on('DELETE', '/services/:name/instances/:id', (request) => removeInstance(options, request)),
     on('POST', '/services/:name/health-check', (request) => checkHealth(options, request)),
@@ -178,7 +203,9 @@ function describeService({ registry, upstreams }: AdminApiOptions, service: Serv
   const { name, definition, schema, quarantine, revision, origin } = service;
   const instances = upstreams.status(name).map((status) => {
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
-    return leaseRemainingSeconds === null ? status : { ...status, leaseRemainingSeconds };
+    return leaseRemainingSeconds === null
+      ? status
+      : { ...status, leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10 };
   });
   return {
     name,

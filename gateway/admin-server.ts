@@ -9,6 +9,9 @@ import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
 import type { AdminAccess, Administrator } from './admin-access.ts';
 import { isUnread, readBody } from './request-body.ts';
 
+/** Time for the body of an admin request. */
+const bodyPatienceMs = 30_000;
+
 /** One call of the admin API, without HTTP. */
 export interface AdminRequest {
   readonly administrator: Administrator;
@@ -90,7 +93,7 @@ function findEndpoint(router: Router, request: IncomingMessage) {
 
 /** A body must say that it is JSON: a form that some web page posts to this port then never gets through. */
 async function readJson(request: IncomingMessage, maxBodyBytes: number): Promise<unknown> {
-  const raw = await readBody(request, maxBodyBytes);
+  const raw = await readBody(request, maxBodyBytes, bodyPatienceMs);
   if (raw.length === 0) return undefined;
   const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json')

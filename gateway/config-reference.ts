@@ -1,8 +1,12 @@
 /** Writes `docs/configuration.md` from the configuration's schema: `npm run docs`. A test holds the two together. */
 import { writeFile } from 'node:fs/promises';
+import type { TSchema } from 'typebox';
+import { describeExpected, type SchemaNode } from '../policies/schema-expectation.ts';
 import { configFlags, environmentVariables } from './config-environment.ts';
-import { configSchema, describeExpected, type SchemaNode } from './config-expectation.ts';
 import { configFileNames } from './config-file.ts';
+import { GatewayConfig } from './config-schema.ts';
+
+const configSchema: SchemaNode = GatewayConfig as TSchema;
 
 interface Row {
   readonly key: string;

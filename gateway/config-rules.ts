@@ -1,17 +1,12 @@
 /** What a JSON Schema cannot say about a configuration: rules between values, and values that would do harm. */
 import { isIP } from 'node:net';
 import type { AuthorizeOptions } from '../policies/authorize.ts';
+import { findDurationMistakes } from '../policies/duration-check.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
-import { Duration, parseDurationMs } from '../policies/units.ts';
-import { configSchema, type SchemaNode } from './config-expectation.ts';
-import type { ConfigPath, Mistake } from './config-mistakes.ts';
-import type { GatewayConfig } from './config-schema.ts';
+import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
+import { GatewayConfig } from './config-schema.ts';
+import { isLoopback } from './loopback.ts';
 
-const durationPattern = (Duration as SchemaNode).pattern;
-/** Longest delay of a Node timer; a longer one fires at once. */
-const maxDurationMs = 2_147_483_647;
-/** Where no time at all makes sense. Anywhere else 0 would fail every request. */
-const mayBeZero: ReadonlySet<string | number> = new Set(['delay', 'grace', 'clockTolerance']);
 const healthPaths: ReadonlySet<string> = new Set([
   '/health',
   '/health/live',
@@ -30,13 +25,8 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkServices(config),
     ...checkFields(config),
     ...checkNetworks(config),
-    ...checkDurations(configSchema, config, []),
+    ...findDurationMistakes(GatewayConfig, config),
   ];
-}
-
-/** Whether a host is an address that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 function checkAdmin(config: GatewayConfig): Mistake[] {
@@ -119,7 +109,7 @@ function checkRateLimits(config: GatewayConfig): Mistake[] {
   });
 }
 
-function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: ConfigPath }[] {
+function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: ValuePath }[] {
   const global = (config.policies?.rateLimit ?? []).map((rule, index) => ({
     rule,
     path: ['policies', 'rateLimit', index],
@@ -167,7 +157,7 @@ function checkFields(config: GatewayConfig): Mistake[] {
 function checkAuthorize(
   authorize: AuthorizeOptions | undefined,
   open: boolean | undefined,
-  path: ConfigPath,
+  path: ValuePath,
 ): Mistake[] {
   if (authorize === undefined) return [];
   const asks = authorize.scopes !== undefined || authorize.anyScopes !== undefined;
@@ -200,30 +190,10 @@ function isNetwork(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
 }
 
-/** Walks schema and value side by side, because only the schema knows which texts are durations. */
-function checkDurations(schema: SchemaNode, value: unknown, path: ConfigPath): Mistake[] {
-  if (typeof value === 'string') return schema.pattern === durationPattern ? checkDuration(value, path) : [];
-  if (Array.isArray(value))
-    return value.flatMap((entry, index) => checkDurations(schema.items ?? {}, entry, [...path, index]));
-  if (typeof value !== 'object' || value === null) return [];
-  const named = Object.values(schema.patternProperties ?? {})[0];
-  return Object.entries(value).flatMap(([key, entry]) =>
-    checkDurations(schema.properties?.[key] ?? named ?? {}, entry, [...path, key]),
-  );
-}
-
-function checkDuration(text: string, path: ConfigPath): Mistake[] {
-  const durationMs = parseDurationMs(text);
-  if (durationMs > maxDurationMs) return [{ path, message: `${text} is too long: at most 24d` }];
-  return durationMs < 1 && !mayBeZero.has(path.at(-1) ?? '')
-    ? [{ path, message: `${text} is too short: at least 1ms` }]
-    : [];
-}
-
 /** The second and later entries of a list that have a key's value again. */
 function findDuplicates<Entry extends object>(
   entries: readonly Entry[],
-  path: ConfigPath,
+  path: ValuePath,
   key: keyof Entry & string,
 ): Mistake[] {
   const seen = new Map<unknown, number>();

@@ -3,8 +3,8 @@
  * parsing, so that a value can never become structure.
  */
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, Scalar, visit } from 'yaml';
+import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import type { Locate } from './config.ts';
-import type { ConfigPath, Mistake } from './config-mistakes.ts';
 
 /** Variables of the environment, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -117,9 +117,9 @@ function typeOfPlain(text: string): unknown {
 
 function listScalarPaths(
   node: unknown,
-  path: ConfigPath,
-  paths = new Map<unknown, ConfigPath>(),
-): Map<unknown, ConfigPath> {
+  path: ValuePath,
+  paths = new Map<unknown, ValuePath>(),
+): Map<unknown, ValuePath> {
   if (isScalar(node)) paths.set(node, path);
   if (isSeq(node)) for (const [index, item] of node.items.entries()) listScalarPaths(item, [...path, index], paths);
   if (isMap(node))
@@ -129,7 +129,7 @@ function listScalarPaths(
 }
 
 /** Where a path leads in the text: its value, else its key, else the nearest thing around it. */
-function findOffset(root: unknown, path: ConfigPath, atKey: boolean): number | undefined {
+function findOffset(root: unknown, path: ValuePath, atKey: boolean): number | undefined {
   let node: unknown = root;
   let offset = offsetOf(root);
   for (const [depth, key] of path.entries()) {

@@ -1,13 +1,16 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
+import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
+import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
-import { type ConfigPath, findSchemaMistakes, type Mistake } from './config-mistakes.ts';
 import { findRuleMistakes } from './config-rules.ts';
-import type { AdminToken, GatewayConfig } from './config-schema.ts';
+import { type AdminToken, GatewayConfig } from './config-schema.ts';
+
+const configurations = Compile(GatewayConfig);
 
 /** What is said of one field, by `Type.field`. */
 export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
@@ -52,7 +55,7 @@ export interface Settings {
 }
 
 /** Where a value of a configuration stands: `selvage.yaml:12:5`. Undefined where nobody knows. */
-export type Locate = (path: ConfigPath, atKey: boolean) => string | undefined;
+export type Locate = (path: ValuePath, atKey: boolean) => string | undefined;
 
 /** Mistakes that were found before the configuration could be looked at as a whole. */
 export interface ParseConfigOptions {
@@ -75,7 +78,7 @@ export function parseConfig(
 
 /** The rules assume the schema, so they are asked only when it is met. A place is blamed once. */
 function findMistakes(value: unknown, known: readonly Mistake[]): Mistake[] {
-  const schemaMistakes = findSchemaMistakes(value);
+  const schemaMistakes = findSchemaMistakes(configurations, value);
   const found = schemaMistakes.length > 0 ? schemaMistakes : findRuleMistakes(value as GatewayConfig);
   const blamed = new Set(known.map(({ path }) => formatPath(path)));
   return found.filter(({ path }) => !blamed.has(formatPath(path)));
@@ -89,14 +92,14 @@ export function buildConfigError(mistakes: readonly Mistake[], locate: Locate): 
       const where = [locate(mistake.path, mistake.atKey === true), formatPath(mistake.path)];
       return {
         message: [...where.filter((part) => part !== undefined && part !== ''), mistake.message].join(': '),
-        path: mistake.path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
+        path: formatPointer(mistake.path),
       };
     }),
   });
 }
 
 /** A path as people write it: `services.orders.routes[0].timeout`. */
-export function formatPath(path: ConfigPath): string {
+export function formatPath(path: ValuePath): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === 'number') return `${text}[${key}]`;
     const plain = /^[A-Za-z_][\w-]*$/.test(key);

@@ -2,7 +2,8 @@
  * What answers requests: the doors, the routing table and the generation of the graph, replaced as one whenever the
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
-import { type Authenticator, createAuthenticator } from '../policies/authenticate.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { createAuthenticator } from '../policies/authenticate.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
 import type { Admission } from '../schema/admission.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -48,8 +49,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
+  let authenticator = createAuthenticator(settings.authentication);
 
-  const buildDoors = (authenticator: Authenticator) => ({
+  const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
       authenticator,
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
@@ -82,7 +84,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     });
 
   let current: DataPlaneState = {
-    ...buildDoors(createAuthenticator(settings.authentication)),
+    ...buildDoors(),
     generation: buildGeneration(),
     routes: buildRoutes(),
   };
@@ -103,9 +105,13 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       };
     },
     configure(nextSettings) {
+      // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
+      if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
+        authenticator = createAuthenticator(nextSettings.authentication);
+      }
       settings = nextSettings;
       current = {
-        ...buildDoors(createAuthenticator(settings.authentication)),
+        ...buildDoors(),
         generation: buildGeneration(),
         routes: buildRoutes(),
       };

@@ -32,12 +32,16 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
     context.viewer = await authenticator.authenticate(request.headers);
-    const body = request.method === 'POST' ? (await readBody(request, maxBodyBytes)).toString('utf8') : null;
+    const body =
+      request.method === 'POST'
+        ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
+        : null;
     const { yoga } = generation;
     const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
     if (plain !== null) {
-      const { status, headers, body: text } = await runPlainOperation(yoga, plain, context, onUnexpected);
-      return send(status, Object.entries(headers), text, response, context);
+      const short = await runPlainOperation(yoga, plain, context, onUnexpected);
+      if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
+      return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
@@ -85,13 +89,13 @@ function send(
   context: GatewayRequest,
 ): void {
   if (context.departure.happened) return;
-  const body = Buffer.from(text, 'utf8');
-  context.bodyBytes = body.length;
+  context.bodyBytes = Buffer.byteLength(text, 'utf8');
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
-  headers.push('content-length', String(body.length));
+  headers.push('content-length', String(context.bodyBytes));
   response.writeHead(status, headers);
-  response.end(body);
+  // As a string: Node joins head and body of a short answer then, and writes them at once.
+  response.end(text, 'utf8');
 }
 
 async function sendGraphiql(response: ServerResponse, context: GatewayRequest): Promise<void> {

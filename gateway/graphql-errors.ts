@@ -2,7 +2,7 @@
  * The last look at a GraphQL answer: every error gets a code of the error table, a request id, and nothing that must stay
  * inside. It stands in for Yoga's masking, which turns an outage into INTERNAL_SERVER_ERROR and does not know the request.
  */
-import { GraphQLError } from 'graphql';
+import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import {
   type ErrorCode,
@@ -44,40 +44,62 @@ function hasErrors(result: unknown): result is Result {
 /** An answer with the errors that leave; the same object when it has none. */
 export function shapeResult(result: Result, context: RequestContext, onUnexpected: UnexpectedErrorListener): Result {
   if (!hasErrors(result)) return result;
-  const whole = { data: result.data, executed: 'data' in result };
-  const errors = (result.errors ?? []).map((error) => shapeError(error, whole, context, onUnexpected));
-  return { ...result, errors };
+  const { data, errors = [] } = result;
+  const answer: AnswerScope = {
+    // Where there is data the answer is a success, whatever else it tells (GraphQL over HTTP, section 6.4).
+    failed: data === null || data === undefined,
+    executed: 'data' in result,
+    context,
+    onUnexpected,
+    extensions: new Map(),
+  };
+  return { ...result, errors: errors.map((error) => shapeError(error, answer)) };
 }
 
-/** One error as the client gets it. A new object: errors of the validation cache are shared between requests. */
-function shapeError(
-  thrown: unknown,
-  { data, executed }: { data: unknown; executed: boolean },
-  context: RequestContext,
-  onUnexpected: UnexpectedErrorListener,
-): GraphQLError {
+/** What the errors of one answer have in common. */
+interface AnswerScope {
+  readonly failed: boolean;
+  readonly executed: boolean;
+  readonly context: RequestContext;
+  readonly onUnexpected: UnexpectedErrorListener;
+  /** By error of ours: one outage may stand at hundreds of paths. */
+  readonly extensions: Map<GatewayError, GraphQLError['extensions']>;
+}
+
+/**
+ * One error as the client gets it. A new object: errors of the validation cache are shared between requests. A
+ * GraphQLError, with its stack, is made only where Yoga has to read a status from it.
+ */
+function shapeError(thrown: unknown, answer: AnswerScope): GraphQLError | GraphQLFormattedError {
+  const { failed, executed, context, onUnexpected } = answer;
   const error =
     thrown instanceof GraphQLError ? thrown : new GraphQLError(String(thrown), { originalError: thrown as Error });
   const ours = findGatewayError(error);
   const code = ours?.code ?? classifyError(error, executed);
   if (code === 'INTERNAL_SERVER_ERROR') onUnexpected(error.originalError ?? error, context);
   if (isErrorCode(code)) context.errorCode ??= code;
-  const { http, ...extensions } = buildExtensions(error, ours, code, context);
-  // Where there is data the answer is a success, whatever else it tells (GraphQL over HTTP, section 6.4).
-  const status = data === null || data === undefined ? buildHttp(ours, code, executed, http) : undefined;
-  return new GraphQLError(code === 'INTERNAL_SERVER_ERROR' ? errorKinds[code].title : error.message, {
+  const { http, ...extensions } = buildExtensions(error, ours, code, answer);
+  const message = code === 'INTERNAL_SERVER_ERROR' ? errorKinds[code].title : error.message;
+  const { locations, path } = error;
+  if (!failed) return { message, ...(locations && { locations }), ...(path && { path }), extensions };
+  const status = buildHttp(ours, code, executed, http);
+  return new GraphQLError(message, {
     nodes: error.nodes ?? null,
     source: error.source ?? null,
     positions: error.positions ?? null,
-    path: error.path ?? null,
+    path: path ?? null,
     extensions: { ...extensions, ...(status !== undefined && { http: status }) },
   });
 }
 
-function buildExtensions(error: GraphQLError, ours: GatewayError | undefined, code: string, { id }: RequestContext) {
-  if (ours !== undefined) return toGraphQLError(ours, id).extensions;
-  const named = code === 'INTERNAL_SERVER_ERROR' ? {} : error.extensions;
-  return { ...named, code, requestId: id };
+function buildExtensions(error: GraphQLError, ours: GatewayError | undefined, code: string, answer: AnswerScope) {
+  const { context, extensions } = answer;
+  if (ours === undefined) {
+    return { ...(code === 'INTERNAL_SERVER_ERROR' ? {} : error.extensions), code, requestId: context.id };
+  }
+  const known = extensions.get(ours) ?? toGraphQLError(ours, context.id).extensions;
+  extensions.set(ours, known);
+  return known;
 }
 
 type Http = GraphQLError['extensions']['http'];

@@ -56,19 +56,20 @@ function parseJson(body: string): unknown {
 /** All that plugins ask of a request: its method, and to be an object. */
 const request = Object.freeze({ method: 'POST' }) as unknown as Request;
 
-/** Runs the operation through the pipeline, and makes of the result what Yoga would. */
+/** Runs the operation through the pipeline, and makes of the result what Yoga would. Null when the client has left. */
 export async function runPlainOperation(
   yoga: Yoga,
   { params, mediaType }: PlainOperation,
   context: GatewayRequest,
   onUnexpected: UnexpectedErrorListener,
-): Promise<PlainAnswer> {
+): Promise<PlainAnswer | null> {
   let result: unknown;
   try {
     result = await yoga.getResultForParams({ params, request }, { gateway: context } as never);
   } catch (error) {
     result = { errors: collectErrors(error) };
   }
+  if (context.departure.happened) return null;
   if (isAsyncIterable(result)) throw new TypeError('an operation that is no subscription gave a stream');
   const shaped = shapeResult(result as object, context, onUnexpected);
   return processRegularResult(shaped as never, capturing, mediaType) as unknown as CapturedResponse;

@@ -4,14 +4,16 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
 
 /**
- * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, and BAD_REQUEST when the
- * client breaks off.
+ * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, BAD_REQUEST when it is not
+ * there within `patienceMs`, and CLIENT_CLOSED_REQUEST when the client breaks off.
  */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export async function readBody(request: IncomingMessage, maxBytes: number, patienceMs: number): Promise<Buffer> {
   assertDeclaredLength(request, maxBytes);
   const chunks: Buffer[] = [];
   let size = 0;
-  return new Promise((resolve, reject) => {
+  let timer: NodeJS.Timeout | undefined;
+  const whole = new Promise<Buffer>((resolve, reject) => {
+    timer = setTimeout(() => reject(tooLate()), patienceMs);
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size > maxBytes) {
@@ -25,6 +27,7 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
       if (!request.complete) reject(brokenOff(undefined));
     });
   });
+  return whole.finally(() => clearTimeout(timer));
 }
 
 /** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. */
@@ -75,6 +78,10 @@ class ByteLimit extends Transform {
 
 function tooLarge(maxBytes: number): GatewayError {
   return new GatewayError('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes`);
+}
+
+function tooLate(): GatewayError {
+  return new GatewayError('BAD_REQUEST', 'The body did not arrive in time');
 }
 
 function brokenOff(cause: unknown): GatewayError {

@@ -1,6 +1,7 @@
 /** What the writer of an answer notes while it writes: where there were nulls, and why. */
 import { GraphQLError } from 'graphql';
 import { locateError, type Path, type PathErrors } from './plan-errors.ts';
+import type { PlanRun } from './plan-run.ts';
 
 /** A null in the answer. */
 interface NullNote {
@@ -22,15 +23,14 @@ export class AnswerState {
   readonly introspected: ReadonlyMap<string, string>;
   /** Objects that stand in several places, each with its {@link SharedText} once it was written. Null if there are none. */
   readonly shared: Map<object, unknown> | null;
+  /** Whether no string of the answer can have anything to escape. */
+  readonly plain: boolean;
   readonly #errors: PathErrors | null;
   readonly #notes: NullNote[] = [];
 
-  constructor(
-    errors: PathErrors | null,
-    shared: Map<object, unknown>,
-    introspected: ReadonlyMap<string, string> = new Map(),
-  ) {
+  constructor({ errors, shared, plain }: PlanRun, introspected: ReadonlyMap<string, string>) {
     this.introspected = introspected;
+    this.plain = plain;
     this.#errors = errors;
     this.shared = shared.size > 0 ? shared : null;
   }

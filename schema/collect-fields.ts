@@ -5,7 +5,7 @@ import {
   type GraphQLCompositeType,
   type GraphQLSchema,
   isAbstractType,
-  isObjectType,
+  isUnionType,
   Kind,
   type SelectionNode,
   type SelectionSetNode,
@@ -55,8 +55,8 @@ export function collectFields(
   return fields;
 }
 
-/** The variables whose values decide which fields are in the answer. */
-export function isIncluded({ directives = [] }: SelectionNode, isTrue: (variable: string) => boolean): boolean {
+/** `@skip` and `@include`: both must agree (section 3.13.2). */
+function isIncluded({ directives = [] }: SelectionNode, isTrue: (variable: string) => boolean): boolean {
   return directives.every(({ name, arguments: args = [] }) => {
     if (name.value !== 'skip' && name.value !== 'include') return true;
     const value = args.find((argument) => argument.name.value === 'if')?.value;
@@ -69,6 +69,5 @@ export function isIncluded({ directives = [] }: SelectionNode, isTrue: (variable
 function applies(schema: GraphQLSchema, condition: string | undefined, type: GraphQLCompositeType): boolean {
   if (condition === undefined || condition === type.name) return true;
   const conditionType = schema.getType(condition);
-  if (!isAbstractType(conditionType) || !(isObjectType(type) || isAbstractType(type))) return false;
-  return 'getInterfaces' in type || isObjectType(type) ? schema.isSubType(conditionType, type) : false;
+  return isAbstractType(conditionType) && !isUnionType(type) && schema.isSubType(conditionType, type);
 }

@@ -16,6 +16,7 @@ import {
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { findConflicts, type Layer } from './conflicts.ts';
+import { buildFederatedSchema } from './federated-schema.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import type { MergeConfiguration } from './merge-configuration.ts';
@@ -97,7 +98,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     schema,
     publicSdl: printSchema(lexicographicSortSchema(schema)),
     supergraphSdl: supergraph?.sdl ?? '',
-    federatedSchema: supergraph === null ? null : buildASTSchema(supergraph.publicDocument, { assumeValid: true }),
+    federatedSchema: supergraph === null ? null : buildFederatedSchema(supergraph.publicDocument),
     possibleTypes: buildPossibleTypes(
       ...(supergraph === null ? [] : [buildASTSchema(supergraph.document, { assumeValid: true })]),
       schema,

@@ -6,12 +6,11 @@ import { type FetchSelection, readFetchSelection } from './fetch-selection.ts';
 import { groupPaths } from './path-groups.ts';
 import type { Path } from './plan-errors.ts';
 import { compilePath, type JsonObject, type PlanPath } from './plan-paths.ts';
-import { errorsOf, type PlanRun, type Step, type StepOptions } from './plan-run.ts';
+import { askService, errorsOf, type PlanRun, type Step, type StepOptions } from './plan-run.ts';
 import type { EntityBatchAlias, FetchNode, FlattenNodePathSegment } from './query-plan.ts';
 import { compileRepresentations, type RepresentationBuilder } from './representations.ts';
 import { compileRewrites, listRenames, type Rewrite } from './rewrites.ts';
 import { compileRequest } from './root-fetch.ts';
-import { normalizeResult } from './subgraph-errors.ts';
 
 /** A fetch of entities: a Fetch with requirements inside a Flatten, or a BatchFetch. */
 export interface EntityFetchNode extends Omit<FetchNode, 'kind' | 'requires' | 'inputRewrites' | 'outputRewrites'> {
@@ -85,8 +84,7 @@ class EntityFetch {
 
   async #fetch(run: PlanRun, wanted: readonly Wanted[], variables: JsonObject): Promise<void> {
     try {
-      const result = await this.#options.execute(this.#buildRequest(run.variables, variables), run.context);
-      this.#merge(run, wanted, normalizeResult(this.#service, result, { pass: this.#options.passSubgraphErrors }));
+      this.#merge(run, wanted, await askService(run, this.#buildRequest(run.variables, variables), this.#options));
     } catch (thrown) {
       const error = toGatewayError(thrown);
       this.#lookUps.forEach((lookUp, index) => {

@@ -1,14 +1,27 @@
 /** Writes leaf values as JSON: result coercion of the GraphQL specification (section 3.5) by the functions of graphql-js. */
-import { type GraphQLLeafType, isEnumType } from 'graphql';
+import {
+  GraphQLBoolean,
+  GraphQLID,
+  GraphQLInt,
+  type GraphQLLeafType,
+  type GraphQLOutputType,
+  GraphQLString,
+  getNullableType,
+  isEnumType,
+} from 'graphql';
 
 /** The JSON of a value that is not null. Throws what the type says about a value that it cannot represent. */
-export type WriteLeaf = (value: unknown) => string;
+export type WriteLeaf = (value: unknown, plain: boolean) => string;
 
-/** Below this length a look at each character is cheaper than the call into the engine. Measured: see test/bench. */
+/** Up to this length a look at each character is cheaper than `JSON.stringify`; measured with Node 24. */
 const shortLength = 24;
 
-/** The JSON of a string. */
-export function quote(text: string): string {
+/**
+ * The JSON of a string. `plain` says that it came from JSON without a single backslash: then it has nothing to escape,
+ * and the look at each character, a quarter of the time that a big answer takes, is spared.
+ */
+export function quote(text: string, plain: boolean): string {
+  if (plain) return `"${text}"`;
   const { length } = text;
   if (length > shortLength) return JSON.stringify(text);
   for (let index = 0; index < length; index++) {
@@ -20,6 +33,25 @@ export function quote(text: string): string {
   return `"${text}"`;
 }
 
+/** Types whose usual values are written without a call; 0 for all others. */
+export type LeafKind = 0 | 1 | 2 | 3;
+export const leafKinds = { other: 0, text: 1, integer: 2, truth: 3 } as const;
+
+/** The kind of a type. */
+export function classifyLeaf(type: GraphQLOutputType): LeafKind {
+  switch (getNullableType(type)) {
+    case GraphQLString:
+    case GraphQLID:
+      return leafKinds.text;
+    case GraphQLInt:
+      return leafKinds.integer;
+    case GraphQLBoolean:
+      return leafKinds.truth;
+    default:
+      return leafKinds.other;
+  }
+}
+
 /** The fast way for values that are what they should be, and the type itself for all others. */
 export function buildLeafWriter(type: GraphQLLeafType): WriteLeaf {
   if (isEnumType(type)) {
@@ -29,7 +61,7 @@ export function buildLeafWriter(type: GraphQLLeafType): WriteLeaf {
   switch (type.name) {
     case 'String':
     case 'ID':
-      return (value) => (typeof value === 'string' ? quote(value) : serialize(type, value));
+      return (value, plain) => (typeof value === 'string' ? quote(value, plain) : serialize(type, value));
     case 'Int':
       return (value) => (typeof value === 'number' && value === (value | 0) ? String(value) : serialize(type, value));
     case 'Float':
@@ -37,7 +69,7 @@ export function buildLeafWriter(type: GraphQLLeafType): WriteLeaf {
     case 'Boolean':
       return (value) => (value === true ? 'true' : value === false ? 'false' : serialize(type, value));
     default:
-      return (value) => (typeof value === 'string' ? quote(value) : JSON.stringify(value));
+      return (value, plain) => (typeof value === 'string' ? quote(value, plain) : JSON.stringify(value));
   }
 }
 

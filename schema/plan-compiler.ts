@@ -62,10 +62,10 @@ export function compilePlan(options: PlanOptions): PlannedOperation {
   return {
     async execute(given, context) {
       const variables = coerceVariables(schema, operation, given);
-      const run: PlanRun = { context, variables, data: {}, errors: null, shared: new Map() };
+      const run: PlanRun = { context, variables, data: {}, errors: null, shared: new Map(), plain: true };
       await step(run);
       const { write, introspect } = findWriters(variables);
-      const state = new AnswerState(run.errors, run.shared, introspect(given));
+      const state = new AnswerState(run, introspect(given));
       const data = write(run.data, state);
       return { data: data === '' ? 'null' : data, errors: state.listErrors() };
     },

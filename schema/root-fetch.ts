@@ -6,10 +6,9 @@ import { readFetchSelection } from './fetch-selection.ts';
 import type { SubgraphRequest } from './graph.ts';
 import type { Path } from './plan-errors.ts';
 import { compilePath, type JsonObject } from './plan-paths.ts';
-import { errorsOf, type PlanRun, type Step, type StepOptions } from './plan-run.ts';
+import { askService, errorsOf, type PlanRun, type Step, type StepOptions } from './plan-run.ts';
 import type { FetchNode, FlattenNodePathSegment } from './query-plan.ts';
 import { compileRewrites, listRenames } from './rewrites.ts';
-import { normalizeResult } from './subgraph-errors.ts';
 
 type Place = (object: JsonObject, path: Path) => void;
 
@@ -50,8 +49,7 @@ export function compileRootFetch(
 
   return async (run) => {
     try {
-      const result = await options.execute(buildRequest(run.variables), run.context);
-      merge(run, normalizeResult(node.serviceName, result, { pass: options.passSubgraphErrors }));
+      merge(run, await askService(run, buildRequest(run.variables), options));
     } catch (thrown) {
       noteError(
         run,

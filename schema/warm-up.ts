@@ -1,6 +1,5 @@
 /** Plans for a new generation before it serves: the documents that the one before was asked most. */
-import { type DocumentNode, validate } from 'graphql';
-import { parseBounded } from '../policies/document-bounds.ts';
+import { type DocumentNode, parse, validate } from 'graphql';
 import type { Admit } from './admission.ts';
 import type { Graph } from './graph.ts';
 import type { PlannedEngine } from './planned-engine.ts';
@@ -47,7 +46,7 @@ async function warmUp(before: Graph, after: Graph, options: WarmUpOptions): Prom
 /** A client may go on asking for what is gone; that is no reason to fail. */
 function parseValid(text: string, graph: Graph): DocumentNode | null {
   try {
-    const document = parseBounded(text);
+    const document = parse(text);
     return validate(graph.schema, document).length === 0 ? document : null;
   } catch {
     return null;

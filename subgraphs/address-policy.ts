@@ -92,7 +92,7 @@ export function createAddressPolicy(
 }
 
 /** A name resolved to nothing that an instance may have. Like the other failures of a connection, it has a `code`. */
-export class AddressRefusedError extends Error {
+class AddressRefusedError extends Error {
   override readonly name = 'AddressRefusedError';
   readonly code = 'ERR_ADDRESS_REFUSED';
 

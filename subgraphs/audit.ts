@@ -7,7 +7,7 @@ export interface Author {
   readonly name: string;
 }
 
-export const auditActions = [
+const auditActions = [
   'services.put',
   'service.put',
   'service.delete',
@@ -44,7 +44,7 @@ export interface AuditNote {
 }
 
 /** Entries that are kept. */
-export const maxAuditEntries = 500;
+const maxAuditEntries = 500;
 const maxTargets = 50;
 const maxReasons = 10;
 const maxMessageLength = 500;

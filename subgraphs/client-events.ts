@@ -40,6 +40,12 @@ export function warnAboutTrouble(event: ClientEvent): void {
 function describeTrouble(event: ClientEvent & { readonly type: 'refused' | 'unreachable' }): string {
   const where = `${event.service}/${event.instance} at ${event.admin}`;
   if (event.type === 'unreachable') return `${where}: the gateway cannot be reached; trying on`;
-  const reasons = event.reasons.map(({ message }) => `\n  ${message}`).join('');
-  return `${where}: registration refused (${event.status}): ${event.message}; trying on${reasons}`;
+  return `${where}: registration refused (${event.status}): ${event.message}; trying on${formatReasons(event.reasons)}`;
+}
+
+/** Reasons as lines below what they explain. */
+export function formatReasons(reasons: readonly ErrorReason[]): string {
+  return reasons
+    .map(({ path, message }) => `\n  ${typeof path === 'string' && path !== '' ? `${path}: ` : ''}${message}`)
+    .join('');
 }

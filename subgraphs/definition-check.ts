@@ -1,7 +1,8 @@
 /** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
 import { Compile } from 'typebox/compile';
+import { findDurationMistakes } from '../policies/duration-check.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
-import { escapePointer, findMistakes } from './schema-mistakes.ts';
+import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import {
   InstanceRegistration,
   instanceIdPattern,
@@ -26,15 +27,19 @@ export function checkDefinition(value: unknown): ServiceDefinition {
 
 /** What {@link checkDefinition} throws, as a list. */
 export function findDefinitionMistakes(value: unknown): readonly ErrorReason[] {
-  const mistakes = findMistakes(definitions, value);
-  return mistakes.length > 0 ? mistakes : findContradictions(value as ServiceDefinition);
+  const mistakes = findSchemaMistakes(definitions, value);
+  if (mistakes.length > 0) return buildReasons(mistakes);
+  return [
+    ...findContradictions(value as ServiceDefinition),
+    ...buildReasons(findDurationMistakes(ServiceDefinition, value)),
+  ];
 }
 
 /** Definitions by name, or BAD_REQUEST with the mistakes of all of them. */
 export function checkDefinitions(values: Readonly<Record<string, unknown>>): ReadonlyMap<string, ServiceDefinition> {
   const reasons: ErrorReason[] = [];
   for (const [name, value] of Object.entries(values)) {
-    const at = `/services/${escapePointer(name)}`;
+    const at = formatPointer(['services', name]);
     try {
       assertServiceName(name);
     } catch (error) {
@@ -48,7 +53,7 @@ export function checkDefinitions(values: Readonly<Record<string, unknown>>): Rea
 
 /** The registration of an instance, or BAD_REQUEST with every mistake in it. */
 export function checkInstance(value: unknown): InstanceRegistration {
-  const reasons = findMistakes(registrations, value);
+  const reasons = buildReasons(findSchemaMistakes(registrations, value));
   if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the instance registration is not valid', { reasons });
   return value as InstanceRegistration;
 }

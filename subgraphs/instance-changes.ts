@@ -32,7 +32,7 @@ export interface InstanceChanges<A> {
 }
 
 /** Instances that one service may have. */
-export const maxInstances = 2_000;
+const maxInstances = 2_000;
 
 interface Parts<A> {
   readonly state: DesiredState<A>;

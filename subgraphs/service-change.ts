@@ -55,7 +55,7 @@ function chooseSchema(change: ServiceChange): Pick<Service, 'schema' | 'quaranti
 }
 
 /** The schema that a definition brings along, or null. */
-export function buildGivenSchema({ schema, kind, merge }: GraphqlEndpoint): ServiceSchema | null {
+function buildGivenSchema({ schema, kind, merge }: GraphqlEndpoint): ServiceSchema | null {
   if (schema === undefined) return null;
   const isFederation = kind === undefined ? merge === undefined && looksFederated(schema) : kind === 'federation';
   return buildServiceSchema(isFederation ? 'federation' : 'plain', schema, 'registration');

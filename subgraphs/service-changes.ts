@@ -51,7 +51,7 @@ export interface ServiceChanges<A> {
 }
 
 /** Services that one gateway may have. */
-export const maxServices = 1_000;
+const maxServices = 1_000;
 
 interface Parts<A> {
   readonly state: DesiredState<A>;
@@ -201,7 +201,7 @@ function assertNotOfConfig(existing: Service | undefined): void {
 }
 
 /** The ETag of a service: it changes with its definition and its schema, not with its instances. */
-export function buildEtag(service: Service): string {
+function buildEtag(service: Service): string {
   return `"${service.revision}"`;
 }
 

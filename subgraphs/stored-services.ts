@@ -1,10 +1,10 @@
 /** What of a stored registry may be believed at a start: another version, or another configuration, may have written it. */
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import type { AddressPolicy } from './address-policy.ts';
 import { checkDefinition } from './definition-check.ts';
 import type { Log } from './log.ts';
-import { findMistakes } from './schema-mistakes.ts';
 import { instanceIdPattern, serviceNamePattern } from './service-definition.ts';
 import type { Instance, Service } from './snapshot.ts';
 import type { StoredState } from './store.ts';
@@ -64,8 +64,9 @@ export function readStoredServices(
 }
 
 function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Service {
-  const mistakes = findMistakes(storedServices, value);
-  if (mistakes.length > 0) throw new Error(mistakes.map(({ path, message }) => `${path}: ${message}`).join('; '));
+  const mistakes = findSchemaMistakes(storedServices, value);
+  if (mistakes.length > 0)
+    throw new Error(mistakes.map(({ path, message }) => `${formatPointer(path)}: ${message}`).join('; '));
   const service = value as Service;
   const definition = checkDefinition(service.definition);
   // The operator's own file is not bound by what teams may register.
@@ -75,8 +76,8 @@ function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Se
 
   function isValid(instance: Instance, name: string): boolean {
     try {
-      const [mistake] = findMistakes(storedInstances, instance);
-      if (mistake !== undefined) throw new Error(`${mistake.path}: ${mistake.message}`);
+      const [mistake] = findSchemaMistakes(storedInstances, instance);
+      if (mistake !== undefined) throw new Error(`${formatPointer(mistake.path)}: ${mistake.message}`);
       if (instance.origin === 'lease') addressPolicy.assertAllowed(instance.url);
       return true;
     } catch (error) {

@@ -1,6 +1,7 @@
 /** One process of the demo. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -43,7 +44,8 @@ export function startChild(options: DemoChildOptions): DemoChild {
   const log = openSync(logFile, 'a');
   const child = spawn(process.execPath, ['--import', watch, file, ...argv], {
     cwd: folder,
-    env: { ...process.env, ...options.environment },
+    // Node's own place for compiled code: from the second start on, half of the time is saved.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'), ...process.env, ...options.environment },
     stdio: ['ignore', log, log, 'ipc'],
     // A group of its own: Ctrl+C goes to the demo alone, which ends the others in the right order.
     detached: true,

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type ClientEvent, type Registration, register, type ServiceDefinition } from '../client.ts';
+import { formatReasons } from '../client-events.ts';
 
 export interface DemoService {
   readonly name: string;
@@ -44,38 +45,17 @@ export async function startDemoService(
   service: DemoService,
   settings: DemoServiceSettings,
 ): Promise<RunningDemoService> {
-  let id = settings.id ?? service.name;
-  let listener: RequestListener | undefined;
-  let isStopping = false;
-  const server = createServer((request, response) => {
-    listener ??= service.createListener(id);
-    response.setHeader('x-demo-instance', id);
-    if (isStopping) response.setHeader('connection', 'close');
-    if (request.url === '/health') answerHealth(request, response, isStopping);
-    else listener(request, response);
-  });
+  const { server, nameInstance, close } = createDemoServer(service);
   const port = await listen(server, settings);
+  const id = settings.id ?? `${service.name}-${port}`;
+  nameInstance(id);
   const url = settings.url ?? `http://${formatHost(settings.host)}:${port}`;
-  id = settings.id ?? `${service.name}-${port}`;
-  const registration =
-    settings.admin.length === 0
-      ? null
-      : register({
-          service: service.name,
-          admin: settings.admin,
-          token: settings.token,
-          instance: { id, url, version: '1.0.0' },
-          definition: service.definition,
-          maxRetryMs: 500, // everything is on one machine: nobody is flooded
-          drainOnSigterm: false,
-          ...(settings.onEvent !== undefined && { onEvent: settings.onEvent }),
-        });
+  const registration = settings.admin.length === 0 ? null : registerInstance(service, settings, id, url);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    isStopping = true;
     // At first no gateway sends anything any more; only then may the port close.
     await registration?.deregister();
-    await close(server);
+    await close();
   };
   return {
     id,
@@ -84,6 +64,59 @@ export async function startDemoService(
     stop: () => (stopped ??= stop()),
     [Symbol.asyncDispose]: () => (stopped ??= stop()),
   };
+}
+
+function registerInstance(
+  service: DemoService,
+  { admin, token, onEvent }: DemoServiceSettings,
+  id: string,
+  url: string,
+): Registration {
+  return register({
+    service: service.name,
+    admin,
+    token,
+    instance: { id, url, version: '1.0.0' },
+    definition: service.definition,
+    maxRetryMs: 250, // everything is on one machine: nobody is flooded
+    drainOnSigterm: false,
+    ...(onEvent !== undefined && { onEvent }),
+  });
+}
+
+/** A server that knows when the last request is answered. The default name of an instance has its port in it. */
+function createDemoServer(service: DemoService) {
+  let id = service.name;
+  let listener: RequestListener | undefined;
+  let inFlight = 0;
+  let isClosing = false;
+  const server = createServer((request, response) => {
+    listener ??= service.createListener(id);
+    response.setHeader('x-demo-instance', id);
+    inFlight++;
+    response.once('close', () => {
+      inFlight--;
+      cutWhenIdle();
+    });
+    if (request.url === '/health') answerHealth(request, response);
+    else listener(request, response);
+  });
+  // `closeIdleConnections` would leave those that were opened in advance and never used.
+  const cutWhenIdle = (): void => {
+    if (isClosing && inFlight === 0) server.closeAllConnections();
+  };
+  const close = async (): Promise<void> => {
+    isClosing = true;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    const cut = setTimeout(() => server.closeAllConnections(), finishMs);
+    cutWhenIdle();
+    await closed;
+    clearTimeout(cut);
+  };
+  const nameInstance = (name: string): void => {
+    id = name;
+  };
+  return { server, nameInstance, close };
 }
 
 /** Runs a demo service as this process, until SIGTERM or SIGINT. */
@@ -123,14 +156,13 @@ function describeEvent(event: ClientEvent): string {
   const start = `${event.instance}: ${event.type} at ${event.admin}`;
   if (event.type === 'unreachable') return `${start}, next try in ${Math.round(event.retryInMs)} ms`;
   if (event.type !== 'refused') return start;
-  const reasons = event.reasons.map(({ message }) => `\n  ${message}`).join('');
-  return `${start} (${event.status}): ${event.message}, next try in ${Math.round(event.retryInMs)} ms${reasons}`;
+  return `${start} (${event.status}): ${event.message}, next try in ${Math.round(event.retryInMs)} ms${formatReasons(event.reasons)}`;
 }
 
-function answerHealth(request: IncomingMessage, response: ServerResponse, isStopping: boolean): void {
+function answerHealth(request: IncomingMessage, response: ServerResponse): void {
   request.resume();
-  response.writeHead(isStopping ? 503 : 200, { 'content-type': 'application/json' });
-  response.end(isStopping ? '{"status":"stopping"}' : '{"status":"ok"}');
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end('{"status":"ok"}');
 }
 
 function listen(server: Server, { port, host }: DemoServiceSettings): Promise<number> {
@@ -147,15 +179,4 @@ function listen(server: Server, { port, host }: DemoServiceSettings): Promise<nu
 function formatHost(host: string): string {
   if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
   return host.includes(':') ? `[${host}]` : host;
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), finishMs);
-    server.close(() => {
-      clearTimeout(cut);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

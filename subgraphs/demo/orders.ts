@@ -49,7 +49,7 @@ const exportLines = 40_000;
 const maxOrders = 10_000;
 
 /** The requests of one instance, which keeps its orders in memory. */
-export function createOrdersListener(): RequestListener {
+function createOrdersListener(): RequestListener {
   const orders = [...initialOrders];
   return async (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://orders');

@@ -1,5 +1,6 @@
 /** Demo service: what people think of products. A federated subgraph that extends types of two others. */
 import { buildSubgraphSchema } from '@apollo/subgraph';
+import DataLoader from 'dataloader';
 import { GraphQLError, type GraphQLSchema, parse } from 'graphql';
 import { type DemoService, runDemoService } from './demo-service.ts';
 import { createGraphqlListener, type DemoContext } from './graphql-listener.ts';
@@ -72,13 +73,23 @@ const initialReviews: readonly Review[] = [
 ];
 
 /** The executable schema of one instance. */
-export function buildReviewsSchema(instance: string): GraphQLSchema {
+function buildReviewsSchema(instance: string): GraphQLSchema {
   const reviews = [...initialReviews];
   const findReview = ({ id }: { readonly id: string }): Review | null => {
     const review = reviews.find((candidate) => candidate.id === id);
     return review === undefined ? null : { ...review };
   };
-  const ofProduct = (upc: string): readonly Review[] => reviews.filter((review) => review.upc === upc);
+  // As with a database behind: fifty products in one `_entities` request are one look-up, not fifty, or a hundred with
+  // their ratings. A loader lives as long as its request, so that nobody sees what somebody else's request read.
+  const loaders = new WeakMap<DemoContext, DataLoader<string, readonly Review[]>>();
+  const ofProduct = (upc: string, context: DemoContext): Promise<readonly Review[]> => {
+    let loader = loaders.get(context);
+    if (loader === undefined) {
+      loader = new DataLoader(async (upcs) => readByProduct(reviews, upcs));
+      loaders.set(context, loader);
+    }
+    return loader.load(upc);
+  };
   const addReview = (_: unknown, args: Omit<Review, 'id' | 'authorId'>, { userId }: DemoContext): Review => {
     if (userId === undefined) throw new GraphQLError('A review needs an author.');
     if (args.rating < 1 || args.rating > 5) throw new GraphQLError('A rating goes from 1 to 5.');
@@ -108,16 +119,22 @@ export function buildReviewsSchema(instance: string): GraphQLSchema {
           reviews: ({ id }: { id: string }) => reviews.filter(({ authorId }) => authorId === id),
         },
         Product: {
-          reviews: ({ upc }: { upc: string }, { first }: { first?: number | null }) =>
-            ofProduct(upc).slice(0, Math.max(0, first ?? reviews.length)),
-          averageRating({ upc }: { upc: string }) {
-            const ratings = ofProduct(upc).map(({ rating }) => rating);
+          reviews: async ({ upc }: { upc: string }, { first }: { first?: number | null }, context: DemoContext) =>
+            (await ofProduct(upc, context)).slice(0, Math.max(0, first ?? reviews.length)),
+          async averageRating({ upc }: { upc: string }, _: unknown, context: DemoContext) {
+            const ratings = (await ofProduct(upc, context)).map(({ rating }) => rating);
             return ratings.length === 0 ? null : ratings.reduce((sum, rating) => sum + rating, 0) / ratings.length;
           },
         },
       },
     },
   ]);
+}
+
+/** One pass over all reviews for any number of products, in the order asked. */
+function readByProduct(reviews: readonly Review[], upcs: readonly string[]): (readonly Review[])[] {
+  const byProduct = Map.groupBy(reviews, ({ upc }) => upc);
+  return upcs.map((upc) => byProduct.get(upc) ?? []);
 }
 
 /** The service. */

@@ -179,3 +179,11 @@ test('memory does not grow with the number of distinct documents, ids, paths and
   const after = (await gateway.admin('GET', '/metrics')).body.split('\n').length;
   assert.ok(after < before * 3, `metrics lines: ${before} -> ${after}`);
 });
+
+test('a body that trickles in is given up at the deadline', async (t) => {
+  const gateway = await startGateway(t, { policies: { deadline: '300ms' } });
+  const head = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{';
+  const answer = await sendRaw(Number(new URL(gateway.url).port), head);
+  assert.match(answer, /^HTTP\/1\.1 400 /);
+  assert.match(answer, /did not arrive in time/);
+});

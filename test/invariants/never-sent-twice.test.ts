@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { startGateway } from '../support/gateway.ts';
+import { createRandom } from '../support/random.ts';
 import { federated } from '../support/subgraph.ts';
 
 // Invariant 4: a mutation or a non-idempotent REST request is never sent twice once any byte may have reached a service.
@@ -33,17 +34,6 @@ async function startFaulty(t: TestContext, seen: Map<string, number>, bytesFor: 
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-}
-
-/** A small seeded generator (mulberry32), so that a failure can be run again. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 async function startFaultyService(t: TestContext) {

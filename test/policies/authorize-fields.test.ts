@@ -12,6 +12,7 @@ import {
   useFieldAuthorization,
 } from '../../policies/authorize-fields.ts';
 import type { GraphqlContext, RequestContext, Viewer } from '../../policies/request-context.ts';
+import { createRequestContext } from '../support/request-context.ts';
 
 const ada = { id: 'ada', secret: 's3cret', email: 'ada@example.com', __typename: 'User' };
 const lamp = { id: 'lamp', secret: 'cheap', __typename: 'Product' };
@@ -87,20 +88,7 @@ function viewerWith(...scopes: string[]): Viewer {
 }
 
 function requestOf(viewer: Viewer | null): RequestContext {
-  return {
-    id: 'req-1',
-    door: 'graphql',
-    method: 'POST',
-    headers: {},
-    client: { address: '::1', protocol: 'http', host: 'shop', forwardedFor: '::1' },
-    viewer,
-    deadlineAtMs: Number.POSITIVE_INFINITY,
-    departure: { happened: false, subscribe: () => () => {} },
-    rateLimit: null,
-    name: null,
-    errorCode: null,
-    attempts: [],
-  };
+  return createRequestContext({ door: 'graphql', method: 'POST', viewer });
 }
 
 interface Answer {
@@ -149,7 +137,7 @@ describe('a protected field', () => {
     assertRefused(answer, 'UNAUTHENTICATED', ['me', 'mail']);
     assert.equal(answer.challenge, 'Bearer');
     assert.deepEqual(answer.errors?.[0]?.locations, [{ line: 1, column: 13 }]);
-    assert.equal(answer.errors?.[0]?.extensions['requestId'], 'req-1');
+    assert.equal(answer.errors?.[0]?.extensions['requestId'], 'request-1');
     assert.equal(answer.errors?.[0]?.extensions['http'], undefined);
   });
 

@@ -8,23 +8,7 @@ import { compileRules, createRateLimiter } from '../../policies/rate-limit.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
 import { useRateLimit } from '../../policies/rate-limit-operations.ts';
 import type { GraphqlContext, RequestContext } from '../../policies/request-context.ts';
-
-function buildContext(): RequestContext {
-  return {
-    id: 'request-1',
-    door: 'graphql',
-    method: 'POST',
-    headers: {},
-    client: { address: '192.0.2.1', protocol: 'http', host: 'localhost', forwardedFor: '192.0.2.1' },
-    viewer: null,
-    deadlineAtMs: Number.POSITIVE_INFINITY,
-    departure: { happened: false, subscribe: () => () => {} },
-    rateLimit: null,
-    name: null,
-    errorCode: null,
-    attempts: [],
-  };
-}
+import { createRequestContext } from '../support/request-context.ts';
 
 /** A Yoga server on a real socket with one rule: two operations per hour. */
 async function openServer() {
@@ -58,7 +42,7 @@ async function openServer() {
     ],
   });
   const server = createServer((request, response) => {
-    const gateway = buildContext();
+    const gateway = createRequestContext({ door: 'graphql', method: 'POST' });
     contexts.push(gateway);
     void yoga.handle(request, response, { gateway });
   }).listen(0, '127.0.0.1');

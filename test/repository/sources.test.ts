@@ -43,6 +43,14 @@ async function listImports(files: readonly string[]): Promise<Import[]> {
   return lists.flat();
 }
 
+/** The package that an import leads to: `typebox/compile` is part of `typebox`. */
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
 function layerOf(file: string): string {
   return file.split('/')[0] ?? '';
 }
@@ -72,14 +80,20 @@ describe('the sources', () => {
     const develop = new Set([...run, ...Object.keys(manifest.devDependencies), manifest.name]);
     const wrong = (await listImports(await listSources()))
       .filter(({ specifier }) => !specifier.startsWith('.') && !specifier.startsWith('node:'))
-      .filter(({ file, specifier }) => {
-        const name = specifier
-          .split('/')
-          .slice(0, specifier.startsWith('@') ? 2 : 1)
-          .join('/');
-        return !(layerOf(file) === 'test' ? develop : run).has(name);
-      });
+      .filter(({ file, specifier }) => !(layerOf(file) === 'test' ? develop : run).has(packageOf(specifier)));
     assert.deepEqual(wrong, []);
+  });
+
+  it('import every dependency, but those that docs/dependencies.md says are there for another reason', async () => {
+    const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+    const page = await readFile(join(root, 'docs/dependencies.md'), 'utf8');
+    const excused = [...page.matchAll(/^\| `([^`]+)` \| Not imported: /gm)].map((match) => match[1] ?? '');
+    const shipped = (await listSources()).filter((file) => layerOf(file) !== 'test');
+    const imported = new Set((await listImports(shipped)).map(({ specifier }) => packageOf(specifier)));
+    assert.deepEqual(
+      Object.keys(dependencies).filter((name) => !imported.has(name)),
+      Object.keys(dependencies).filter((name) => excused.includes(name)),
+    );
   });
 
   it('have names of things: kebab-case, and no drawer for everything', async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { composeFederation, describeErrors, down, runBoth } from './plan-fixture.ts';
+import { composeFederation, context, describeErrors, down, runBoth } from './plan-fixture.ts';
 import { shop } from './plan-shop.ts';
+import { federationLink, type SubgraphSource } from './subgraph-server.ts';
 
 const heavy = `
   fragment User on User { id username name }
@@ -57,4 +58,101 @@ test('what needed a field of a service that is down is not computed without it',
     'latest.product.name SERVICE_UNAVAILABLE',
     'latest.product.shippingEstimate SERVICE_UNAVAILABLE',
   ]);
+});
+
+test('an error inside an entity stands in every place of the entity, and only where it was asked for', async () => {
+  const hooks = {
+    reviews: ({ query }: { query: string }) => {
+      if (query.includes('latest')) return undefined;
+      const key = /(\w+): *_entities/.exec(query)?.[1] ?? '_entities';
+      const reviews = [{ id: 'r0', body: null }, null];
+      return {
+        data: {
+          [key]: [
+            { __typename: 'User', reviews },
+            { __typename: 'User', reviews },
+          ],
+        },
+        errors: [
+          { message: 'torn', path: [key, 0, 'reviews', 0, 'body'], extensions: { code: 'TORN' } },
+          { message: 'not asked for', path: [key, 0, 'secret'] },
+        ],
+      };
+    },
+  };
+  const { data, errors } = await composeFederation(shop, hooks).runPlanned(
+    '{ a: me { reviews { id body } } b: me { reviews { id body } } users { name } }',
+  );
+  assert.deepEqual(data, {
+    a: { reviews: null },
+    b: { reviews: null },
+    users: [{ name: 'User 1' }, { name: 'User 2' }, { name: 'User 3' }],
+  });
+  assert.deepEqual(describeErrors(errors), [
+    'a.reviews.0.body TORN',
+    'a.reviews.1 undefined',
+    'b.reviews.0.body TORN',
+    'b.reviews.1 undefined',
+  ]);
+});
+
+test('a masked error keeps its code and loses its text', async () => {
+  const hooks = {
+    accounts: () => ({ data: { me: null }, errors: [{ message: 'secret', path: ['me'], extensions: { code: 'X' } }] }),
+  };
+  const operation = composeFederation(shop, hooks).compile('{ me { name } }', { subgraphErrors: 'mask' });
+  const { errors } = await operation.execute({}, context);
+  assert.deepEqual(
+    errors.map(({ message, path, extensions }) => ({ message, path, extensions })),
+    [{ message: 'Service "accounts" reported an error', path: ['me'], extensions: { code: 'X', service: 'accounts' } }],
+  );
+});
+
+const media: readonly SubgraphSource[] = [
+  {
+    name: 'media',
+    sdl: `${federationLink}
+      type Query { media: [Media] hit: Hit color: Color }
+      interface Media @key(fields: "id") { id: ID! title: String }
+      union Hit = Book | Secret
+      enum Color { RED HIDDEN @inaccessible }
+      type Book implements Media @key(fields: "id") { id: ID! title: String }
+      type Film implements Media @key(fields: "id") { id: ID! title: String }
+      type Secret implements Media @key(fields: "id") @inaccessible { id: ID! title: String }`,
+    resolvers: {
+      Query: {
+        media: () =>
+          ['Book', 'Secret', 'Film'].map((__typename, index) => ({ __typename, id: `${index}`, title: 't' })),
+        hit: () => ({ __typename: 'Secret', id: '1' }),
+        color: () => 'HIDDEN',
+      },
+      Media: {
+        __resolveReference: ({ id }) => ({ __typename: ['Book', 'Secret', 'Film'][id], id, title: 't' }),
+        __resolveType: ({ __typename }) => __typename,
+      },
+      Book: { __resolveReference: (reference) => reference },
+    },
+  },
+  {
+    name: 'ratings',
+    sdl: `${federationLink.replace('"@key"', '"@key", "@interfaceObject"')}
+      type Query { top: Media }
+      type Media @key(fields: "id") @interfaceObject { id: ID! rating: Int }`,
+    resolvers: {
+      Query: { top: () => ({ id: '2' }) },
+      Media: { __resolveReference: (reference) => reference, rating: ({ id }) => Number(id) },
+    },
+  },
+];
+
+test('interface objects, and types that clients must not know', async () => {
+  const federation = composeFederation(media);
+  const { data, errors } = await runBoth(
+    federation,
+    '{ media { __typename id title rating ... on Book { t: title } } hit { __typename } top { id rating title __typename ... on Film { t: title } } }',
+  );
+  assert.deepEqual(errors, []);
+  assert.deepEqual((data as { media: unknown[] }).media[1], null);
+  const { data: color, errors: colorErrors } = await federation.runPlanned('{ color }');
+  assert.deepEqual([color, describeErrors(colorErrors)], [{ color: null }, ['color undefined']]);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { QueryPlanner } from '@graphql-hive/router-query-planner';
 import {
-  buildASTSchema,
+  buildSchema,
   type ExecutionResult,
   type GraphQLError,
   type GraphQLSchema,
@@ -51,9 +51,10 @@ export function composeFederation(sources: readonly SubgraphSource[], hooks: Rec
   assert.ok('sdl' in supergraph, JSON.stringify(supergraph));
   const requests: SubgraphRequest[] = [];
   const execute = createExecutor(sources, hooks, requests);
-  const schema = buildASTSchema((supergraph as Supergraph).publicDocument, { assumeValidSDL: true });
   const planner = new QueryPlanner((supergraph as Supergraph).sdl);
   const graph = composeGraph(sources.map(buildService), execute);
+  // Not of the composition's own document, whose unions still name their inaccessible members.
+  const schema = buildSchema(graph.publicSdl);
   const plan = (query: string): QueryPlan => {
     const planned = withoutIntrospection(query);
     return planned === null ? { kind: 'QueryPlan' } : planner.plan(planned, undefined, new Set(), 100);

@@ -281,3 +281,15 @@ test('warming up ends when its time is over', async (t) => {
   await admit(undefined as never, undefined as never);
   assert.equal(planned.length, 1);
 });
+
+test('a graph with types that clients must not know is planned', async (t) => {
+  const secretive: SubgraphSource = {
+    name: 'secretive',
+    sdl: `extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@inaccessible"])
+      type Query { any: Any hidden: Hidden @inaccessible } union Any = Hidden | Shown
+      type Hidden implements Secret @inaccessible { id: ID } type Shown implements Secret { id: ID } interface Secret @inaccessible { id: ID }`,
+  };
+  const { graph, prepare } = startEngine(t, [secretive]);
+  assert.deepEqual([...(graph.possibleTypes.get('Any') ?? [])], ['Hidden', 'Shown']);
+  assert.notEqual(await prepare('{ any { ... on Shown { id } } }'), null);
+});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBalancer } from '../../subgraphs/balancer.ts';
 import { balancingAlgorithms } from '../../subgraphs/service-definition.ts';
-import { seeded } from './stage.ts';
+import { createRandom } from '../support/random.ts';
 
 interface Given {
   readonly name: string;
@@ -17,7 +17,7 @@ function candidates(weights: readonly number[]): Given[] {
 
 test('every algorithm returns the only one, and nothing of nothing', () => {
   for (const algorithm of balancingAlgorithms) {
-    const balance = createBalancer(algorithm, seeded(1));
+    const balance = createBalancer(algorithm, createRandom(1));
     const [only] = candidates([3]);
     assert.ok(only);
     assert.equal(balance([only]), only);
@@ -78,7 +78,7 @@ test('least-connections keeps instances filled in the proportion of their weight
 });
 
 test('random follows the weights', () => {
-  const balance = createBalancer('random', seeded(42));
+  const balance = createBalancer('random', createRandom(42));
   const all = candidates([1, 2, 7]);
   const counts = new Map<string, number>();
   for (let i = 0; i < 10_000; i++) {

@@ -7,15 +7,14 @@ import { test } from 'node:test';
 import { GatewayError } from '../../policies/errors.ts';
 import { BufferedAnswer } from '../../subgraphs/buffered-answer.ts';
 import type { Flow } from '../../subgraphs/call.ts';
+import { createRandom } from '../support/random.ts';
+import { createDeparture, createRequestContext } from '../support/request-context.ts';
 import {
   ask,
   balancing,
   closedPort,
-  createContext,
-  createDeparture,
   outcomes,
   postRequest,
-  seeded,
   stage,
   startRawService,
   startService,
@@ -44,7 +43,7 @@ test('an answer reaches the receiver as it came, with every field in its place',
     response.end('body');
   });
   await using upstreams = stage([service.url]);
-  const context = createContext();
+  const context = createRequestContext();
   const answer = await ask(upstreams, { path: '/a/%2e%2e/b?x=%20' }, context);
   assert.equal(answer.status, 201);
   assert.equal(answer.header('x-path'), '/a/%2e%2e/b?x=%20');
@@ -89,7 +88,7 @@ test('a dead instance is no client error while a living one exists, whatever the
   const dead = [];
   for (let i = 0; i < 4; i++) dead.push({ id: `dead${i}`, url: `http://127.0.0.1:${await closedPort()}` });
   await using upstreams = stage([...dead, { id: 'alive', url: service.url }], quietly);
-  const context = createContext();
+  const context = createRequestContext();
   assert.equal((await ask(upstreams, postRequest, context)).status, 200);
   assert.equal(context.attempts.at(-1)?.instance, 'alive');
   for (const attempt of context.attempts.slice(0, -1)) assert.equal(attempt.outcome, 'SERVICE_UNAVAILABLE');
@@ -99,7 +98,7 @@ test('when no instance can be reached the call fails fast, and does not name an 
   const port = await closedPort();
   await using upstreams = stage([`http://127.0.0.1:${port}`]);
   for (let i = 0; i < 3; i++) {
-    const context = createContext();
+    const context = createRequestContext();
     await assert.rejects(ask(upstreams, {}, context), (error: GatewayError) => {
       assert.equal(error.code, 'SERVICE_UNAVAILABLE');
       assert.doesNotMatch(error.message, /127\.0\.0\.1|\d{4}/);
@@ -163,7 +162,7 @@ test('the last answer of a service passes as it is, once, even if it is a 503', 
   });
   await using upstreams = stage([service.url]);
   let heads = 0;
-  const context = createContext();
+  const context = createRequestContext();
   const answer = new BufferedAnswer(1_000);
   const onHead = answer.onHead.bind(answer);
   answer.onHead = (...args) => {
@@ -228,7 +227,7 @@ test('in a total outage retries stay within the budget', async () => {
     },
   );
   const calls = 300;
-  for (let i = 0; i < calls; i++) await ask(upstreams, {}, createContext({ deadlineAtMs: 10_000 }));
+  for (let i = 0; i < calls; i++) await ask(upstreams, {}, createRequestContext({ deadlineAtMs: 10_000 }));
   // Ten were there to begin with; each call earned a tenth.
   assert.ok(served <= calls + 10 + calls / 10 + 1, `${served} requests for ${calls} calls`);
   assert.ok(served > calls + 10, `${served} requests for ${calls} calls`);
@@ -259,7 +258,7 @@ test('a breaker opens for its instance alone, lets a single call probe, and clos
       },
     },
   );
-  const context = () => createContext({ deadlineAtMs: now() + 5_000 });
+  const context = () => createRequestContext({ deadlineAtMs: now() + 5_000 });
   for (let i = 0; i < 4; i++) assert.equal((await ask(upstreams, {}, context())).status, 500);
   assert.equal(served, 4);
   await assert.rejects(ask(upstreams, {}, context()), (error: GatewayError) => {
@@ -293,7 +292,7 @@ test('a client that leaves while its call probes gives the probe to the next', a
   let skewMs = 0;
   const now = (): number => performance.now() + skewMs;
   await using upstreams = stage([service.url], { circuitBreaker: { minimumCalls: 2, openFor: '10s' } }, { now });
-  const context = () => createContext({ deadlineAtMs: now() + 5_000 });
+  const context = () => createRequestContext({ deadlineAtMs: now() + 5_000 });
   for (let i = 0; i < 2; i++) await ask(upstreams, {}, context());
   skewMs += 10_001;
   status = 0;
@@ -331,7 +330,7 @@ test('when the client leaves, the request to the service is cut at once and coun
   await using service = await startService((request) => requests.push(request));
   await using upstreams = stage([service.url], { circuitBreaker: { minimumCalls: 1 } });
   const departure = createDeparture();
-  const context = createContext({ departure });
+  const context = createRequestContext({ departure });
   const call = ask(upstreams, {}, context);
   await until(() => requests.length === 1, 'the service has the request');
   departure.leave();
@@ -355,7 +354,7 @@ test('a client that leaves in the middle of an answer ends it at the service too
   await using upstreams = stage([service.url]);
   const departure = createDeparture();
   const answer = new BufferedAnswer(1_000);
-  const call = ask(upstreams, { receiver: answer }, createContext({ departure }));
+  const call = ask(upstreams, { receiver: answer }, createRequestContext({ departure }));
   await until(() => answer.status === 200, 'the head is there');
   departure.leave();
   await assert.rejects(call, { code: 'CLIENT_CLOSED_REQUEST' });
@@ -380,10 +379,10 @@ test('the deadline ends it, however many attempts are left', async () => {
   let served = 0;
   await using silent = await startService(() => served++);
   await using upstreams = stage([silent.url], { timeout: '10s', retry: { attempts: 10 } });
-  await assert.rejects(ask(upstreams, {}, createContext({ deadlineAtMs: performance.now() + 300 })), {
+  await assert.rejects(ask(upstreams, {}, createRequestContext({ deadlineAtMs: performance.now() + 300 })), {
     code: 'GATEWAY_TIMEOUT',
   });
-  await assert.rejects(ask(upstreams, {}, createContext({ deadlineAtMs: performance.now() - 1 })), {
+  await assert.rejects(ask(upstreams, {}, createRequestContext({ deadlineAtMs: performance.now() - 1 })), {
     code: 'GATEWAY_TIMEOUT',
   });
   assert.equal(served, 1);
@@ -397,8 +396,8 @@ test('the deadline covers the body only where the call says so', async () => {
   });
   await using upstreams = stage([service.url]);
   const deadlineAtMs = performance.now() + 300;
-  const free = ask(upstreams, {}, createContext({ deadlineAtMs }));
-  const bound = ask(upstreams, { bodyByDeadline: true }, createContext({ deadlineAtMs }));
+  const free = ask(upstreams, {}, createRequestContext({ deadlineAtMs }));
+  const bound = ask(upstreams, { bodyByDeadline: true }, createRequestContext({ deadlineAtMs }));
   await assert.rejects(bound, { code: 'GATEWAY_TIMEOUT' });
   for (const response of waiting) response.end('b');
   assert.equal((await free).body.toString(), 'ab');
@@ -414,7 +413,7 @@ test('a call without a deadline, and with a timeout longer than timers go, just 
   const answer = await ask(
     upstreams,
     { bodyByDeadline: true },
-    createContext({ deadlineAtMs: Number.POSITIVE_INFINITY }),
+    createRequestContext({ deadlineAtMs: Number.POSITIVE_INFINITY }),
   );
   assert.equal(answer.body.toString(), 'ok');
   assert.equal(seen, undefined);
@@ -429,7 +428,7 @@ test('a client that leaves between two attempts gets no further one', async () =
   const departure = createDeparture();
   const leaveAtFirst = { onAttempt: () => departure.leave(), onBreakerChange() {}, onHealthChange() {} };
   await using upstreams = stage([service.url], {}, { observer: leaveAtFirst });
-  await assert.rejects(ask(upstreams, {}, createContext({ departure })), { code: 'CLIENT_CLOSED_REQUEST' });
+  await assert.rejects(ask(upstreams, {}, createRequestContext({ departure })), { code: 'CLIENT_CLOSED_REQUEST' });
   assert.equal(served, 1);
 });
 
@@ -530,7 +529,7 @@ test('a body that was not begun goes whole to the next instance', async () => {
   const port = await closedPort();
   await using upstreams = stage([`http://127.0.0.1:${port}`, `http://127.0.0.1:${port}`, service.url], quietly);
   const source = Readable.from([Buffer.from('whole ')], { objectMode: false });
-  const context = createContext();
+  const context = createRequestContext();
   const answer = await ask(upstreams, { ...postRequest, body: source }, context);
   assert.equal(answer.body.toString(), 'whole ');
   assert.equal(context.attempts.at(-1)?.instance, 'c');
@@ -592,7 +591,7 @@ test('a slow upload is not the fault of the service, and is not cut while it mov
 test('an upload that stands until the deadline counts against nobody', async () => {
   await using service = await startService(() => {});
   await using upstreams = stage([service.url], { timeout: '50ms', circuitBreaker: { minimumCalls: 1 } });
-  const context = createContext({ deadlineAtMs: performance.now() + 200 });
+  const context = createRequestContext({ deadlineAtMs: performance.now() + 200 });
   await assert.rejects(ask(upstreams, { ...postRequest, body: new PassThrough() }, context), {
     code: 'GATEWAY_TIMEOUT',
   });
@@ -610,7 +609,7 @@ test('a service that does not read holds the client back', async () => {
     },
   });
   const departure = createDeparture();
-  const call = ask(upstreams, { ...postRequest, body: source }, createContext({ departure }));
+  const call = ask(upstreams, { ...postRequest, body: source }, createRequestContext({ departure }));
   let before = -1;
   // Until the buffers of both sockets are full, and nothing has moved for a while.
   await until(() => {
@@ -773,7 +772,7 @@ test('all algorithms spread calls over the instances', async () => {
   await using second = await startService(count('second'));
   for (const algorithm of ['round-robin', 'weighted', 'least-connections', 'random'] as const) {
     counts.clear();
-    await using upstreams = stage([first.url, second.url], balancing(algorithm), { random: seeded(7) });
+    await using upstreams = stage([first.url, second.url], balancing(algorithm), { random: createRandom(7) });
     for (let i = 0; i < 60; i++) await ask(upstreams);
     assert.ok((counts.get('first') ?? 0) >= 18 && (counts.get('second') ?? 0) >= 18, `${algorithm} ${[...counts]}`);
   }

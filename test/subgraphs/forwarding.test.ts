@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { endToEndHeaders, endToEndResponseHeaders, gatewayHeaders } from '../../subgraphs/forwarding.ts';
-import { createContext } from './stage.ts';
+import { createRequestContext } from '../support/request-context.ts';
 
 const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
@@ -69,7 +69,7 @@ test('an answer keeps what is end-to-end, every Set-Cookie by itself', () => {
 });
 
 test('the gateway names itself, the client, the request and the time that is left', () => {
-  assert.deepEqual(asObject(gatewayHeaders(createContext(), 1_234.9)), {
+  assert.deepEqual(asObject(gatewayHeaders(createRequestContext(), 1_234.9)), {
     via: '1.1 selvage',
     forwarded: 'for=192.0.2.1;host=shop.example;proto=http',
     'x-forwarded-for': '192.0.2.1',
@@ -78,11 +78,11 @@ test('the gateway names itself, the client, the request and the time that is lef
     'x-request-id': 'request-1',
     'x-request-timeout-ms': '1234',
   });
-  assert.equal(asObject(gatewayHeaders(createContext(), -3))['x-request-timeout-ms'], '0');
+  assert.equal(asObject(gatewayHeaders(createRequestContext(), -3))['x-request-timeout-ms'], '0');
 });
 
 test('Via is continued, and Forwarded quotes what needs quotes (RFC 7239 section 4)', () => {
-  const context = createContext({
+  const context = createRequestContext({
     headers: { via: '1.0 first, 1.1 second' },
     client: {
       address: '2001:db8::1',
@@ -108,7 +108,7 @@ test('the viewer goes along', () => {
     roles: ['buyer', 'admin'],
     claims: {},
   } as const;
-  const headers = asObject(gatewayHeaders(createContext({ viewer }), 1));
+  const headers = asObject(gatewayHeaders(createRequestContext({ viewer }), 1));
   assert.equal(headers['x-user-id'], 'ann');
   assert.equal(headers['x-user-roles'], 'buyer,admin');
 });

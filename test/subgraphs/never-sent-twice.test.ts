@@ -8,16 +8,9 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { CallRequest } from '../../subgraphs/call.ts';
 import type { Upstreams } from '../../subgraphs/upstreams.ts';
-import {
-  ask,
-  balancing,
-  closedPort,
-  createContext,
-  type RunningService,
-  seeded,
-  stage,
-  startRawService,
-} from './stage.ts';
+import { createRandom } from '../support/random.ts';
+import { createRequestContext } from '../support/request-context.ts';
+import { ask, balancing, closedPort, type RunningService, stage, startRawService } from './stage.ts';
 
 const body = 'x'.repeat(3_000);
 const goodAnswer = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone';
@@ -125,7 +118,7 @@ async function run(
     while (next < calls) {
       const id = String(next++);
       const request = { method: idempotent ? 'PUT' : 'POST', path: `/${id}`, idempotent, ...chooseBody(random) };
-      const given = await ask(upstreams, request, createContext()).catch(() => null);
+      const given = await ask(upstreams, request, createRequestContext()).catch(() => null);
       if (given?.status === 200) answered.add(id);
       // A reset at accept takes an instance out, until a probe finds that it does listen.
       if (upstreams.status('shop').every((instance) => instance.state !== 'healthy')) await upstreams.probe('shop');
@@ -137,7 +130,7 @@ async function run(
 
 for (const seed of [1, 2, 3]) {
   test(`no service, and no two services, see a byte of the same POST twice (seed ${seed})`, async () => {
-    const random = seeded(seed);
+    const random = createRandom(seed);
     const ledger = new Ledger();
     await using first = await startFaultyService(random, ledger);
     await using second = await startFaultyService(random, ledger);
@@ -162,7 +155,7 @@ for (const seed of [1, 2, 3]) {
 }
 
 test('the same faults do lead to repetition where it is allowed, and a stream that was begun is never sent again', async () => {
-  const random = seeded(4);
+  const random = createRandom(4);
   const ledger = new Ledger();
   await using first = await startFaultyService(random, ledger);
   await using second = await startFaultyService(random, ledger);

@@ -38,7 +38,7 @@ export interface Fixture extends AsyncDisposable {
  * The rules: an SDL of words. `broken` never composes; `needs:NAME` composes only beside the service NAME;
  * `type:NAME` may be there once.
  */
-export async function admitByRules(candidate: Snapshot): Promise<FakeGraph> {
+async function admitByRules(candidate: Snapshot): Promise<FakeGraph> {
   const parts = candidate.services.filter(isComposed);
   const names = new Set(parts.map((service) => service.name));
   const owners = new Map<string, string>();

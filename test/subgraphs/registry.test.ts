@@ -108,7 +108,7 @@ test('putting several is all or nothing', async () => {
   });
   await assert.rejects(registry.putServices({ a: given('a'), b: { grahpql: {} } }, 'merge', ops), {
     code: 'BAD_REQUEST',
-    reasons: [{ path: '/services/b/grahpql', message: 'unknown key "grahpql"' }],
+    reasons: [{ path: '/services/b/grahpql', message: 'unknown key; did you mean `graphql`?' }],
   });
   assert.equal(registry.snapshot, snapshot);
 });

@@ -1,12 +1,13 @@
 /** What tests of the call need: services on real sockets, a snapshot that names them, and a client. */
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
-import type { Attempt, Departure, RequestContext } from '../../policies/request-context.ts';
+import type { Attempt, RequestContext } from '../../policies/request-context.ts';
 import { BufferedAnswer } from '../../subgraphs/buffered-answer.ts';
 import type { CallRequest } from '../../subgraphs/call.ts';
 import type { BalancingAlgorithm, ServiceDefinition } from '../../subgraphs/service-definition.ts';
 import type { Instance, Service, Snapshot } from '../../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams, type UpstreamsOptions } from '../../subgraphs/upstreams.ts';
+import { createRequestContext } from '../support/request-context.ts';
 
 export interface RunningService extends AsyncDisposable {
   readonly url: string;
@@ -104,53 +105,11 @@ export function balancing(algorithm: BalancingAlgorithm): ServiceDefinition {
   return { loadBalancing: { algorithm } };
 }
 
-export interface TestDeparture extends Departure {
-  leave(): void;
-}
-
-export function createDeparture(): TestDeparture {
-  const listeners = new Set<() => void>();
-  let happened = false;
-  return {
-    get happened() {
-      return happened;
-    },
-    subscribe(listener) {
-      if (happened) listener();
-      else listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    leave() {
-      happened = true;
-      for (const listener of listeners) listener();
-      listeners.clear();
-    },
-  };
-}
-
-export function createContext(overrides: Partial<RequestContext> = {}): RequestContext {
-  return {
-    id: 'request-1',
-    door: 'rest',
-    method: 'GET',
-    headers: {},
-    client: { address: '192.0.2.1', protocol: 'http', host: 'shop.example', forwardedFor: '192.0.2.1' },
-    viewer: null,
-    deadlineAtMs: performance.now() + 10_000,
-    departure: createDeparture(),
-    rateLimit: null,
-    name: null,
-    errorCode: null,
-    attempts: [],
-    ...overrides,
-  };
-}
-
 /** One call to `shop`, buffered: a GET unless told otherwise. */
 export async function ask(
   upstreams: Upstreams,
   request: Partial<CallRequest> = {},
-  context: RequestContext = createContext(),
+  context: RequestContext = createRequestContext(),
 ): Promise<BufferedAnswer> {
   const answer = new BufferedAnswer(10_000_000);
   await upstreams.call({ ...getRequest, receiver: answer, ...request }, context);
@@ -172,15 +131,4 @@ export async function until(condition: () => boolean, what: string): Promise<voi
     if (performance.now() > giveUpAt) throw new Error(`never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-/** Random numbers that are the same in every run (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

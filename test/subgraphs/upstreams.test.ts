@@ -4,11 +4,11 @@ import type net from 'node:net';
 import { test } from 'node:test';
 import { emptySnapshot } from '../../subgraphs/snapshot.ts';
 import { createUpstreams } from '../../subgraphs/upstreams.ts';
+import { createRequestContext } from '../support/request-context.ts';
 import {
   ask,
   balancing,
   closedPort,
-  createContext,
   outcomes,
   postRequest,
   serviceOf,
@@ -140,7 +140,7 @@ test('a call goes on to an instance that a snapshot brought while it was under w
   });
   await using upstreams = stage([first.url]);
   apply = () => upstreams.apply(snapshotOf(serviceOf('shop', [{ id: 'second', url: second.url }])));
-  const context = createContext();
+  const context = createRequestContext();
   assert.equal((await ask(upstreams, {}, context)).body.toString(), 'second');
   assert.deepEqual(outcomes(context.attempts), ['a DOWNSTREAM_SERVICE_ERROR', 'second 200']);
 });
@@ -173,7 +173,7 @@ test('every attempt is recorded and observed', async () => {
       onHealthChange() {},
     },
   });
-  const context = createContext();
+  const context = createRequestContext();
   await ask(upstreams, postRequest, context);
   assert.deepEqual(seen, ['request-1 shop a SERVICE_UNAVAILABLE', 'request-1 shop b 204']);
   assert.deepEqual(outcomes(context.attempts), ['a SERVICE_UNAVAILABLE', 'b 204']);

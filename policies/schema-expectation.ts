@@ -1,11 +1,9 @@
-/** Wording for mistakes in a configuration: what a schema expects, what a value is, which word was meant. */
-import { Duration, Percentage, Size } from '../policies/units.ts';
-import { GatewayConfig } from './config-schema.ts';
+/** Wording for mistakes in a value: what a schema expects, what a value is, which word was meant. */
+import { Duration, Percentage, Size } from './units.ts';
 
-/** The parts of JSON Schema that the configuration's schema is made of. */
+/** The parts of JSON Schema that our schemas are made of. */
 export interface SchemaNode {
   readonly type?: string;
-  readonly title?: string;
   readonly description?: string;
   readonly default?: unknown;
   readonly examples?: readonly unknown[];
@@ -25,9 +23,6 @@ export interface SchemaNode {
   readonly minProperties?: number;
 }
 
-/** The configuration's schema, read as plain JSON Schema. */
-export const configSchema = GatewayConfig as unknown as SchemaNode;
-
 /** A longer text tells nobody anything in a message. */
 const maxShownLength = 80;
 
@@ -41,6 +36,7 @@ const patternMeanings: ReadonlyMap<string, string> = new Map([
   ['^https?://[^/?#@\\s]+/?$', 'an origin such as http://10.0.0.5:8080: no path, no credentials'],
   ['^/[!-~]*$', 'a path that begins with /'],
   ['^(memory|file:.+)$', '`memory` or `file:DIR`'],
+  ['^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$', 'a field such as `Query.products`'],
   ['^(viewer|ip|api-key|header:[A-Za-z0-9-]+)$', '`viewer`, `ip`, `api-key` or `header:NAME`'],
 ]);
 
@@ -51,6 +47,7 @@ function patternOf(schema: SchemaNode): string {
 
 /** What a schema asks for, as the object of "expected". */
 export function describeExpected(schema: SchemaNode): string {
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.anyOf !== undefined) {
     return schema.anyOf.every((branch) => branch.const !== undefined)
       ? `one of ${schema.anyOf.map((branch) => JSON.stringify(branch.const)).join(', ')}`
@@ -65,14 +62,19 @@ export function describeExpected(schema: SchemaNode): string {
     case 'boolean':
       return 'true or false';
     case 'array':
-      return `a list${schema.minItems === undefined ? '' : ` of at least ${schema.minItems}`}${
-        schema.maxItems === undefined ? '' : ` of at most ${schema.maxItems}`
-      }`;
+      return `a list${describeRange(schema.minItems, schema.maxItems, 'of')}`;
+    case 'null':
+      return 'nothing';
     default:
       return schema.minProperties === undefined
         ? 'an object'
         : `an object with at least ${schema.minProperties} of its keys`;
   }
+}
+
+/** What a pattern asks of the keys of a record, as the object of "expected". */
+export function describeKey(pattern: string): string {
+  return patternMeanings.get(pattern) ?? `a name that matches \`${pattern}\``;
 }
 
 function describeText(schema: SchemaNode): string {
@@ -81,8 +83,8 @@ function describeText(schema: SchemaNode): string {
   return schema.minLength === undefined ? 'text' : 'text that is not empty';
 }
 
-function describeRange(minimum: number | undefined, maximum: number | undefined): string {
-  if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
+function describeRange(minimum: number | undefined, maximum: number | undefined, between = 'from'): string {
+  if (minimum !== undefined && maximum !== undefined) return ` ${between} ${minimum} to ${maximum}`;
   if (minimum !== undefined) return ` of at least ${minimum}`;
   return maximum === undefined ? '' : ` of at most ${maximum}`;
 }
@@ -95,11 +97,18 @@ export function describeValue(value: unknown, schema: SchemaNode): string {
   if (typeof value !== 'string') return `the ${typeof value} ${String(value)}`;
   if (schema.pattern === '^[0-9a-f]{64}$') return `a text of ${value.length} characters`;
   const shown = value.replace(/\/\/.*@/s, '//...@');
-  return JSON.stringify(shown.length > maxShownLength ? `${shown.slice(0, maxShownLength)}...` : shown);
+  return JSON.stringify(shorten(shown));
+}
+
+/** A text, cut where it would drown the message that shows it. */
+export function shorten(text: string): string {
+  return text.length > maxShownLength ? `${text.slice(0, maxShownLength)}...` : text;
 }
 
 /** The word that was probably meant: at most a third of the letters away. */
 export function findClosest(word: string, known: readonly string[]): string | undefined {
+  // The distance takes time by the product of the lengths, and no word of ours is nearly as long.
+  if (word.length > maxShownLength) return undefined;
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
