@@ -42,7 +42,7 @@ export class PathErrors {
       }
       node = child;
     }
-    if (!node.errors.includes(error)) node.errors.push(error);
+    if (!node.errors.some((known) => isSameError(known, error))) node.errors.push(error);
   }
 
   /** The errors at the path and beneath it, as they are. */
@@ -67,6 +67,20 @@ export class PathErrors {
     }
     return node;
   }
+}
+
+/** A field that is asked for by two fetches, of which one depends on a `@skip`, fails twice and has one error. */
+function isSameError(one: Error, other: Error): boolean {
+  if (one === other) return true;
+  if (one instanceof GatewayError && other instanceof GatewayError) {
+    return one.code === other.code && one.service === other.service;
+  }
+  return (
+    one instanceof GraphQLError &&
+    other instanceof GraphQLError &&
+    one.message === other.message &&
+    one.extensions['code'] === other.extensions['code']
+  );
 }
 
 function listErrors(node: ErrorNode): Error[] {

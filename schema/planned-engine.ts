@@ -10,6 +10,7 @@ import { splitOperation } from './operation-split.ts';
 import { PlanCache } from './plan-cache.ts';
 import { compilePlan } from './plan-compiler.ts';
 import { UnsupportedPlanError } from './plan-errors.ts';
+import { buildPlannableDocument } from './plannable-document.ts';
 import type { PlannedOperation } from './planned-operation.ts';
 import type { Planner, PlanOutcome } from './planner.ts';
 import type { PlanNode, QueryPlan } from './query-plan.ts';
@@ -142,7 +143,8 @@ async function makeOperation(
     if (parts.federated !== null) {
       // Against the schema that the planner works with: on a document that is not valid there it aborts its process.
       if (graph.federatedSchema === null || validate(graph.federatedSchema, parts.federated).length > 0) return null;
-      const outcome = await options.planner.plan({ graph, document: print(parts.federated) });
+      const plannable = buildPlannableDocument(parts.federated, graph.federatedSchema);
+      const outcome = await options.planner.plan({ graph, document: print(plannable) });
       if (outcome.kind !== 'planned') return readRefusal(outcome);
       if (outcome.plan.node !== undefined) nodes.unshift(outcome.plan.node);
     }

@@ -61,6 +61,9 @@ export function findPartialFault(answer: Answer, { whole, lenient }: Truth): str
   const known = new Set(lenient.errors.map(printError));
   const strange = answer.errors.find((error) => error.code !== 'SERVICE_UNAVAILABLE' && !known.has(printError(error)));
   if (strange !== undefined) return `an error that has no cause: ${printError(strange)} ${strange.message}`;
+  const printed = answer.errors.map(printError);
+  const twice = printed.find((error, index) => printed.indexOf(error) !== index);
+  if (twice !== undefined) return `an error twice: ${twice}`;
   const losses = new Set(listLosses(answer.errors, answer.data));
   return findUnexplained(answer.data, whole.data, '', losses);
 }

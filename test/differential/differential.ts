@@ -11,9 +11,6 @@ import { createRandom, hashText } from './random.ts';
 import { shrinkGraph, shrinkOperation } from './shrinking.ts';
 import { judge, type Outcome, type Verdict } from './verdict.ts';
 
-/** How many verdicts there were of each kind. */
-export type Tally = Record<string, number>;
-
 export interface Failure {
   /** Of graph and operation: `--graph 7 --operation 3` runs it again. */
   readonly graph: number;
@@ -21,52 +18,52 @@ export interface Failure {
   readonly report: string;
 }
 
-export interface GraphRun {
-  readonly graph: number;
-  readonly operations: readonly number[];
-  /** How many failures are worth shrinking. */
-  readonly shrinks: number;
-  /** Which verdicts count as failures. @default those about the planned engine */
-  readonly kinds?: readonly string[];
-  /** Called before each operation: a planner that panics takes the process along. */
-  readonly onOperation?: (operation: number) => void;
+export interface GeneratedGraph {
+  readonly number: number;
+  readonly model: GraphModel;
+  readonly federated: FederatedGraph;
+  readonly engines: Engines;
 }
 
-export interface GraphOutcome {
-  readonly tally: Tally;
+/** The graph of a number; null when it does not compose. */
+export function createGeneratedGraph(number: number): GeneratedGraph | null {
+  const model = generateGraph(number);
+  const federated = composeIfPossible(model);
+  return federated && { number, model, federated, engines: createEngines(federated) };
+}
+
+export interface OperationRun {
+  readonly operation: number;
+  /** Whether failures are cut down to what they need. */
+  readonly shrink: boolean;
+  /** Which verdicts count as failures. @default those about the planned engine */
+  readonly kinds?: readonly string[];
+}
+
+export interface OperationOutcome {
+  readonly verdicts: readonly string[];
   readonly failures: readonly Failure[];
 }
 
-/** Runs operations over the generated graph of a seed; every third one also with a service down. */
-export async function runGraph({
-  graph,
-  operations,
-  shrinks,
-  onOperation,
-  kinds = ['planned'],
-}: GraphRun): Promise<GraphOutcome> {
-  const tally: Tally = {};
+/** Runs the operation of a number over a graph; every third one also with a service down. */
+export async function runOperation(
+  { number: graph, model, federated, engines }: GeneratedGraph,
+  { operation: number, shrink, kinds = ['planned'] }: OperationRun,
+): Promise<OperationOutcome> {
+  const verdicts: string[] = [];
   const failures: Failure[] = [];
-  const model = generateGraph(graph);
-  const federated = composeIfPossible(model);
-  if (federated === null) return { tally: { 'graphs that do not compose': 1 }, failures };
-  const engines = createEngines(federated);
-  for (const number of operations) {
-    onOperation?.(number);
-    const random = createRandom(hashText(`${graph}/${number}`));
-    const operation = generateOperation({ schema: federated.publicSchema, random });
-    const downs = [undefined, ...(number % 3 === 0 ? [random.pick(model.subgraphs)] : [])];
-    for (const down of downs) {
-      const verdict = await judge(engines, operation, down);
-      const name = `${verdict.kind}: ${verdict.what}`;
-      tally[name] = (tally[name] ?? 0) + 1;
-      if (!kinds.includes(verdict.kind)) continue;
-      const shrunk =
-        failures.length < shrinks ? await shrinkCase(model, operation, down, verdict) : { model, operation };
-      failures.push({ graph, operation: number, report: await describeFailure(shrunk.model, shrunk.operation, down) });
-    }
+  const random = createRandom(hashText(`${graph}/${number}`));
+  const operation = generateOperation({ schema: federated.publicSchema, random });
+  const downs = [undefined, ...(number % 3 === 0 ? [random.pick(model.subgraphs)] : [])];
+  for (const down of downs) {
+    const verdict = await judge(engines, operation, down);
+    verdicts.push(`${verdict.kind}: ${verdict.what}`);
+    if (!kinds.includes(verdict.kind)) continue;
+    const found: Case = { model, operation, down };
+    const report = await describeFailure(shrink ? await shrinkCase(found, verdict) : found);
+    failures.push({ graph, operation: number, report });
   }
-  return { tally, failures };
+  return { verdicts, failures };
 }
 
 function composeIfPossible(model: GraphModel): FederatedGraph | null {
@@ -80,14 +77,10 @@ function composeIfPossible(model: GraphModel): FederatedGraph | null {
 interface Case {
   readonly model: GraphModel;
   readonly operation: Operation;
+  readonly down: string | undefined;
 }
 
-async function shrinkCase(
-  model: GraphModel,
-  operation: Operation,
-  down: string | undefined,
-  verdict: Verdict,
-): Promise<Case> {
+async function shrinkCase({ model, operation, down }: Case, verdict: Verdict): Promise<Case> {
   const failsAlike = async (engines: Engines, candidate: Operation): Promise<boolean> => {
     const { kind, what, detail } = await judge(engines, candidate, down);
     // Refusals are told apart by what the planner says; of faults the detail is where in the answer they are.
@@ -108,28 +101,21 @@ async function shrinkCase(
       return false;
     }
   });
-  return { model: smallerModel, operation: smaller };
+  return { model: smallerModel, operation: smaller, down };
 }
 
-async function describeFailure(model: GraphModel, operation: Operation, down: string | undefined): Promise<string> {
+async function describeFailure({ model, operation, down }: Case): Promise<string> {
   const federated = createFederatedGraph(model);
   const engines = createEngines(federated);
   const verdict = await judge(engines, operation, down);
+  const plan = await engines.plan(operation);
   return [
     `wrong: ${[verdict.what, verdict.detail].join(' ')}${down === undefined ? '' : ` (${down} is down)`}`,
     ...Object.entries(federated.sdls).map(([name, sdl]) => `# ${name}\n${sdl}`),
     describeOperation(operation),
-    `plan: ${describePlan(engines, operation)}`,
+    `plan:\n${plan === null ? '(none)' : printPlan(plan)}`,
     ...Object.entries(verdict.outcomes).map(([name, outcome]) => `${name}: ${describeOutcome(outcome)}`),
   ].join('\n\n');
-}
-
-function describePlan(engines: Engines, operation: Operation): string {
-  try {
-    return `\n${printPlan(engines.plan(operation))}`;
-  } catch (error) {
-    return String(error);
-  }
 }
 
 function describeOutcome(outcome: Outcome): string {

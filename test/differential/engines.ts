@@ -1,22 +1,14 @@
 /** The two engines, and the whole graph in one process, each giving its answer to the same operation. */
 import { QueryPlanner } from '@graphql-hive/router-query-planner';
 import { execute as executeStitched } from '@graphql-tools/executor';
-import {
-  buildASTSchema,
-  type DocumentNode,
-  type ExecutionResult,
-  type GraphQLError,
-  parse,
-  print,
-  visit,
-} from 'graphql';
+import { type ExecutionResult, type GraphQLError, print } from 'graphql';
 import { useErrorContract } from '../../gateway/graphql-errors.ts';
 import type { RequestContext } from '../../policies/request-context.ts';
 import { compilePlan } from '../../schema/plan-compiler.ts';
-import { buildPossibleTypes } from '../../schema/plan-types.ts';
-import type { PlannedOperation } from '../../schema/planned-operation.ts';
+import { UnsupportedPlanError } from '../../schema/plan-errors.ts';
+import { createPlannedEngine, type Prepared } from '../../schema/planned-engine.ts';
+import type { Planner } from '../../schema/planner.ts';
 import type { QueryPlan } from '../../schema/query-plan.ts';
-import { withoutNode, withoutUnused } from './document-repair.ts';
 import { createTracedContext, type FederatedGraph, type RequestTrace } from './federated-graph.ts';
 import type { Operation } from './operation.ts';
 
@@ -44,35 +36,17 @@ export interface Engines {
   /** Like `whole`, over a schema where nothing is non-null: all errors, also those that others make invisible. */
   readonly lenient: ((operation: Operation) => Promise<Answer>) | undefined;
   /** The plan as the planner gives it, for reports. */
-  plan(operation: Operation): QueryPlan;
+  plan(operation: Operation): Promise<QueryPlan | null>;
 }
 
-/** The planner, or the compiler of its plans, leaves the operation to the stitched engine. */
+/** The operation has no plan, or its plan cannot be compiled: the stitched engine answers it. */
 export class PlanRefusal extends Error {
   override readonly name = 'PlanRefusal';
 }
 
 export function createEngines(federated: FederatedGraph): Engines {
-  const { graph, publicSchema, execute, runWhole, runLenient } = federated;
-  let planner: QueryPlanner | undefined;
-  let possibleTypes: ReturnType<typeof buildPossibleTypes> | undefined;
-  function plan({ document, operationName }: Operation): QueryPlan {
-    planner ??= new QueryPlanner(graph.supergraphSdl);
-    const rest = withoutIntrospection(document);
-    return rest === null ? { kind: 'QueryPlan' } : planner.plan(print(rest), operationName, new Set(), 0);
-  }
-  function compile(operation: Operation): PlannedOperation {
-    possibleTypes ??= buildPossibleTypes(buildASTSchema(parse(graph.supergraphSdl), { assumeValid: true }));
-    try {
-      const { document, operationName } = operation;
-      const planned = { plan: plan(operation), document, operationName };
-      return compilePlan({ ...planned, schema: publicSchema, execute, subgraphErrors: 'pass', possibleTypes });
-    } catch (error) {
-      // Of these the compiler's own are meant; whatever else it throws is its fault.
-      if (error instanceof TypeError || error instanceof RangeError) throw error;
-      throw new PlanRefusal(error instanceof Error ? error.message : String(error), { cause: error });
-    }
-  }
+  const { graph, runWhole, runLenient } = federated;
+  const prepare = createPreparation(federated);
   const toEngine = (run: FederatedGraph['runWhole']) =>
     run &&
     (async (operation: Operation): Promise<Answer> => {
@@ -80,9 +54,11 @@ export function createEngines(federated: FederatedGraph): Engines {
       return buildAnswer(await run({ ...operation, trace }), createTracedContext(trace), trace);
     });
   return {
-    plan,
     whole: toEngine(runWhole),
     lenient: toEngine(runLenient),
+    async plan(operation) {
+      return (await prepare(operation)).plan;
+    },
     async stitched({ document, variables, operationName }, down) {
       const trace = createTrace(down);
       const gateway = createTracedContext(trace);
@@ -98,34 +74,72 @@ export function createEngines(federated: FederatedGraph): Engines {
     async planned(operation, down) {
       const trace = createTrace(down);
       const context = createTracedContext(trace);
-      const { data, errors } = await compile(operation).execute(operation.variables, context);
+      const { prepared, fault } = await prepare(operation);
+      if (prepared === null) throw fault;
+      const { data, errors } = await prepared.execute(operation.variables, context);
       return buildAnswer({ data: JSON.parse(data), errors }, context, trace);
     },
   };
 }
 
-function createTrace(down: string | undefined): RequestTrace {
-  return { changes: [], down };
+interface Preparation {
+  readonly prepared: Prepared;
+  readonly plan: QueryPlan | null;
+  /** Why nothing was prepared. */
+  readonly fault: Error;
 }
 
-/** The planner knows no introspection. Null when there is nothing else. */
-function withoutIntrospection(document: DocumentNode): DocumentNode | null {
-  let rest = document;
-  for (const name of ['__schema', '__type']) {
-    for (let found = findField(rest, name); found !== undefined; found = findField(rest, name))
-      rest = withoutNode(rest, found);
-  }
-  return rest === document ? document : withoutUnused(rest);
-}
-
-function findField(document: DocumentNode, name: string) {
-  let found: object | undefined;
-  visit(document, {
-    Field(node) {
-      if (node.name.value === name) found ??= node;
+/** The engine as the gateway has it, but for the planner: it is in this process, and what it says is kept. */
+function createPreparation({ graph, execute }: FederatedGraph): (operation: Operation) => Promise<Preparation> {
+  let native: QueryPlanner | undefined;
+  let plan: QueryPlan | null = null;
+  let fault: Error = new PlanRefusal('not for the planner');
+  const planner: Planner = {
+    pid: undefined,
+    start() {},
+    [Symbol.dispose]() {},
+    async plan({ document }) {
+      try {
+        native ??= new QueryPlanner(graph.supergraphSdl);
+        return { kind: 'planned', plan: native.plan(document, null, new Set(), 0) };
+      } catch (error) {
+        fault = new PlanRefusal(String(error));
+        return { kind: 'refused', reason: String(error) };
+      }
+    },
+  };
+  const engine = createPlannedEngine({
+    graph,
+    planner,
+    execute,
+    patienceMs: 60_000,
+    compilePlan(options) {
+      plan = options.plan;
+      try {
+        return compilePlan(options);
+      } catch (error) {
+        // What the compiler says that it cannot do is no mistake of its.
+        fault = error instanceof UnsupportedPlanError ? new PlanRefusal(error.message) : (error as Error);
+        throw error;
+      }
     },
   });
-  return found as DocumentNode['definitions'][number] | undefined;
+  const known = new Map<string, Preparation>();
+  return async ({ document, operationName }) => {
+    const text = print(document);
+    const key = `${operationName} ${text}`;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    plan = null;
+    fault = new PlanRefusal('not for the planner');
+    const prepared = await engine.prepare(document, text, operationName);
+    known.set(key, { prepared, plan, fault });
+    return { prepared, plan, fault };
+  };
+}
+
+function createTrace(down: string | undefined): RequestTrace {
+  return { changes: [], down };
 }
 
 /** Errors pass the error contract first: what counts is what clients get. */

@@ -9,6 +9,7 @@ import {
   type GraphQLFieldResolver,
   type GraphQLSchema,
   parse,
+  printSchema,
   validate,
   visit,
 } from 'graphql';
@@ -50,7 +51,13 @@ export interface WholeRequest {
   readonly trace: RequestTrace;
 }
 
-type Resolve = GraphQLFieldResolver<Thing, TracedContext>;
+/** What resolvers of subgraphs find: the trace, and who asks. */
+export interface SubgraphContext {
+  readonly trace: RequestTrace;
+  readonly userId: string;
+}
+
+type Resolve = GraphQLFieldResolver<Thing, Pick<SubgraphContext, 'trace'>>;
 
 /** Throws REGISTRATION_REFUSED when the model does not compose. */
 export function createFederatedGraph(model: GraphModel): FederatedGraph {
@@ -65,14 +72,15 @@ export function createFederatedGraph(model: GraphModel): FederatedGraph {
   const call = createMemoryExecutor(schemaOf, (service) => buildResolver(world, service));
   const services = Object.entries(sdls).map(([name, sdl]) => ({ name, schema: parseGivenSchema(sdl, 'federation') }));
   const graph = composeGraph(services, call);
-  const publicSchema = buildSchema(graph.publicSdl);
+  // In the order of the graph's own schema: introspection lists fields as they come.
+  const publicSchema = buildSchema(printSchema(graph.schema));
   return {
     sdls,
     graph,
     publicSchema,
     execute: call,
     runWhole: (request) => runWhole(publicSchema, world, request),
-    runLenient: (request) => runWhole(buildASTSchema(withoutNonNull(parse(graph.publicSdl))), world, request),
+    runLenient: (request) => runWhole(buildASTSchema(withoutNonNull(parse(printSchema(graph.schema)))), world, request),
   };
 }
 
@@ -115,16 +123,16 @@ function buildResolver(world: World, service: string | undefined): Resolve {
  * fails as the call does.
  */
 export function createMemoryExecutor(
-  schemaOf: (service: string) => GraphQLSchema,
+  schemaOf: (service: string, trace: RequestTrace) => GraphQLSchema,
   resolverOf?: (service: string) => Resolve,
 ): SubgraphExecutor {
   const documents = new Map<string, DocumentNode | ExecutionResult>();
-  function prepare(service: string, query: string): DocumentNode | ExecutionResult {
+  function prepare(service: string, query: string, schema: GraphQLSchema): DocumentNode | ExecutionResult {
     const key = `${service} ${query}`;
     const known = documents.get(key);
     if (known !== undefined) return known;
     const document = parse(query);
-    const errors = validate(schemaOf(service), document);
+    const errors = validate(schema, document);
     const prepared = errors.length > 0 ? { errors } : document;
     documents.set(key, prepared);
     return prepared;
@@ -132,15 +140,16 @@ export function createMemoryExecutor(
   return async ({ service, query, variables, operationName }, context) => {
     const { trace } = context as TracedContext;
     if (trace.down === service) throw new GatewayError('SERVICE_UNAVAILABLE', undefined, { service });
-    const document = prepare(service, query);
+    const schema = schemaOf(service, trace);
+    const document = prepare(service, query, schema);
     if (!('kind' in document)) return JSON.parse(JSON.stringify(document));
     const fieldResolver = resolverOf?.(service);
     const result = await execute({
-      schema: schemaOf(service),
+      schema,
       document,
       variableValues: variables === undefined ? {} : JSON.parse(JSON.stringify(variables)),
       operationName,
-      contextValue: { trace },
+      contextValue: { trace, userId: 'ada' } satisfies SubgraphContext,
       ...(fieldResolver !== undefined && { fieldResolver: fieldResolver as GraphQLFieldResolver<unknown, unknown> }),
       typeResolver: (value) => (value as Thing).__typename,
     });

@@ -38,6 +38,8 @@ interface Draft {
   readonly interfaces: Writable<InterfaceModel>[];
   readonly unions: Writable<UnionModel>[];
   readonly enums: Record<string, readonly string[]>;
+  /** By subgraph and type. */
+  readonly provided: Map<string, FieldModel>;
 }
 
 /** The graph of a seed: 2 to 6 subgraphs, 5 to 20 types. */
@@ -51,6 +53,7 @@ export function generateGraph(seed: number): GraphModel {
     interfaces: [],
     unions: [],
     enums: { Shade: ['DARK', 'LIGHT', 'PALE'], Phase: ['NEW', 'OLD'] },
+    provided: new Map(),
   };
   for (let count = 2 + random.integer(9), index = 0; index < count; index++) addEntity(draft, `Thing${index}`);
   for (let count = 1 + random.integer(5), index = 0; index < count; index++) addValue(draft, `Part${index}`);
@@ -267,7 +270,11 @@ function isPlain({ type }: FieldModel): boolean {
   return scalars.includes(findNamedType(type));
 }
 
-function addProvision({ random, entities }: Draft, parent: ObjectModel, field: FieldModel): void {
+/**
+ * A subgraph provides one field of a type, wherever it provides any: planner 0.0.38 takes what one field provides for
+ * provided by another that provides something else.
+ */
+function addProvision({ random, entities, provided }: Draft, parent: ObjectModel, field: FieldModel): void {
   const [owner] = field.subgraphs;
   const target = entities.find(({ name }) => name === findNamedType(field.type));
   if (target === undefined || owner === undefined || field.subgraphs.length > 1 || parent.kind === 'value') return;
@@ -281,10 +288,12 @@ function addProvision({ random, entities }: Draft, parent: ObjectModel, field: F
       candidate.stricter === undefined &&
       candidate.arguments.length === 0,
   );
-  const [provided] = random.sample(known, 1);
-  if (provided === undefined) return;
-  addOnce(provided.external, owner);
-  Object.assign(field, { provides: provided.name });
+  const place = `${owner} ${target.name}`;
+  const chosen = provided.get(place) ?? random.sample(known, 1)[0];
+  if (chosen === undefined) return;
+  provided.set(place, chosen);
+  addOnce(chosen.external, owner);
+  Object.assign(field, { provides: chosen.name });
 }
 
 function buildRoot(draft: Draft, name: 'Query' | 'Mutation', most: number): ObjectModel {

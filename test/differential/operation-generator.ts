@@ -32,27 +32,38 @@ export interface OperationOptions {
   readonly random: Random;
   /** Strings and ids that mean something to the services. */
   readonly texts?: readonly string[];
+  /** @default ones that meet, and some that engines stumble over */
+  readonly aliases?: readonly string[];
 }
 
 interface Draft {
   readonly schema: GraphQLSchema;
   readonly random: Random;
   readonly values: ValueGenerator;
+  readonly pickAlias: () => string;
   readonly fragments: FragmentDefinitionNode[];
   fieldsLeft: number;
 }
 
 const introspections = [
-  '__schema { queryType { name } }',
-  '__schema { types { kind name(x: 0) } }'.replace('(x: 0)', ''),
+  '__schema { queryType { name fields { name args { name defaultValue } } } }',
+  '__schema { __typename mutationType { kind } }',
   '__type(name: "Query") { fields { name type { kind ofType { name } } } }',
   'meta: __type(name: "Nothing") { name }',
 ];
 
 /** An operation of some tens of fields, with values for its variables. */
-export function generateOperation({ schema, random, texts = [] }: OperationOptions): Operation {
+export function generateOperation({ schema, random, texts = [], aliases }: OperationOptions): Operation {
   const values = createValueGenerator(random, texts);
-  const draft: Draft = { schema, random, values, fragments: [], fieldsLeft: random.pick([4, 12, 40]) };
+  const chooseAlias = (): string => (aliases === undefined ? pickAlias(random) : random.pick(aliases));
+  const draft: Draft = {
+    schema,
+    random,
+    values,
+    pickAlias: chooseAlias,
+    fragments: [],
+    fieldsLeft: random.pick([4, 12, 40]),
+  };
   const mutation = schema.getMutationType();
   const isMutation = mutation != null && random.chance(0.15);
   const root = isMutation ? mutation : schema.getQueryType();
@@ -115,7 +126,7 @@ function buildSelection(draft: Draft, type: GraphQLCompositeType, depth: number)
     if (roll < (isAbstractType(type) ? 0.6 : 0.16)) return buildSpread(draft, type, depth);
   }
   if (roll > 0.95) {
-    const alias = random.chance(0.4) ? { alias: nameNode(pickAlias(random)) } : {};
+    const alias = random.chance(0.4) ? { alias: nameNode(draft.pickAlias()) } : {};
     return { kind: Kind.FIELD, name: nameNode('__typename'), ...alias, directives: buildDirectives(draft) };
   }
   return buildField(draft, type, depth);
@@ -137,7 +148,7 @@ function buildField(draft: Draft, type: GraphQLCompositeType, depth: number): Fi
   return {
     kind: Kind.FIELD,
     name: nameNode(field.name),
-    ...(random.chance(0.2) && { alias: nameNode(pickAlias(random)) }),
+    ...(random.chance(0.2) && { alias: nameNode(draft.pickAlias()) }),
     arguments: given.map(
       ({ name, type: argumentType, defaultValue }): ArgumentNode => ({
         kind: Kind.ARGUMENT,

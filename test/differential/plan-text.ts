@@ -2,7 +2,12 @@
 import type { FlattenNodePathSegment, PlanNode, QueryPlan, RequiresSelection } from '../../schema/query-plan.ts';
 
 export function printPlan({ node }: QueryPlan): string {
-  return node === undefined ? '(nothing to fetch)' : printNode(node, '').join('\n');
+  return isThere(node) ? printNode(node, '').join('\n') : '(nothing to fetch)';
+}
+
+/** Where the types say undefined, the native planner gives null. */
+function isThere<T>(value: T | undefined | null): value is T {
+  return value !== undefined && value !== null;
 }
 
 function printNode(node: PlanNode, indent: string): string[] {
@@ -16,11 +21,11 @@ function printNode(node: PlanNode, indent: string): string[] {
     case 'Condition':
       return [
         `${indent}if $${node.condition}`,
-        ...(node.ifClause === undefined ? [] : printNode(node.ifClause, next)),
-        ...(node.elseClause === undefined ? [] : [`${indent}else`, ...printNode(node.elseClause, next)]),
+        ...(isThere(node.ifClause) ? printNode(node.ifClause, next) : []),
+        ...(isThere(node.elseClause) ? [`${indent}else`, ...printNode(node.elseClause, next)] : []),
       ];
     case 'Fetch': {
-      const requires = node.requires === undefined ? [] : [`${next}requires ${printRequires(node.requires)}`];
+      const requires = isThere(node.requires) ? [`${next}requires ${printRequires(node.requires)}`] : [];
       const rewrites = [...(node.inputRewrites ?? []), ...(node.outputRewrites ?? [])];
       return [
         `${indent}${node.serviceName}: ${node.operation}`,
@@ -55,8 +60,8 @@ function printRequires(selections: readonly RequiresSelection[]): string {
       const conditions = `${selection.skipIf ? ` @skip(${selection.skipIf})` : ''}${selection.includeIf ? ` @include(${selection.includeIf})` : ''}`;
       return `... on ${selection.typeCondition}${conditions} ${printRequires(selection.selections)}`;
     }
-    const inner = selection.selections === undefined ? '' : ` ${printRequires(selection.selections)}`;
-    return `${selection.alias === undefined ? '' : `${selection.alias}: `}${selection.name}${inner}`;
+    const inner = isThere(selection.selections) ? ` ${printRequires(selection.selections)}` : '';
+    return `${isThere(selection.alias) ? `${selection.alias}: ` : ''}${selection.name}${inner}`;
   });
   return `{ ${printed.join(' ')} }`;
 }

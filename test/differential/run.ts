@@ -3,29 +3,37 @@
  * The engines run in a child process, because a panic in the planner ends the process that it is in.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { type GraphOutcome, runGraph, type Tally } from './differential.ts';
+import {
+  createGeneratedGraph,
+  type GeneratedGraph,
+  type OperationOutcome,
+  type OperationRun,
+  runOperation,
+} from './differential.ts';
 
-interface Order {
+interface Order extends OperationRun {
   readonly graph: number;
-  readonly operations: readonly number[];
-  readonly shrinks: number;
-  readonly kinds: readonly string[];
 }
 
-type Message = { readonly operation: number } | { readonly outcome: GraphOutcome };
+/** Null: the graph does not compose. */
+type Reply = OperationOutcome | null;
 
 const operationsPerGraph = 30;
 const maxShrinks = 5;
+/** A planner that takes longer over a document has met one that it will not finish. */
+const plannerPatienceMs = 10_000;
+/** For some hundred smaller operations, each of which may take as long as a hung engine is waited for. */
+const shrinkPatienceMs = 120_000;
 
 if (process.send === undefined) await main();
 else serveOrders();
 
 function serveOrders(): void {
-  process.on('message', async (order: Order) => {
-    const outcome = await runGraph({ ...order, onOperation: (operation) => void process.send?.({ operation }) });
-    process.send?.({ outcome });
+  let last: { readonly number: number; readonly graph: GeneratedGraph | null } | undefined;
+  process.on('message', async ({ graph, ...run }: Order) => {
+    if (last?.number !== graph) last = { number: graph, graph: createGeneratedGraph(graph) };
+    process.send?.(last.graph && (await runOperation(last.graph, run)));
   });
 }
 
@@ -36,87 +44,96 @@ async function main(): Promise<void> {
       seed: { type: 'string', default: '1' },
       graph: { type: 'string' },
       operation: { type: 'string' },
-      // `--kind stitched` shows what stitching does wrong.
+      // `--kind stitched` shows what stitching does wrong, `--kind refused` what has no plan.
       kind: { type: 'string', default: 'planned' },
     },
   });
-  const tally: Tally = {};
-  const reports: string[] = [];
+  const tally = new Map<string, number>();
+  const count = (name: string): void => void tally.set(name, (tally.get(name) ?? 0) + 1);
   const crashes: string[] = [];
-  const orders =
-    values.graph === undefined
-      ? listOrders(Number(values.operations), Number(values.seed))
-      : [
-          {
-            graph: Number(values.graph),
-            operations: values.operation === undefined ? range(operationsPerGraph) : [Number(values.operation)],
-          },
-        ];
-  let child = startChild();
-  for (const { graph, operations } of orders) {
-    let left: readonly number[] = operations;
-    while (left.length > 0) {
-      const shrinks = Math.max(0, maxShrinks - reports.length);
-      const order: Order = { graph, operations: left, shrinks, kinds: [values.kind] };
-      const { outcome, last } = await execute(child, order);
-      if (outcome === null) {
-        crashes.push(`--graph ${graph} --operation ${last}`);
-        left = left.slice(left.indexOf(last) + 1);
-        child = startChild();
-        continue;
+  let failures = 0;
+  await using worker = createWorker();
+  for (const { graph, operation } of listCases(values)) {
+    const order: Order = { graph, operation, shrink: false, kinds: [values.kind] };
+    const found = await worker.execute(order);
+    const worthShrinking = found != null && found.failures.length > 0 && failures < maxShrinks;
+    // A crash while shrinking is one of another operation, and leaves the case as it was found.
+    const shrunk = worthShrinking ? await worker.execute({ ...order, shrink: true }) : undefined;
+    const reply = shrunk ?? found;
+    const title = `--graph ${graph} --operation ${operation}`;
+    if (reply === undefined) crashes.push(title);
+    else if (reply === null) count('graph does not compose');
+    else {
+      reply.verdicts.forEach(count);
+      failures += reply.failures.length;
+      for (const { report } of reply.failures) {
+        const text = worthShrinking
+          ? `\n${'='.repeat(100)}\n${title}\n\n${report}\n`
+          : `${title} ${report.split('\n')[0]}`;
+        console.log(text);
       }
-      for (const [name, count] of Object.entries(outcome.tally)) tally[name] = (tally[name] ?? 0) + count;
-      for (const failure of outcome.failures) {
-        const title = `--graph ${failure.graph} --operation ${failure.operation}`;
-        const isDetailed = reports.length < maxShrinks;
-        reports.push(title);
-        console.log(
-          isDetailed
-            ? `\n${'='.repeat(100)}\n${title}\n\n${failure.report}\n`
-            : `${title} ${failure.report.split('\n')[0]}`,
-        );
-      }
-      left = [];
     }
   }
-  child.disconnect();
-  console.table(Object.fromEntries(Object.entries(tally).sort()));
-  for (const crash of crashes) console.log(`the process ended at ${crash}`);
-  console.log(`${reports.length} verdicts of the kind "${values.kind}", ${crashes.length} crashes of the planner`);
-  // The gateway survives a panic of its planner: the planner runs in a process of its own.
-  process.exitCode = reports.length > 0 ? 1 : 0;
+  console.table(Object.fromEntries([...tally].sort()));
+  for (const crash of crashes) console.log(`the planner crashed or did not end at ${crash}`);
+  console.log(`${failures} verdicts of the kind "${values.kind}", ${crashes.length} crashes of the planner`);
+  // The gateway survives a crash of its planner, which runs in a process of its own there.
+  process.exitCode = failures > 0 ? 1 : 0;
 }
 
-function listOrders(operations: number, seed: number): { graph: number; operations: number[] }[] {
-  const graphs = Math.ceil(operations / operationsPerGraph);
-  return range(graphs).map((index) => ({ graph: seed * 100_000 + index, operations: range(operationsPerGraph) }));
+function* listCases(values: {
+  readonly operations: string;
+  readonly seed: string;
+  readonly graph?: string;
+  readonly operation?: string;
+}): Generator<{ graph: number; operation: number }> {
+  if (values.operation !== undefined) {
+    yield { graph: Number(values.graph ?? 0), operation: Number(values.operation) };
+    return;
+  }
+  const total = values.graph === undefined ? Number(values.operations) : operationsPerGraph;
+  const first = Number(values.graph ?? Number(values.seed) * 100_000);
+  for (let index = 0; index < total; index++) {
+    yield { graph: first + Math.floor(index / operationsPerGraph), operation: index % operationsPerGraph };
+  }
 }
 
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
+interface Worker extends AsyncDisposable {
+  /** Undefined: the planner took the process along, or had to be stopped. */
+  execute(order: Order): Promise<Reply | undefined>;
 }
 
-function startChild(): ChildProcess {
-  return fork(new URL(import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+function createWorker(): Worker {
+  let child: ChildProcess | undefined;
+  return {
+    async execute(order) {
+      child ??= fork(new URL(import.meta.url), { stdio: ['ignore', 'inherit', 'ignore', 'ipc'] });
+      const reply = await ask(child, order);
+      if (reply === undefined) child = undefined;
+      return reply;
+    },
+    async [Symbol.asyncDispose]() {
+      child?.disconnect();
+    },
+  };
 }
 
-/** Outcome null: the child is gone, and `last` was what it was at. */
-async function execute(child: ChildProcess, order: Order): Promise<{ outcome: GraphOutcome | null; last: number }> {
-  let last = order.operations[0] ?? 0;
-  const finished = new Promise<GraphOutcome>((resolve) => {
-    child.on('message', (message: Message) => {
-      if ('operation' in message) last = message.operation;
-      else resolve(message.outcome);
-    });
-  });
-  const aborted = new AbortController();
-  const gone = once(child, 'exit', { signal: aborted.signal }).then(
-    () => null,
-    () => null,
-  );
+async function ask(child: ChildProcess, order: Order): Promise<Reply | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Reply | undefined>();
+  const watchdog = setTimeout(() => child.kill('SIGKILL'), order.shrink ? shrinkPatienceMs : plannerPatienceMs);
+  const onExit = (code: number | null, signal: string | null): void => {
+    if (signal === 'SIGABRT' || signal === 'SIGKILL') resolve(undefined);
+    else
+      reject(
+        new Error(`the engines ended with ${code ?? signal} at --graph ${order.graph} --operation ${order.operation}`),
+      );
+  };
+  child.on('exit', onExit).on('message', resolve);
   child.send(order);
-  const outcome = await Promise.race([finished, gone]);
-  aborted.abort();
-  child.removeAllListeners('message');
-  return { outcome, last };
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(watchdog);
+    child.off('exit', onExit).off('message', resolve);
+  }
 }

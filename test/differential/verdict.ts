@@ -21,7 +21,7 @@ export interface Verdict {
 export type Outcome = Answer | { readonly mishap: 'refused' | 'threw' | 'hung'; readonly message: string };
 
 /** Longer than any operation here takes on a busy machine: whoever has not answered then never will. */
-const patienceMs = 10_000;
+const patienceMs = 3_000;
 
 /** Judges one operation, with one service out of reach if `down` says so. */
 export async function judge(engines: Engines, operation: Operation, down?: string): Promise<Verdict> {
