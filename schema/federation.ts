@@ -31,17 +31,15 @@ export interface Supergraph {
 export interface SupergraphOptions {
   /** @default all of them */
   readonly repairs?: FederationRepairs;
-  /** Other services give Query its fields: then the federated ones need not have one. */
-  readonly hasOtherQueries?: boolean;
 }
 
 /** Composes federated services. Gives reasons instead of a supergraph when they do not fit together. */
 export function composeSupergraph(
   services: readonly ParsedService[],
-  { repairs = allRepairs, hasOtherQueries = false }: SupergraphOptions = {},
+  { repairs = allRepairs }: SupergraphOptions = {},
 ): Supergraph | readonly ErrorReason[] {
   const subgraphs = services.map(({ name, document }) => repairSubgraph(name, document, repairs));
-  const result = composeWithoutFalseErrors(subgraphs, repairs, hasOtherQueries ? ['RequiredQueryRule'] : []);
+  const result = composeWithoutFalseErrors(subgraphs, repairs, []);
   const names = services.map(({ name }) => name);
   if (result.errors !== undefined) {
     const types = listTypes(subgraphs);
