@@ -14,6 +14,7 @@ import { AnswerState } from './answer-state.ts';
 import { compileRootWriter, type WriteValue } from './answer-writer.ts';
 import type { SubgraphExecutor } from './graph.ts';
 import { compileIntrospection, type Introspect, isIntrospectionField } from './introspection-fields.ts';
+import { assertMutationsInOrder } from './mutation-check.ts';
 import { assertPlanIsSound } from './plan-check.ts';
 import { InvalidVariablesError, UnsupportedPlanError } from './plan-errors.ts';
 import type { JsonObject } from './plan-paths.ts';
@@ -56,6 +57,7 @@ export function compilePlan(options: PlanOptions): PlannedOperation {
   if (!operation) throw new UnsupportedPlanError('The document has no such operation');
   if (operation.operation === 'subscription') throw new UnsupportedPlanError('Subscriptions are not planned');
   assertPlanIsSound(plan.node);
+  assertMutationsInOrder(plan.node, operation, document);
   const fits = createFitsType(schema, possibleTypes);
   const step = compileSteps(plan.node, { execute, passSubgraphErrors: subgraphErrors === 'pass', fits });
   const findWriters = createWriterLookUp(operation, document, schema);
