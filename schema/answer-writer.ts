@@ -151,8 +151,8 @@ function buildTypenameWriter(parent: GraphQLCompositeType): WriteValue {
 
 function buildNullWriter(coordinate: string): WriteValue {
   const message = `Cannot return null for non-nullable field ${coordinate}.`;
-  return (_value, state) => {
-    state.noteError(new Error(message));
+  return (value, state) => {
+    state.noteError(new Error(message), value === undefined);
     return '';
   };
 }
@@ -174,7 +174,7 @@ function buildTypeWriter(
   const write = buildValueWriter(context, type, coordinate, selectionSets);
   return (value, state) => {
     if (value !== null && value !== undefined) return write(value, state) || 'null';
-    state.noteNull();
+    state.noteNull(value === undefined);
     return 'null';
   };
 }

@@ -1,12 +1,14 @@
 /**
  * Plans of planner 0.0.38 that would give wrong answers.
  *
- * Where a client's alias has the name of a field that a fetch requires, the planner builds the representation out of the client's value: `{ book { id: title price } }` looks the
- * book up by its title. Such operations are refused, and the stitched engine answers. It may go when the planner
+ * Where a client's alias has the name of a field that a fetch requires, the planner builds the representation out of the
+ * client's value: `{ book { id: title price } }` looks the book up by its title. The engine gives such aliases other names
+ * beforehand (alias-guard.ts), so this is the second line of defence. Such operations are refused, and the stitched engine answers. It may go when the planner
  * keeps the two apart; test/schema/plan-check.test.ts shows when.
  *
- * Where the same mutation stands in an operation twice with another service's in between (`{ a: pay  b: send  a: pay }`),
- * the planner has it done twice. GraphQL does it once, and invariant 4 forbids more.
+ * Where a field with a condition, and another one that is only required, come from one service, the planner has both
+ * fetched at once, with representations for the one with the condition: without it there is none, and the other is lost
+ * (`{ rank shippingEstimate @include(if: $detailed) }`, `rank` requiring `inStock` of the service of both).
  */
 import { type DocumentNode, type FieldNode, parse, visit } from 'graphql';
 import { UnsupportedPlanError } from './plan-errors.ts';
@@ -17,8 +19,6 @@ interface Findings {
   readonly required: Set<string>;
   readonly fields: FieldNode[];
   readonly renames: Map<string, string>;
-  /** Response keys of mutations. */
-  readonly changes: Set<string>;
 }
 
 const internalAlias = /^_internal_qp_alias_/;
@@ -26,7 +26,7 @@ const internalAlias = /^_internal_qp_alias_/;
 /** Throws UnsupportedPlanError for a plan in which a client's alias hides a required field. */
 export function assertPlanIsSound(root: PlanNode | undefined | null, document: DocumentNode): void {
   assertNoInternalAlias(document);
-  const findings: Findings = { required: new Set(['__typename']), fields: [], renames: new Map(), changes: new Set() };
+  const findings: Findings = { required: new Set(['__typename']), fields: [], renames: new Map() };
   inspectNode(root, findings);
   const { required, fields, renames } = findings;
   for (const { alias, name } of fields) {
@@ -55,11 +55,12 @@ function inspectNode(node: PlanNode | undefined | null, findings: Findings): voi
   if (node === undefined || node === null) return;
   if (node.kind === 'Fetch') {
     inspectOperation(node.operation, findings);
-    if (node.operationKind === 'mutation') inspectChanges(node.operation, findings);
+    if (Array.isArray(node.requires)) inspectConditions(node.operation);
     inspectRequirements(node.requires, findings);
     inspectRewrites(node.outputRewrites, findings);
   } else if (node.kind === 'BatchFetch') {
     inspectOperation(node.operation, findings);
+    inspectConditions(node.operation);
     for (const { requires, outputRewrites } of node.entityBatch.aliases) {
       inspectRequirements(requires, findings);
       inspectRewrites(outputRewrites, findings);
@@ -81,19 +82,16 @@ function inspectOperation(operation: string, { fields }: Findings): void {
   });
 }
 
-function inspectChanges(operation: string, { changes }: Findings): void {
-  const keys = new Set<string>();
+/** Looks at what is asked of entities themselves, not below. */
+function inspectConditions(operation: string): void {
   visit(parse(operation, { noLocation: true }), {
-    Field({ alias, name }) {
-      keys.add((alias ?? name).value);
-      // Only the fields of the root change anything.
-      return false;
+    Field: ({ name }) => (name.value === '_entities' ? undefined : false),
+    SelectionSet({ selections }) {
+      const conditional = selections.filter(({ directives = [] }) => directives.length > 0);
+      if (conditional.length === 0 || conditional.length === selections.length) return;
+      throw new UnsupportedPlanError('Fields with and without a condition share their representations');
     },
   });
-  for (const key of keys) {
-    if (changes.has(key)) throw new UnsupportedPlanError(`The mutation "${key}" would happen twice`);
-    changes.add(key);
-  }
 }
 
 function inspectRequirements(selections: readonly RequiresSelection[] | undefined | null, findings: Findings): void {

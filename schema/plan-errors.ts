@@ -59,6 +59,18 @@ export class PathErrors {
     return true;
   }
 
+  /** The error nearest above the path that has not come out. */
+  findAbove(path: Path): Error | undefined {
+    let found: Error | undefined;
+    let node: ErrorNode | undefined = this.#root;
+    for (const segment of path) {
+      found = node.errors[0] ?? found;
+      node = node.children.get(segment);
+      if (node === undefined) break;
+    }
+    return found;
+  }
+
   #find(path: Path): ErrorNode | undefined {
     let node: ErrorNode | undefined = this.#root;
     for (const segment of path) {

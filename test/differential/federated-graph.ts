@@ -18,6 +18,7 @@ import type { RequestContext } from '../../policies/request-context.ts';
 import { composeGraph } from '../../schema/composition.ts';
 import { parseGivenSchema } from '../../schema/discovery.ts';
 import type { Graph, SubgraphExecutor } from '../../schema/graph.ts';
+import { createRequestContext } from '../support/request-context.ts';
 import { type GraphModel, printSubgraph } from './graph-model.ts';
 import { createWorld, printArguments, type Thing, type World } from './world.ts';
 
@@ -157,21 +158,7 @@ export function createMemoryExecutor(
   };
 }
 
-/** A context as the door makes it, as far as engines read it. */
+/** A context as the door makes it, with the trace. */
 export function createTracedContext(trace: RequestTrace): TracedContext {
-  return {
-    id: 'differential',
-    door: 'graphql',
-    method: 'POST',
-    headers: {},
-    client: { address: '127.0.0.1', protocol: 'http', host: 'localhost', forwardedFor: '127.0.0.1' },
-    viewer: null,
-    deadlineAtMs: Number.POSITIVE_INFINITY,
-    departure: { happened: false, subscribe: () => () => {} },
-    rateLimit: null,
-    name: null,
-    errorCode: null,
-    attempts: [],
-    trace,
-  };
+  return { ...createRequestContext({ door: 'graphql', method: 'POST' }), trace };
 }

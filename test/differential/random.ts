@@ -1,5 +1,7 @@
 /** Chance that can be repeated: everything generated follows from a seed. */
 
+import { createRandom as createNumbers } from '../support/random.ts';
+
 export interface Random {
   /** From 0 up to, not including, 1. */
   next(): number;
@@ -12,15 +14,8 @@ export interface Random {
   sample<T>(items: readonly T[], count: number): T[];
 }
 
-/** Mulberry32: small, and good enough to make test cases of. */
 export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  function next(): number {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
+  const next = createNumbers(seed);
   const integer = (end: number): number => Math.floor(next() * end);
   return {
     next,
