@@ -119,10 +119,15 @@ function isErrorCode(code: string): code is ErrorCode {
 }
 
 /**
- * The code of an error that is not ours: the one it names, or what its kind says. An error of graphql-js without a path (bad variables, an unknown operation name) is the client's mistake.
+ * The code of an error that is not ours: the one it names, or what its kind says. An error of graphql-js without a path
+ * (bad variables, an unknown operation name) is the client's mistake.
  */
 function classifyError(error: GraphQLError, executed: boolean): string {
-  if (findForeignError(error) !== undefined) return 'INTERNAL_SERVER_ERROR';
+  const foreign = findForeignError(error);
+  // A service left out what its schema promises. Executors throw a plain error for it, without a code.
+  if (foreign?.message.startsWith('Cannot return null for non-nullable field') === true)
+    return 'DOWNSTREAM_SERVICE_ERROR';
+  if (foreign !== undefined) return 'INTERNAL_SERVER_ERROR';
   const named = error.extensions['code'];
   if (typeof named === 'string') return named;
   if (!executed || error.path === undefined) return 'BAD_REQUEST';

@@ -19,6 +19,7 @@ import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
+import { useGuardedAliases } from './stitched-aliases.ts';
 
 type FieldPolicies = NonNullable<GatewayConfig['fields']>;
 /** Yoga's and Envelop's plugins differ in how they name the same context; what runs is the same. */
@@ -74,6 +75,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // Whether they may have it.
     useFieldAuthorization(buildAuthorization(graph, options)) as unknown as GraphqlPlugin,
     // Who answers it: a plan, or else the stitched schema.
+    useGuardedAliases(graph.schema),
     options.planned === undefined ? {} : usePlannedExecution(options.planned),
     // What may leave.
     useErrorContract(options.onUnexpected),

@@ -17,7 +17,7 @@ export function useDocumentBounds(): Plugin {
 }
 
 /** Parses a document. Throws a GraphQLError, also for what is too long or too deep. */
-function parseBounded(text: string | Source, options: ParseOptions = {}) {
+export function parseBounded(text: string | Source, options: ParseOptions = {}) {
   const source = typeof text === 'string' ? new Source(text) : text;
   assertNesting(source);
   return parse(source, { ...options, maxTokens });

@@ -1,5 +1,6 @@
 /** What the writer of an answer notes while it writes: where there were nulls, and why. */
 import { GraphQLError } from 'graphql';
+import { unguard } from './alias-guard.ts';
 import { locateError, type Path, type PathErrors } from './plan-errors.ts';
 import type { PlanRun } from './plan-run.ts';
 
@@ -9,6 +10,8 @@ interface NullNote {
   readonly reversedPath: (string | number)[];
   /** What is wrong with it if no service said why; undefined for a null that may be. */
   readonly error: Error | undefined;
+  /** Whether no service said anything, not even null. */
+  readonly missing: boolean;
 }
 
 /** The text of an object that stands in several places of the answer. */
@@ -41,13 +44,13 @@ export class AnswerState {
   }
 
   /** Notes a null that may be: of interest only when a service may have said why. */
-  noteNull(): void {
-    if (this.#errors !== null) this.#notes.push({ reversedPath: [], error: undefined });
+  noteNull(missing: boolean): void {
+    if (this.#errors !== null) this.#notes.push({ reversedPath: [], error: undefined, missing });
   }
 
   /** Notes a value that cannot be. */
-  noteError(error: Error): void {
-    this.#notes.push({ reversedPath: [], error });
+  noteError(error: Error, missing = false): void {
+    this.#notes.push({ reversedPath: [], error, missing });
   }
 
   /** Adds the segment to the paths of all notes since. */
@@ -58,13 +61,33 @@ export class AnswerState {
   /** The errors of the answer: at each null what services said about it, else what is wrong with it by itself. */
   listErrors(): GraphQLError[] {
     const list: GraphQLError[] = [];
-    for (const { reversedPath, error } of this.#notes) {
+    for (const { reversedPath, error, missing } of this.#notes) {
       const path: Path = reversedPath.toReversed();
-      if (this.#errors?.take(path, list) === true || error === undefined) continue;
+      if (this.#explain(path, missing, error !== undefined, list) || error === undefined) continue;
       list.push(error instanceof GraphQLError ? wrapError(error, path) : locateError(error, path));
     }
-    return list;
+    return list.map(withClientPath);
   }
+
+  /** Adds what services said about a null. False when that is nothing. */
+  #explain(path: Path, missing: boolean, isFatal: boolean, list: GraphQLError[]): boolean {
+    if (this.#errors === null) return false;
+    if (this.#errors.take(path, list)) return true;
+    // The fetch that should have brought it failed, and another one brought the object that it is missing in.
+    const cause = missing ? this.#errors.findAbove(path) : undefined;
+    if (cause !== undefined) list.push(locateError(cause, path));
+    if (cause !== undefined) return true;
+    // One field of an object may have failed and taken the others along, in the service as well as here.
+    return isFatal && typeof path.at(-1) === 'string' && this.#errors.take(path.slice(0, -1), list);
+  }
+}
+
+/** The error at the place where the client sees it. */
+function withClientPath(error: GraphQLError): GraphQLError {
+  const path = error.path?.map((segment) => (typeof segment === 'string' ? unguard(segment) : segment));
+  if (path === undefined || path.every((segment, index) => segment === error.path?.[index])) return error;
+  const { message, originalError = null, extensions } = error;
+  return new GraphQLError(message, { path, originalError, extensions });
 }
 
 /** As graphql-js locates what a type says about a value. */

@@ -21,6 +21,7 @@ import {
   isUnionType,
   type SelectionSetNode,
 } from 'graphql';
+import { unguard } from './alias-guard.ts';
 import type { AnswerState, SharedText } from './answer-state.ts';
 import { type CollectContext, collectFields } from './collect-fields.ts';
 import { buildLeafWriter, classifyLeaf, type LeafKind, leafKinds, quote } from './leaf-writer.ts';
@@ -66,7 +67,7 @@ function buildObjectWriter(
   for (const [key, nodes] of collectFields(context, type, selectionSets)) {
     const write = writeSpecial?.(key, nodes) ?? buildFieldWriter(context, type, nodes);
     if (write === undefined) continue;
-    const prefix = `${fields.length === 0 ? '{' : ','}${JSON.stringify(key)}:`;
+    const prefix = `${fields.length === 0 ? '{' : ','}${JSON.stringify(unguard(key))}:`;
     const read = key in Object.prototype ? buildRead(key) : undefined;
     fields.push({
       key,
@@ -150,8 +151,8 @@ function buildTypenameWriter(parent: GraphQLCompositeType): WriteValue {
 
 function buildNullWriter(coordinate: string): WriteValue {
   const message = `Cannot return null for non-nullable field ${coordinate}.`;
-  return (_value, state) => {
-    state.noteError(new Error(message));
+  return (value, state) => {
+    state.noteError(new Error(message), value === undefined);
     return '';
   };
 }
@@ -173,7 +174,7 @@ function buildTypeWriter(
   const write = buildValueWriter(context, type, coordinate, selectionSets);
   return (value, state) => {
     if (value !== null && value !== undefined) return write(value, state) || 'null';
-    state.noteNull();
+    state.noteNull(value === undefined);
     return 'null';
   };
 }

@@ -9,7 +9,6 @@ import {
   GraphQLBoolean,
   GraphQLObjectType,
   GraphQLSchema,
-  Kind,
   lexicographicSortSchema,
   printSchema,
   validateSchema,
@@ -76,8 +75,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
   }));
   if (reasons.length > 0) throw refusal(reasons);
 
-  const hasOtherQueries = plain.some(({ document }) => definesQuery(document));
-  const supergraph = federated.length === 0 ? null : composeSupergraph(federated, { hasOtherQueries });
+  const supergraph = federated.length === 0 ? null : composeSupergraph(federated);
   if (isReasons(supergraph)) reasons.push(...supergraph);
   const plainLayers = plain.flatMap((service) => {
     const merge = services.find(({ name }) => name === service.name)?.merge;
@@ -213,15 +211,6 @@ function refusal(reasons: readonly ErrorReason[], cause?: unknown): GatewayError
 
 function toReason(error: unknown): ErrorReason {
   return { message: describeFailure(error), code: 'COMPOSITION_FAILED' };
-}
-
-function definesQuery({ definitions }: DocumentNode): boolean {
-  return definitions.some(
-    (node) =>
-      (node.kind === Kind.OBJECT_TYPE_DEFINITION || node.kind === Kind.OBJECT_TYPE_EXTENSION) &&
-      node.name.value === 'Query' &&
-      (node.fields ?? []).length > 0,
-  );
 }
 
 function isReasons(value: Supergraph | readonly ErrorReason[] | null): value is readonly ErrorReason[] {

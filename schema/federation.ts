@@ -33,22 +33,17 @@ export interface Supergraph {
 export interface SupergraphOptions {
   /** @default all of them */
   readonly repairs?: FederationRepairs;
-  /** Other services give Query its fields: then the federated ones need not have one. */
-  readonly hasOtherQueries?: boolean;
 }
 
 /** Composes federated services. Gives reasons instead of a supergraph when they do not fit together. */
 export function composeSupergraph(
   services: readonly ParsedService[],
-  { repairs = allRepairs, hasOtherQueries = false }: SupergraphOptions = {},
+  { repairs = allRepairs }: SupergraphOptions = {},
 ): Supergraph | readonly ErrorReason[] {
   const subgraphs = services.map(({ name, document }) => repairSubgraph(name, document, repairs));
   const lost = repairs.largeGraphs && isLarge(subgraphs) ? findLostFields(subgraphs) : undefined;
   const isDecided = lost !== undefined && (lost.length === 0 || isCostlyToCheck(subgraphs));
-  const result = composeWithoutFalseErrors(subgraphs, repairs, [
-    ...(hasOtherQueries ? ['RequiredQueryRule'] : []),
-    ...(isDecided ? ['SatisfiabilityRule'] : []),
-  ]);
+  const result = composeWithoutFalseErrors(subgraphs, repairs, isDecided ? ['SatisfiabilityRule'] : []);
   if (result.errors !== undefined) return toReasons(result.errors, subgraphs);
   // Better refused in good time than checked for minutes, in which the process would do nothing else.
   if (isDecided && lost.length > 0) return lost.flatMap(describeLostFields);

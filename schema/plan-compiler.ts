@@ -15,6 +15,7 @@ import { AnswerState } from './answer-state.ts';
 import { compileRootWriter, type WriteValue } from './answer-writer.ts';
 import type { SubgraphExecutor } from './graph.ts';
 import { compileIntrospection, type Introspect, isIntrospectionField } from './introspection-fields.ts';
+import { assertMutationsInOrder } from './mutation-check.ts';
 import { assertPlanIsSound } from './plan-check.ts';
 import { InvalidVariablesError, UnsupportedPlanError } from './plan-errors.ts';
 import { withFragmentsInPlace } from './plan-fragments.ts';
@@ -59,6 +60,7 @@ export function compilePlan(options: PlanOptions): PlannedOperation {
   if (operation.operation === 'subscription') throw new UnsupportedPlanError('Subscriptions are not planned');
   const node = options.plan.node && withFragmentsInPlace(options.plan.node, createAbstractTest(schema, possibleTypes));
   assertPlanIsSound(node, document);
+  assertMutationsInOrder(node, operation, document);
   const fits = createFitsType(schema, possibleTypes);
   const step = compileSteps(node, { execute, passSubgraphErrors: subgraphErrors === 'pass', fits });
   const findWriters = createWriterLookUp(operation, document, schema);

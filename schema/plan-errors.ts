@@ -42,7 +42,7 @@ export class PathErrors {
       }
       node = child;
     }
-    if (!node.errors.includes(error)) node.errors.push(error);
+    if (!node.errors.some((known) => isSameError(known, error))) node.errors.push(error);
   }
 
   /** The errors at the path and beneath it, as they are. */
@@ -59,6 +59,18 @@ export class PathErrors {
     return true;
   }
 
+  /** The error nearest above the path that has not come out. */
+  findAbove(path: Path): Error | undefined {
+    let found: Error | undefined;
+    let node: ErrorNode | undefined = this.#root;
+    for (const segment of path) {
+      found = node.errors[0] ?? found;
+      node = node.children.get(segment);
+      if (node === undefined) break;
+    }
+    return found;
+  }
+
   #find(path: Path): ErrorNode | undefined {
     let node: ErrorNode | undefined = this.#root;
     for (const segment of path) {
@@ -67,6 +79,20 @@ export class PathErrors {
     }
     return node;
   }
+}
+
+/** A field that is asked for by two fetches, of which one depends on a `@skip`, fails twice and has one error. */
+function isSameError(one: Error, other: Error): boolean {
+  if (one === other) return true;
+  if (one instanceof GatewayError && other instanceof GatewayError) {
+    return one.code === other.code && one.service === other.service;
+  }
+  return (
+    one instanceof GraphQLError &&
+    other instanceof GraphQLError &&
+    one.message === other.message &&
+    one.extensions['code'] === other.extensions['code']
+  );
 }
 
 function listErrors(node: ErrorNode): Error[] {

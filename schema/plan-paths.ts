@@ -27,9 +27,12 @@ export function compilePath(segments: readonly FlattenNodePathSegment[], fits: F
 
 function compileSegment(segment: FlattenNodePathSegment, next: Walk, fits: FitsType): Walk {
   if (segment === '@') {
-    return (value, visit) => {
-      if (Array.isArray(value)) for (let index = 0; index < value.length; index++) next(value[index], visit);
+    // One of them stands for all the lists of a type: planner 0.0.38 writes a single `@` also for lists of lists.
+    const walkList: Walk = (value, visit) => {
+      if (!Array.isArray(value)) next(value, visit);
+      else for (let index = 0; index < value.length; index++) walkList(value[index], visit);
     };
+    return walkList;
   }
   if ('Field' in segment) {
     const { Field: key } = segment;
@@ -58,18 +61,18 @@ function locate(
   visit: (object: JsonObject, path: Path) => void,
 ): void {
   const segment = segments[at];
-  if (segment === undefined ? Array.isArray(value) : segment === '@') {
-    if (!Array.isArray(value)) return;
-    const next = segment === undefined ? at : at + 1;
+  if (Array.isArray(value) && (segment === undefined || segment === '@')) {
     value.forEach((item: unknown, index) => {
-      locate(item, segments, next, [...path, index], fits, visit);
+      locate(item, segments, at, [...path, index], fits, visit);
     });
+  } else if (segment === '@') {
+    locate(value, segments, at + 1, path, fits, visit);
   } else if (isObject(value)) {
     if (segment === undefined) visit(value, path);
-    else if (segment !== '@' && 'Field' in segment) {
+    else if ('Field' in segment) {
       const { Field: key } = segment;
       locate(readOwn(value, key), segments, at + 1, [...path, key], fits, visit);
-    } else if (segment !== '@' && fitsSome(value, segment.TypeCondition, fits)) {
+    } else if (fitsSome(value, segment.TypeCondition, fits)) {
       locate(value, segments, at + 1, path, fits, visit);
     }
   }

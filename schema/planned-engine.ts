@@ -4,11 +4,13 @@
  */
 import { type DocumentNode, getOperationAST, print, separateOperations, validate } from 'graphql';
 import { type Log, silentLog } from '../subgraphs/log.ts';
+import { guardAliases, listFieldNames } from './alias-guard.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
 import { splitOperation } from './operation-split.ts';
 import { PlanCache } from './plan-cache.ts';
 import { compilePlan } from './plan-compiler.ts';
 import { UnsupportedPlanError } from './plan-errors.ts';
+import { buildPlannableDocument } from './plannable-document.ts';
 import type { PlannedOperation } from './planned-operation.ts';
 import type { Planner, PlanOutcome } from './planner.ts';
 import type { PlanNode, QueryPlan } from './query-plan.ts';
@@ -67,6 +69,7 @@ const retryAfterMs = 1_000;
 /** Creates the engine of one graph. */
 export function createPlannedEngine(options: PlannedEngineOptions): PlannedEngine {
   const { patienceMs = 250, now = () => performance.now() } = options;
+  const fieldNames = listFieldNames(options.graph.schema);
   const cache = new PlanCache<Map<string, Entry>>({
     maxEntries: options.maxPlans ?? 2_000,
     maxCharacters: options.maxCharacters ?? 8_000_000,
@@ -74,7 +77,7 @@ export function createPlannedEngine(options: PlannedEngineOptions): PlannedEngin
 
   function begin(document: DocumentNode, text: string, name: string, byName: Map<string, Entry>): Entry {
     const entry: Entry = { prepared: null, retryAtMs: Number.POSITIVE_INFINITY, uses: 0 };
-    const making = makeOperation(options, document, name).then((made) => {
+    const making = makeOperation(options, fieldNames, document, name).then((made) => {
       entry.prepared = made === 'unavailable' ? null : made;
       if (made === 'unavailable') entry.retryAtMs = now() + retryAfterMs;
       return entry.prepared;
@@ -126,19 +129,22 @@ export function createPlannedEngines(options: Omit<PlannedEngineOptions, 'graph'
 
 async function makeOperation(
   options: PlannedEngineOptions,
+  fieldNames: ReadonlySet<string>,
   document: DocumentNode,
   operationName: string,
 ): Promise<Prepared | 'unavailable'> {
   const { graph, log = silentLog } = options;
   try {
-    const own = isolateOperation(document, operationName);
+    const isolated = isolateOperation(document, operationName);
+    const own = isolated === null ? null : guardAliases(isolated, fieldNames);
     const parts = own === null ? null : splitOperation(own, graph);
     if (own === null || parts === null) return null;
     const nodes: PlanNode[] = [...parts.plain];
     if (parts.federated !== null) {
       // Against the schema that the planner works with: on a document that is not valid there it aborts its process.
       if (graph.federatedSchema === null || validate(graph.federatedSchema, parts.federated).length > 0) return null;
-      const outcome = await options.planner.plan({ graph, document: print(parts.federated) });
+      const plannable = buildPlannableDocument(parts.federated, graph.federatedSchema);
+      const outcome = await options.planner.plan({ graph, document: print(plannable) });
       if (outcome.kind !== 'planned') return readRefusal(outcome);
       if (outcome.plan.node !== undefined) nodes.unshift(outcome.plan.node);
     }

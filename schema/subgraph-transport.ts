@@ -6,6 +6,7 @@ import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
 import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
+import { plainText } from './plan-run.ts';
 import { createRequestSharing, describeAsker } from './request-sharing.ts';
 
 export interface SubgraphTransportOptions {
@@ -21,8 +22,11 @@ export interface SubgraphTransportOptions {
 interface ReceivedAnswer {
   readonly status: number;
   readonly text: string;
+  /** Whether the text holds no escapes; then no string of it has a character that JSON escapes. */
+  readonly isPlain: boolean;
 }
 
+const backslash = 0x5c;
 const accept = 'application/graphql-response+json, application/json;q=0.9';
 
 /** Creates the transport. It throws GatewayErrors: those of the call, and DOWNSTREAM_SERVICE_ERROR for what is no answer. */
@@ -66,7 +70,7 @@ async function send(
     },
     context,
   );
-  return { status: answer.status, text: answer.body.toString('utf8') };
+  return { status: answer.status, text: answer.body.toString('utf8'), isPlain: !answer.body.includes(backslash) };
 }
 
 function buildBody({ query, variables, operationName }: SubgraphRequest): string {
@@ -87,7 +91,7 @@ function parseAnswer(service: string, answer: ReceivedAnswer): ExecutionResult {
   try {
     const parsed: unknown = JSON.parse(answer.text);
     if (typeof parsed === 'object' && parsed !== null && ('data' in parsed || 'errors' in parsed)) {
-      return parsed as ExecutionResult;
+      return (answer.isPlain ? Object.assign(parsed, { [plainText]: true }) : parsed) as ExecutionResult;
     }
   } catch (cause) {
     throw notGraphql(service, answer.status, cause);

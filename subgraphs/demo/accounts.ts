@@ -71,7 +71,7 @@ const users: readonly User[] = [
 ];
 
 /** The executable schema of one instance. */
-function buildAccountsSchema(instance: string): GraphQLSchema {
+export function buildAccountsSchema(instance: string): GraphQLSchema {
   const findUser = ({ id }: { readonly id: string }): User | null => {
     const user = users.find((candidate) => candidate.id === id);
     return user === undefined ? null : { ...user };

@@ -6,7 +6,7 @@ import { buildSchema } from 'graphql';
 import { type DemoService, runDemoService } from './demo-service.ts';
 import { createGraphqlListener } from './graphql-listener.ts';
 
-const inventorySdl = /* GraphQL */ `
+export const inventorySdl = /* GraphQL */ `
   type Query {
     stockByUpc(upcs: [String!]!): [Stock!]
     "The look-up by key: as many as there are keys, in their order."
@@ -51,7 +51,7 @@ interface Keys {
 }
 
 /** Resolvers of the root fields of one instance. */
-function buildInventoryRoot(instance: string) {
+export function buildInventoryRoot(instance: string) {
   const find = (upc: string): Stock | undefined => stock.find((entry) => entry.upc === upc);
   return {
     stockByUpc: ({ upcs }: Keys) => upcs.map(find).filter((entry) => entry !== undefined),

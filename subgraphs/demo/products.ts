@@ -4,7 +4,7 @@ import { type GraphQLSchema, parse } from 'graphql';
 import { type DemoService, runDemoService } from './demo-service.ts';
 import { createGraphqlListener } from './graphql-listener.ts';
 
-const productsSdl = /* GraphQL */ `
+export const productsSdl = /* GraphQL */ `
   extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@shareable"])
 
   type Query {
@@ -75,7 +75,7 @@ function buildProduct(
 }
 
 /** The executable schema of one instance. */
-function buildProductsSchema(instance: string): GraphQLSchema {
+export function buildProductsSchema(instance: string): GraphQLSchema {
   const findProduct = ({ upc }: { readonly upc: string }): Product | null => {
     const product = catalogue.find((candidate) => candidate.upc === upc);
     return product === undefined ? null : { ...product };

@@ -73,7 +73,7 @@ const initialReviews: readonly Review[] = [
 ];
 
 /** The executable schema of one instance. */
-function buildReviewsSchema(instance: string): GraphQLSchema {
+export function buildReviewsSchema(instance: string): GraphQLSchema {
   const reviews = [...initialReviews];
   const findReview = ({ id }: { readonly id: string }): Review | null => {
     const review = reviews.find((candidate) => candidate.id === id);

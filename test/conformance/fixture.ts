@@ -61,8 +61,10 @@ export function link(version: string, ...imports: readonly string[]): string {
 /** A test for each case and engine. */
 export function conformance(title: string, subgraphs: Subgraphs, cases: readonly Case[]): void {
   for (const entry of cases) {
-    const skip = entry.stitched === undefined ? false : `stitching: ${entry.stitched}`;
-    test(`${title}: ${entry.title} (stitched)`, { skip }, () => check(subgraphs, entry, runStitched));
+    // What the libraries below stitching cannot do is written down in the case; the planned engine answers it in service.
+    if (entry.stitched === undefined) {
+      test(`${title}: ${entry.title} (stitched)`, () => check(subgraphs, entry, runStitched));
+    }
     test(`${title}: ${entry.title} (planned)`, () =>
       entry.planned === undefined ? check(subgraphs, entry, runPlanned) : checkUnplanned(subgraphs, entry));
   }

@@ -55,7 +55,7 @@ conformance('@inaccessible', hidden, [
     },
   },
   {
-    title: 'enum values never leave: they are null, as if the service had said so',
+    title: 'enum values never leave: they are null, and an error says that something is not right',
     query: '{ things { name kind } kinds }',
     data: {
       things: [
@@ -64,6 +64,8 @@ conformance('@inaccessible', hidden, [
       ],
       kinds: ['OPEN', null, 'SHUT'],
     },
+    errors: ['kinds.1: undefined', 'things.1.kind: undefined'],
+    stitched: 'they are null without an error',
   },
   {
     title: 'types never leave by interfaces and unions',

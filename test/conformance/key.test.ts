@@ -116,6 +116,7 @@ conformance('a key of several fields, one of them an object', publishers, [
         { isbn: 'Effi Briest', publisher: { number: 7 }, price: '222/DE/7' },
       ],
     },
+    stitched: 'the book is looked up by what the client calls isbn',
   },
 ]);
 

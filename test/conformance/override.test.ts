@@ -186,6 +186,7 @@ conformance('progressive @override of a share of all requests', progressive('per
     draw: 25,
     data: { thing: { x: 'x of old' } },
     notAsked: ['new'],
+    stitched: 'the share is drawn when the graph is composed',
   },
 ]);
 conformance('progressive @override by a label that nobody sets', progressive('beta'), [

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { serverAudits } from 'graphql-http';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { registerGraphql } from '../support/registration.ts';
-import { startPlainGraphql } from '../support/subgraph.ts';
+import { startPlainGraphql, startSubgraph } from '../support/subgraph.ts';
 
 // The server audit of the package graphql-http, whole, and what it leaves open.
 
@@ -112,5 +112,54 @@ test("the text of a service's errors passes or is masked, as configured", async 
     assert.deepEqual(errors?.[0]?.path, ['a']);
     assert.equal(errors?.[0]?.extensions['service'], 'plain');
     assert.equal(errors?.[0]?.message === 'row 7 is locked', subgraphErrors === 'pass');
+  }
+});
+
+test('aliases that are names of other fields mislead neither engine', async (t) => {
+  for (const engine of ['auto', 'stitched'] as const) {
+    gateway = await startGateway(t, { graphql: { engine } });
+    const books = await startSubgraph(
+      t,
+      'type Query { book: Book } type Book @key(fields: "isbn") { isbn: ID! title: String }',
+      {
+        Query: { book: () => ({ isbn: '1', title: 'Emma' }) },
+      },
+    );
+    const prices = await startSubgraph(
+      t,
+      'type Query { x: Int } type Book @key(fields: "isbn") { isbn: ID! price: String broken: Int }',
+      {
+        Book: {
+          __resolveReference: ({ isbn }: { isbn: string }) => ({ isbn, price: `price of ${isbn}` }),
+          broken() {
+            throw new Error('no such thing');
+          },
+        },
+      },
+    );
+    const stock = await startPlainGraphql(
+      t,
+      'type Query { booksByIsbn(isbns: [ID!]!): [Book] } type Book { isbn: ID! left: Int }',
+      {
+        Query: {
+          booksByIsbn: (_: unknown, { isbns }: { isbns: string[] }) =>
+            isbns.map((isbn) => ({ isbn, left: Number(isbn) })),
+        },
+      },
+    );
+    await registerGraphql(gateway, 'books', books.url);
+    await registerGraphql(gateway, 'prices', prices.url);
+    await registerGraphql(gateway, 'stock', stock.url, {
+      merge: { Book: { keyField: 'isbn', fieldName: 'booksByIsbn' } },
+    });
+    const { data, errors } = await gateway.graphql('{ book { isbn: title title: price price: broken } }');
+    assert.deepEqual(data, { book: { isbn: 'Emma', title: 'price of 1', price: null } }, engine);
+    assert.deepEqual(
+      errors?.map(({ path }) => path),
+      [['book', 'price']],
+      engine,
+    );
+    const merged = await gateway.graphql('{ book { isbn: title left } }');
+    assert.deepEqual([merged.data, merged.errors], [{ book: { isbn: 'Emma', left: 1 } }, undefined], engine);
   }
 });

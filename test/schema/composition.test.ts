@@ -241,37 +241,3 @@ test('a fragment on an interface in @requires, which composition wrongly calls u
   const services = [buildService({ name: 'things', sdl: things }), buildService({ name: 'areas', sdl: areas })];
   assert.match(composeGraph(services, unreachable).publicSdl, /area: Int/);
 });
-
-test('federated services need no Query as long as plain ones have it', async () => {
-  const entities: SubgraphSource = {
-    name: 'ratings',
-    sdl: `${federationLink} type Product @key(fields: "upc") { upc: ID! stars: Int } type Mutation { rate(upc: ID!): Product }`,
-    resolvers: {
-      Product: { __resolveReference: (product) => product, stars: ({ upc }) => Number(upc) },
-      Mutation: { rate: (_, { upc }) => ({ upc }) },
-    },
-  };
-  const plain: SubgraphSource = {
-    name: 'shop',
-    sdl: 'type Query { byUpc(upcs: [ID!]!): [Product] first: Product } type Product { upc: ID! name: String }',
-    resolvers: {
-      Query: {
-        byUpc: (_, { upcs }) => upcs.map((upc: string) => ({ upc, name: `name ${upc}` })),
-        first: () => ({ upc: '1', name: 'name 1' }),
-      },
-    },
-    merge: { Product: { keyField: 'upc', fieldName: 'byUpc' } },
-  };
-  await using shop = await startGraph([entities, plain]);
-  assert.deepEqual(asJson(await shop.run('{ first { name stars } }')), {
-    data: { first: { name: 'name 1', stars: 1 } },
-  });
-  assert.deepEqual(asJson(await shop.run('mutation { rate(upc: 2) { name stars } }')), {
-    data: { rate: { name: 'name 2', stars: 2 } },
-  });
-  assert.equal(shop.graph.federatedSchema, null, 'the planner is not asked about it');
-  assert.throws(
-    () => composeGraph([buildService(entities)], unreachable),
-    (error) => error instanceof GatewayError && error.reasons?.[0]?.code === 'NO_QUERIES',
-  );
-});
