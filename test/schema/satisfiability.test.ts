@@ -6,7 +6,7 @@ import { composeSupergraph } from '../../schema/federation.ts';
 import { findLostFields, isCostlyToCheck } from '../../schema/satisfiability.ts';
 import { parseSdl } from '../../schema/sdl.ts';
 import { readSubgraphTypes } from '../../schema/subgraph-types.ts';
-import { buildLargeSchema, buildManySubgraphs, type NamedSdl } from '../conformance/large-graphs.ts';
+import { buildLargeSchema, buildManySubgraphs, type NamedSdl } from '../support/large-graphs.ts';
 import { createRandom } from '../support/random.ts';
 
 const link =
