@@ -137,5 +137,6 @@ function describeCause(error: unknown): string {
   if (error instanceof Error && error.name === 'TimeoutError') return `no answer within ${patienceMs / 1_000} s`;
   const cause = error instanceof Error ? error.cause : undefined;
   const code = fieldText(cause, 'code');
+  if (fieldText(cause, 'message') === 'bad port') return 'browsers and fetch use no such port';
   return causes[code] ?? (code !== '' ? code : 'the request failed');
 }

@@ -75,7 +75,8 @@ export async function runCommand(
 
 function describe(name: string, { exitCode, message, reasons }: CliFailure): string {
   if (exitCode === exitCodes.usage) return `${printable(message)}. See selvage ${name} --help\n`;
-  return `${printable(message)}${reasons.length > 0 ? ':' : ''}\n${formatReasonLines(reasons)}`;
+  if (reasons.length === 0) return `${printable(message)}\n`;
+  return `${printable(message).replace(/\.$/, '')}:\n${formatReasonLines(reasons)}`;
 }
 
 function parseInput(name: string, command: CliCommand, argv: readonly string[], world: CliWorld): CliInput | 'help' {

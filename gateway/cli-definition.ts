@@ -64,6 +64,7 @@ export function openDefinition({ text, call, positionals, world }: CliInput): De
   return {
     files: files.filter((file) => file !== '-').map(absolute),
     async read() {
+      await build(); // a mistake in a file is told before anybody is asked
       const { status, body, etag } = await call('GET', `/services/${encodeURIComponent(name)}`, { accept: [404] });
       const isThere = status !== 404;
       const current = field(body, 'definition');

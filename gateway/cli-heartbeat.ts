@@ -6,7 +6,7 @@ import type { CliWorld } from './cli.ts';
 import { CliFailure, type ExitCode, exitCodes } from './cli-admin.ts';
 import type { CliInput } from './cli-command.ts';
 import type { DefinitionSource } from './cli-definition.ts';
-import type { CliInstance } from './cli-register.ts';
+import type { CliLease } from './cli-register.ts';
 import { formatReasonLines, printable } from './cli-text.ts';
 import { watchConfig } from './config-watch.ts';
 
@@ -19,7 +19,7 @@ const gatewayRetryMs = 1_000;
 export async function runHeartbeat(
   input: CliInput,
   source: DefinitionSource,
-  instance: CliInstance,
+  { leaseSeconds, drainMs, ...instance }: CliLease,
 ): Promise<ExitCode | undefined> {
   const isWatching = input.isOn('watch');
   if (isWatching && source.files.length === 0) {
@@ -35,8 +35,8 @@ export async function runHeartbeat(
     token: input.connection.token,
     instance,
     definition,
-    leaseSeconds: input.number('lease') ?? 30,
-    drainMs: (input.number('drain') ?? 0) * 1_000,
+    leaseSeconds,
+    drainMs,
     drainOnSigterm: false, // the process is ours
     onEvent: (event) => tell(event, describeEvent(event)),
   });

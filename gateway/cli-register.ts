@@ -30,10 +30,12 @@ export const register: CliCommand = {
   async run(input) {
     const source = openDefinition(input);
     const instance = readInstance(input);
+    const lease = { leaseSeconds: input.number('lease') ?? 30, drainMs: (input.number('drain') ?? 0) * 1_000 };
     if (input.isOn('dry-run')) return await check(input, source, instance);
     if (instance === undefined) throw new CliFailure(exitCodes.usage, '--url is missing');
-    if (input.isOn('heartbeat') || input.isOn('watch')) return await runHeartbeat(input, source, instance);
-    return await registerOnce(input, source, instance);
+    if (input.isOn('heartbeat') || input.isOn('watch'))
+      return await runHeartbeat(input, source, { ...instance, ...lease });
+    return await registerOnce(input, source, { ...instance, ...lease });
   },
 };
 
@@ -43,6 +45,12 @@ export interface CliInstance {
   readonly version?: string;
   readonly zone?: string;
   readonly weight?: number;
+}
+
+/** An instance with what `register` needs beside. */
+export interface CliLease extends CliInstance {
+  readonly leaseSeconds: number;
+  readonly drainMs: number;
 }
 
 function readInstance({ text, number }: CliInput): CliInstance | undefined {
@@ -63,17 +71,15 @@ function readInstance({ text, number }: CliInput): CliInstance | undefined {
 async function registerOnce(
   input: CliInput,
   source: DefinitionSource,
-  instance: CliInstance,
+  { drainMs: _, id, ...registration }: CliLease,
 ): Promise<ExitCode | undefined> {
-  const { call, show, number } = input;
+  const { call, show } = input;
   const [name = ''] = input.positionals;
   const { definition, ifMatch } = await source.read();
   const path = `/services/${encodeURIComponent(name)}`;
   const service = definition === undefined ? null : (await call('PUT', path, { body: definition, ifMatch })).body;
-  const { id, ...rest } = instance;
-  const leaseSeconds = number('lease') ?? 30;
-  const made = (await call('PUT', buildInstancePath(name, id), { body: { ...rest, leaseSeconds } })).body;
-  const head = `${name}/${id} is registered for ${leaseSeconds} s; repeat this before they are over, or use --heartbeat`;
+  const made = (await call('PUT', buildInstancePath(name, id), { body: registration })).body;
+  const head = `${name}/${id} is registered for ${registration.leaseSeconds} s; repeat this before they are over, or use --heartbeat`;
   const changes = [...fieldList(service, 'changes'), ...fieldList(made, 'changes')];
   show({ service, instance: made }, `${printable(head)}\n${formatGraph(made)}${formatChanges(changes)}`);
   return undefined;

@@ -29,14 +29,10 @@ export function formatReasonLines(reasons: readonly ErrorReason[]): string {
 /** What changes for clients, a line each. */
 export function formatChanges(changes: readonly unknown[]): string {
   return changes
-    .map((change) => {
-      const cells = [
-        fieldText(change, 'criticality').padEnd(9),
-        fieldText(change, 'path'),
-        fieldText(change, 'message'),
-      ];
-      return `  ${printable(cells.filter((cell) => cell !== '').join('  '))}\n`;
-    })
+    .map((change) => ['criticality', 'path', 'message'].map((key) => printable(fieldText(change, key))))
+    .map(
+      ([criticality = '', path = '', message = '']) => `  ${criticality.padEnd(9)}  ${path && `${path}: `}${message}\n`,
+    )
     .join('');
 }
 

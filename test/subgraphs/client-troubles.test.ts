@@ -12,7 +12,11 @@ test('a gateway whose store is away is left alone for as long as it asks, and th
   const { registration, timers, events } = start(t, { admin: admin.url, random: () => 0.5 });
   await registration.ready;
   const timer = await timers.next();
-  assert.equal(Math.round(timer.delayMs), 7_700, 'not before, and a little later by chance: all instances were told the same');
+  assert.equal(
+    Math.round(timer.delayMs),
+    7_700,
+    'not before, and a little later by chance: all instances were told the same',
+  );
   admin.script = () => undefined;
   timer.fire();
   await timers.next();
