@@ -68,9 +68,12 @@ export function parseConnection(admin: string, token: string | undefined): Admin
   return { admin: `${origin}${pathname}`.replace(/\/+$/, ''), token };
 }
 
-export function createAdminCall({ admin, token }: AdminConnection): AdminCall {
+/** Calls that change something carry the reason, where one is given. */
+export function createAdminCall({ admin, token }: AdminConnection, reason?: string): AdminCall {
   return async (method, path, { body, ifMatch, accept = [] } = {}) => {
-    const answer = await ask(admin, `${admin}${path}`, {
+    const url = new URL(admin + path);
+    if (reason !== undefined && method !== 'GET') url.searchParams.set('reason', reason);
+    const answer = await ask(admin, url.href, {
       method,
       headers: {
         ...buildAuthorization(token),

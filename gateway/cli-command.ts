@@ -37,6 +37,8 @@ export interface CliCommand {
   /** `NAME`, `[ID]`: what stands behind the command. */
   readonly positionals: readonly string[];
   readonly flags?: Readonly<Record<string, CliFlag>>;
+  /** Whether it changes something, so that a reason can be given for it. */
+  readonly changes?: boolean;
   /** Further lines of the help. */
   readonly remarks?: string;
   /** Resolves with the exit code where it is not 0. */
@@ -49,6 +51,15 @@ const commonFlags: Readonly<Record<string, CliFlag>> = {
   json: { help: 'prints the answer as JSON, errors too' },
   help: { help: 'prints this' },
 };
+
+const reasonFlag: Readonly<Record<string, CliFlag>> = {
+  reason: { value: 'TEXT', help: 'why; it stands in the audit log and in the history' },
+};
+
+/** All flags of a command, its own first. */
+function listFlags({ flags, changes = false }: CliCommand): Readonly<Record<string, CliFlag>> {
+  return { ...flags, ...(changes && reasonFlag), ...commonFlags };
+}
 
 /** Runs one command. Resolves with the exit code. Never rejects. */
 export async function runCommand(
@@ -80,7 +91,7 @@ function describe(name: string, { exitCode, message, reasons }: CliFailure): str
 }
 
 function parseInput(name: string, command: CliCommand, argv: readonly string[], world: CliWorld): CliInput | 'help' {
-  const { values, positionals } = parseFlags({ ...command.flags, ...commonFlags }, argv);
+  const { values, positionals } = parseFlags(listFlags(command), argv);
   if (values['help'] === true) return 'help';
   const text = (flag: string): string | undefined => {
     const value = values[flag];
@@ -103,7 +114,7 @@ function parseInput(name: string, command: CliCommand, argv: readonly string[], 
     text,
     number: (flag) => parseNumber(flag, text(flag)),
     isOn: (flag) => values[flag] === true,
-    call: createAdminCall(connection),
+    call: createAdminCall(connection, text('reason')),
     connection,
     world,
     show: (answer, lines) => world.stdout(values['json'] === true ? `${JSON.stringify(answer, null, 2)}\n` : lines),
@@ -143,15 +154,14 @@ export function buildUsage(name: string, { positionals }: CliCommand): string {
 }
 
 function buildHelp(name: string, command: CliCommand): string {
-  const { flags = {}, summary, remarks } = command;
-  const list = (all: Readonly<Record<string, CliFlag>>) =>
-    Object.entries(all)
-      .map(([flag, { value, help }]) => `  ${`--${flag}${value === undefined ? '' : ` ${value}`}`.padEnd(22)}${help}\n`)
-      .join('');
+  const { summary, remarks } = command;
+  const flags = Object.entries(listFlags(command))
+    .map(([flag, { value, help }]) => `  ${`--${flag}${value === undefined ? '' : ` ${value}`}`.padEnd(22)}${help}\n`)
+    .join('');
   return `${buildUsage(`selvage ${name}`, command)} [flags]: ${summary}
 ${remarks === undefined ? '' : `\n${remarks}\n`}
 Flags
-${list({ ...flags, ...commonFlags })}
+${flags}
 Exit codes: 0 done, 1 refused (with reasons), 2 wrong usage, 3 the gateway is not reachable or cannot do it now.
 `;
 }

@@ -2,7 +2,7 @@
 import { isReason } from '../subgraphs/client-request.ts';
 import { CliFailure, exitCodes } from './cli-admin.ts';
 import type { CliCommand, CliInput } from './cli-command.ts';
-import { field, fieldList, fieldText, formatChanges, formatReasonLines, formatTable, printable } from './cli-text.ts';
+import { fieldList, fieldText, formatChanges, formatReasonLines, formatTable, printable } from './cli-text.ts';
 
 export const graph: CliCommand = {
   summary: 'shows the graph that serves, or prints its schema or the supergraph',
@@ -24,7 +24,9 @@ async function showGraph({ call, show }: CliInput): Promise<void> {
   const names = fieldList(body, 'services').map(String);
   const quarantined = fieldList(body, 'quarantined').map((entry) => {
     const reasons = fieldList(entry, 'reasons').filter(isReason);
-    return `${printable(fieldText(entry, 'service'))} is in quarantine:\n${formatReasonLines(reasons)}`;
+    const serving = fieldText(entry, 'serving');
+    const head = `${fieldText(entry, 'service')} is in quarantine${serving === '' ? '' : ` (serving: ${serving})`}`;
+    return `${printable(head)}:\n${formatReasonLines(reasons)}`;
   });
   const head = `graph ${fieldText(body, 'id')}, revision ${fieldText(body, 'revision')}`;
   show(body, `${printable(head)}\nservices: ${printable(names.join(', ')) || 'none'}\n${quarantined.join('')}`);
@@ -68,21 +70,40 @@ function countChanges(entry: unknown): string {
 export const rollback: CliCommand = {
   summary: 'makes the services what they were at a generation of the history',
   positionals: ['NUMBER'],
-  async run({ call, positionals: [number = ''], show }) {
+  changes: true,
+  flags: {
+    'dry-run': { help: 'only tells what it would change' },
+    force: { help: 'also when that takes away what clients use' },
+  },
+  async run({ call, positionals: [number = ''], show, isOn }) {
     if (!/^\d{1,15}$/.test(number)) {
       throw new CliFailure(exitCodes.usage, `NUMBER must be a number of selvage history, and not '${number}'`);
     }
-    const { body } = await call('POST', '/graph/rollback', { body: { to: Number(number) } });
-    const made = field(body, 'generation') ?? body;
-    const generation = fieldText(made, 'number') || fieldText(body, 'generation');
-    const id = fieldText(made, 'id') || fieldText(body, 'graph');
-    const head = [
-      `rolled back to ${number}`,
-      generation !== '' && `this is generation ${generation}`,
-      id !== '' && `graph ${id}`,
-    ].filter((part) => part !== false);
-    const changes = [fieldList(made, 'changes'), fieldList(body, 'changes')].find((list) => list.length > 0) ?? [];
-    show(body, `${printable(head.join(', '))}\n${formatChanges(changes)}`);
+    const isDry = isOn('dry-run');
+    const { body } = await call('POST', `/graph/rollback${isDry ? '?dryRun=1' : ''}`, {
+      body: { to: Number(number), ...(isOn('force') && { force: true }) },
+    });
+    show(body, `${isDry ? 'would be ' : ''}${formatRollback(number, body)}`);
     return undefined;
   },
 };
+
+function formatRollback(number: string, body: unknown): string {
+  const generation = fieldText(body, 'generation') || fieldText(body, 'number');
+  const graphId = fieldText(body, 'graph') || fieldText(body, 'id');
+  const head = [
+    `rolled back to ${number}`,
+    generation !== '' && `this is generation ${generation}`,
+    graphId !== '' && `graph ${graphId}`,
+  ].filter((part) => part !== false);
+  const services = [
+    ['as they were', 'restored'],
+    ['there again', 'recreated'],
+    ['out of the graph', 'takenOut'],
+    ['left to the configuration', 'configured'],
+  ].map(([words, key = '']) => {
+    const names = fieldList(body, key).map(String);
+    return names.length === 0 ? '' : `  ${words}: ${printable(names.join(', '))}\n`;
+  });
+  return `${printable(head.join(', '))}\n${services.join('')}${formatChanges(fieldList(body, 'changes'))}`;
+}

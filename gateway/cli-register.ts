@@ -10,6 +10,7 @@ import { field, fieldList, fieldText, formatChanges, printable } from './cli-tex
 export const register: CliCommand = {
   summary: 'registers an instance of a service, and the service where the gateway has none of this name',
   positionals: ['NAME'],
+  changes: true,
   flags: {
     url: { value: 'URL', help: 'where the instance is: scheme, host and port' },
     sdl: { value: 'FILE', help: 'its schema; - reads it from standard input [else the instance is asked]' },

@@ -91,6 +91,7 @@ function formatService(service: unknown): string {
 export const drain: CliCommand = {
   summary: 'lets an instance end its calls and gives it no new ones',
   positionals: ['NAME', 'ID'],
+  changes: true,
   async run({ call, positionals, show }) {
     const [name = '', id = ''] = positionals;
     const { body } = await call('POST', `${buildInstancePath(name, id)}/drain`);
@@ -102,6 +103,7 @@ export const drain: CliCommand = {
 export const deregister: CliCommand = {
   summary: 'removes an instance, or without ID the whole service',
   positionals: ['NAME', '[ID]'],
+  changes: true,
   run: (input) => (input.positionals[1] === undefined ? removeService(input) : removeInstance(input)),
 };
 

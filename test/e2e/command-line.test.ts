@@ -197,6 +197,9 @@ test('history reads the list whatever it is called, and rollback sends the numbe
   const { stdout } = await selvage('rollback 3');
   assert.equal(stdout, 'rolled back to 3, this is generation 5, graph a1b2\n  breaking   Query.a: gone\n');
   assert.deepEqual(admin.requests.at(-1)?.body, { to: 3 });
+  await selvage('rollback 3 --force --dry-run --reason bad&worse');
+  assert.deepEqual(admin.requests.at(-1)?.body, { to: 3, force: true });
+  assert.equal(admin.lines.at(-1), 'POST /graph/rollback?dryRun=1&reason=bad%26worse');
 });
 
 test('the examples of docs/command-line.md run as they stand', async (t) => {
