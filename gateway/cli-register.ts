@@ -48,6 +48,8 @@ export interface CliInstance {
   readonly weight?: number;
 }
 
+const maxTries = 5;
+
 /** An instance with what `register` needs beside. */
 export interface CliLease extends CliInstance {
   readonly leaseSeconds: number;
@@ -76,14 +78,24 @@ async function registerOnce(
 ): Promise<ExitCode | undefined> {
   const { call, show } = input;
   const [name = ''] = input.positionals;
-  const { definition, ifMatch } = await source.read();
-  const path = `/services/${encodeURIComponent(name)}`;
-  const service = definition === undefined ? null : (await call('PUT', path, { body: definition, ifMatch })).body;
+  const service = await putDefinition(input, source);
   const made = (await call('PUT', buildInstancePath(name, id), { body: registration })).body;
   const head = `${name}/${id} is registered for ${registration.leaseSeconds} s; repeat this before they are over, or use --heartbeat`;
   const changes = [...fieldList(service, 'changes'), ...fieldList(made, 'changes')];
   show({ service, instance: made }, `${printable(head)}\n${formatGraph(made)}${formatChanges(changes)}`);
   return undefined;
+}
+
+/** Instances of a service often start together, and each reads what is there before it writes: whoever was late reads again. */
+async function putDefinition({ call, positionals: [name = ''] }: CliInput, source: DefinitionSource): Promise<unknown> {
+  for (let tries = 1; ; tries++) {
+    const { definition, ifMatch } = await source.read();
+    if (definition === undefined) return null;
+    const accept = tries === maxTries ? [] : [412];
+    const path = `/services/${encodeURIComponent(name)}`;
+    const { status, body } = await call('PUT', path, { body: definition, ifMatch, accept });
+    if (status !== 412) return body;
+  }
 }
 
 /** The instance stands in the definition here, so that the gateway asks it for its schema and looks at its address. */

@@ -23,9 +23,9 @@ test('a service is registered, looked at, drained and removed', async (t) => {
   const selvage = bindSelvage({ admin: gateway.adminUrl });
   assert.deepEqual(await selvage('services'), { code: 0, stdout: 'There are no services\n', stderr: '' });
 
-  const registered = await selvage(`register a --url ${service.url} --id a-1 --zone eu --version 1.0 --lease 60`);
+  const registered = await selvage(`register a --url ${service.url} --id a-1 --zone eu --version 1.0 --lease 3600`);
   assert.equal(registered.code, 0, registered.stderr);
-  assert.match(registered.stdout, /^a\/a-1 is registered for 60 s; repeat this/);
+  assert.match(registered.stdout, /^a\/a-1 is registered for 3600 s; repeat this/);
   assert.match(registered.stdout, /safe +Query\.a: /);
   assert.deepEqual((await gateway.graphql('{ a }')).data, { a: 7 }, 'the schema was asked of the instance');
 
@@ -72,8 +72,8 @@ test('of a service that is there only what is named is changed', async (t) => {
   const selvage = bindSelvage({ admin: gateway.adminUrl, directory });
   await writeFile(join(directory, 'a.yaml'), `routes: [{ match: { path: /a/* } }]\ngraphql: { schema: '${sdl}' }\n`);
   const url = 'http://127.0.0.1:9';
-  assert.equal((await selvage(`register a --url ${url} --definition a.yaml`)).code, 0);
-  assert.equal((await selvage(`register a --url ${url} --id a-2`)).code, 0);
+  assert.equal((await selvage(`register a --url ${url} --definition a.yaml --lease 3600`)).code, 0);
+  assert.equal((await selvage(`register a --url ${url} --id a-2 --lease 3600`)).code, 0);
   const definition = async () => (await gateway.admin('GET', '/services/a')).body.definition;
   assert.deepEqual(await definition(), { routes: [{ match: { path: '/a/*' } }], graphql: { schema: sdl } });
   const next = 'type Query { a: Int b: Int }';
@@ -81,6 +81,20 @@ test('of a service that is there only what is named is changed', async (t) => {
   const wanted = { routes: [{ match: { path: '/a/*' } }], graphql: { schema: next, path: '/api' } };
   assert.deepEqual(await definition(), wanted);
   assert.equal((await gateway.admin('GET', '/services/a')).body.instances.length, 2);
+});
+
+test('a service that somebody else changes at the same moment is read again', async (t) => {
+  const admin = await startAdminStandIn(t);
+  let conflicts = 2;
+  admin.script = ({ method, path }) => {
+    if (method === 'GET') return { status: 200, headers: { etag: '"7"' }, body: { definition: { graphql: {} } } };
+    if (path.includes('/instances/')) return { status: 201 };
+    return { status: conflicts-- > 0 ? 412 : 200 };
+  };
+  const { code } = await bindSelvage({ admin: admin.url })('register a --url http://h:1 --path /api');
+  assert.equal(code, 0);
+  const methods = admin.requests.map(({ method }) => method).join(' ');
+  assert.equal(methods, 'GET PUT GET PUT GET PUT PUT');
 });
 
 test('exit code 3 tells of a gateway that is not there, or cannot do it now', async (t) => {
