@@ -42,6 +42,7 @@ test(`${cycles} cycles of registering, changing and removing a service under loa
   assert.deepEqual(aborted.slice(0, 3), [], `${aborted.length} of ${asked} operations were aborted`);
   assert.ok(stitchedOver > 0, 'some operations needed the service that comes and goes');
   assert.ok(graphs >= cycles, 'every cycle made new graphs');
+  for (const { requests } of [products, reviews]) requests.length = 0; // the stand-ins remember every request
   const heapAfter = measureHeap();
   const growth = heapBefore === undefined || heapAfter === undefined ? undefined : heapAfter / heapBefore - 1;
   t.diagnostic(
