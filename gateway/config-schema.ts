@@ -91,6 +91,14 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'The admin port: registration, the graph, metrics.' },
       ),
     ),
+    workers: Type.Optional(
+      Type.Unsafe<number | 'auto'>({
+        anyOf: [{ type: 'integer', minimum: 1, maximum: 256 }, { const: 'auto' }],
+        default: 1,
+        description:
+          'Processes that answer requests. 1: this process alone. More, or `auto` for one per core: workers that share the public port, under a process that keeps the registry. Environment: `SELVAGE_WORKERS`.',
+      }),
+    ),
     store: Type.Optional(
       Type.String({
         pattern: '^(memory|file:.+)$',

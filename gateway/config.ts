@@ -1,4 +1,5 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
+import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
@@ -19,6 +20,8 @@ export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
 export interface Settings {
   readonly listen: { readonly host: string; readonly port: number };
   readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
+  /** Processes that answer requests; 1 for this one alone. */
+  readonly workers: number;
   readonly store: { readonly kind: 'memory' } | { readonly kind: 'file'; readonly directory: string };
   readonly redisUrl?: string;
   readonly authentication: Required<AuthenticationOptions>;
@@ -121,6 +124,7 @@ export function buildSettings(
       port: config.admin?.port ?? 4001,
       tokens: config.admin?.tokens ?? [],
     },
+    workers: config.workers === 'auto' ? availableParallelism() : (config.workers ?? 1),
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
     authentication: {

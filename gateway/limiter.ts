@@ -1,13 +1,18 @@
 /** The rate limiter of a gateway: shared counts in Redis where one is configured, else counts in this process. */
-import { createRateLimiter, type RateLimiter } from '../policies/rate-limit.ts';
+import { createRateLimiter, type RateLimiter, type RateLimitStore } from '../policies/rate-limit.ts';
 import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
 import { createRedisRateLimitStore } from '../policies/rate-limit-redis.ts';
 import type { Settings } from './config.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
-export function createLimiter({ redisUrl }: Settings, log: Log, metrics: Metrics): RateLimiter & { close(): void } {
-  const local = createMemoryRateLimitStore();
+/** Creates the limiter. `local` counts where no Redis does; it is closed with the limiter. */
+export function createLimiter(
+  { redisUrl }: Settings,
+  log: Log,
+  metrics: Metrics,
+  local: RateLimitStore = createMemoryRateLimitStore(),
+): RateLimiter & { close(): void } {
   const shared = redisUrl === undefined ? undefined : createRedisRateLimitStore({ url: redisUrl });
   const limiter = createRateLimiter({
     shared,

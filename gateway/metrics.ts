@@ -1,5 +1,13 @@
 /** Metrics for Prometheus: one function per event, labels whose number no client can grow. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface MetricsOptions {
@@ -39,10 +47,16 @@ export interface Metrics {
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
   observeRegistration(outcome: string): void;
+  /** Worker processes that serve now. */
+  observeWorkers(serving: number): void;
+  /** A worker died that should not have. */
+  observeWorkerDeath(): void;
   /** Drops the gauges of an instance that is gone. */
   forgetInstance(service: string, instance: string): void;
   /** The exposition format of Prometheus, and its media type. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** The same as plain data, for another process to add up. */
+  collect(): Promise<readonly MetricObjectWithValues<MetricValue<string>>[]>;
 }
 
 const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -83,14 +97,16 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   });
   const breakers = new Gauge({
     name: 'selvage_breaker_state',
-    help: 'Circuit breaker of an instance: 0 closed, 1 half-open, 2 open.',
+    help: 'Circuit breaker of an instance: 0 closed, 1 half-open, 2 open. Of several workers, that of the worst.',
     labelNames: ['service', 'instance'],
+    aggregator: 'max',
     registers,
   });
   const healthy = new Gauge({
     name: 'selvage_instance_healthy',
     help: 'Whether an instance is taken for healthy.',
     labelNames: ['service', 'instance'],
+    aggregator: 'max',
     registers,
   });
   const limits = new Counter({
@@ -99,11 +115,17 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['rule', 'outcome'],
     registers,
   });
-  const revision = new Gauge({ name: 'selvage_registry_revision', help: 'Revision of the registry.', registers });
+  const revision = new Gauge({
+    name: 'selvage_registry_revision',
+    help: 'Revision of the registry.',
+    aggregator: 'max',
+    registers,
+  });
   const graph = new Gauge({
     name: 'selvage_graph_info',
     help: 'The generation of the graph that serves.',
     labelNames: ['id'],
+    aggregator: 'max',
     registers,
   });
   const swaps = new Counter({ name: 'selvage_graph_swaps_total', help: 'Changes of the generation.', registers });
@@ -111,6 +133,16 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     name: 'selvage_registrations_total',
     help: 'Registrations of services, by what became of them.',
     labelNames: ['outcome'],
+    registers,
+  });
+  const workers = new Gauge({
+    name: 'selvage_workers',
+    help: 'Worker processes that serve; 0 where one process does all.',
+    registers,
+  });
+  const workerDeaths = new Counter({
+    name: 'selvage_worker_deaths_total',
+    help: 'Workers that died and were replaced.',
     registers,
   });
   const inFlight = new Map<string, number>();
@@ -170,6 +202,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     observeRegistration(outcome) {
       registrationSeries(outcome).inc();
     },
+    observeWorkers(serving) {
+      workers.set(serving);
+    },
+    observeWorkerDeath() {
+      workerDeaths.inc();
+    },
     forgetInstance(service, instance) {
       breakers.remove(service, instance);
       healthy.remove(service, instance);
@@ -177,5 +215,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     async render() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
+    collect: () => registry.getMetricsAsJSON(),
   };
 }

@@ -48,7 +48,8 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
   };
 }
 
-export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
+/** `tellsHealth`: whether health is found out here, or told by another process that says so already. */
+export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = true): CallObserver {
   return {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
@@ -56,6 +57,7 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
       log.warn('circuit breaker', { service, instance, state });
     },
     onHealthChange(service, instance, healthy, why) {
+      if (!tellsHealth) return;
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
     },

@@ -10,6 +10,7 @@ import { HealthMonitor, type HealthSettings, type HealthState } from './health-m
 import { probeHealth } from './health-probe.ts';
 import { dropInterimResponses } from './interim-responses.ts';
 import type { Instance } from './snapshot.ts';
+import { type InstanceHealth, ToldHealth } from './told-health.ts';
 
 /** An instance as the admin API shows it. */
 export interface InstanceStatus {
@@ -33,6 +34,10 @@ export interface InstanceSurroundings {
   readonly lookup?: LookupFunction | undefined;
   /** Pools that take nothing new and close when their last call has ended. */
   readonly closingPools: Set<Pool>;
+  /** When set, nothing is probed here: health is told, and this hears of instances that could not be connected to. */
+  readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
+  /** Processes that share a service's concurrency. @default 1 */
+  readonly processes?: number | undefined;
 }
 
 /** Time to connect. A service that needs longer is as good as gone, and another instance may be near. */
@@ -43,7 +48,7 @@ export class InstanceState implements Candidate {
   inFlight = 0;
   pool: Pool;
   readonly breaker: CircuitBreaker;
-  readonly health: HealthMonitor;
+  readonly health: InstanceHealth;
   /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
   readonly serverName: string | undefined;
   readonly #service: string;
@@ -61,19 +66,14 @@ export class InstanceState implements Candidate {
   ) {
     this.#service = service;
     this.#instance = instance;
-    this.#concurrency = resilience.concurrency;
+    this.#concurrency = shareOf(resilience, surroundings);
     this.#surroundings = surroundings;
     this.serverName = serverNameOf(instance.url);
     this.pool = this.#createPool();
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
     );
-    this.health = new HealthMonitor({
-      settings: health,
-      probe: (settings) => probeHealth({ ...settings, url: instance.url, lookup: surroundings.lookup }),
-      onChange: (healthy, why) => this.#onHealthChange(healthy, why),
-      ...(surroundings.random && { random: surroundings.random }),
-    });
+    this.health = this.#createHealth(health);
   }
 
   get id(): string {
@@ -106,8 +106,9 @@ export class InstanceState implements Candidate {
     this.#instance = instance;
     this.breaker.configure(resilience);
     this.health.configure(health);
-    if (resilience.concurrency === this.#concurrency) return;
-    this.#concurrency = resilience.concurrency;
+    const concurrency = shareOf(resilience, this.#surroundings);
+    if (concurrency === this.#concurrency) return;
+    this.#concurrency = concurrency;
     this.#retirePool();
     this.pool = this.#createPool();
   }
@@ -147,6 +148,25 @@ export class InstanceState implements Candidate {
     };
   }
 
+  /** Hears from whoever probes for this process; without effect where this process does so itself. */
+  tellHealth(healthy: boolean, why: string): void {
+    if (this.health instanceof ToldHealth) this.health.tell(healthy ? 'healthy' : 'unhealthy', why);
+  }
+
+  #createHealth(settings: HealthSettings): InstanceHealth {
+    const { random, lookup, onEject } = this.#surroundings;
+    const onChange = (healthy: boolean, why: string): void => this.#onHealthChange(healthy, why);
+    if (onEject !== undefined) {
+      return new ToldHealth({ onChange, onEject: (why) => onEject(this.#service, this.id, why) });
+    }
+    return new HealthMonitor({
+      settings,
+      probe: (asked) => probeHealth({ ...asked, url: this.url, lookup }),
+      onChange,
+      ...(random && { random }),
+    });
+  }
+
   #onHealthChange(healthy: boolean, why: string): void {
     // It was away and is back: most likely another process, which shall not pay for what the old one did.
     if (healthy) this.breaker.reset();
@@ -178,6 +198,11 @@ export class InstanceState implements Candidate {
         }),
     });
   }
+}
+
+/** Rounded up: an instance that takes one call at a time is asked by every process all the same. */
+function shareOf({ concurrency }: Resilience, { processes = 1 }: InstanceSurroundings): number {
+  return Math.ceil(concurrency / processes);
 }
 
 function serverNameOf(origin: string): string | undefined {

@@ -25,6 +25,13 @@ export interface UpstreamsOptions {
    * (invariant 2). The deadline of a request is the right time. @default 30000
    */
   readonly lingerMs?: number;
+  /**
+   * When set, nothing is probed here: {@link Upstreams.tellHealth} says how instances are, and this hears of those that
+   * could not be connected to.
+   */
+  readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
+  /** Processes of this gateway that call the same instances and share what `concurrency` allows. @default 1 */
+  readonly processes?: number | undefined;
 }
 
 export interface Upstreams extends AsyncDisposable {
@@ -39,6 +46,10 @@ export interface Upstreams extends AsyncDisposable {
   status(service: string): readonly InstanceStatus[];
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
+  /** Takes an instance out, because somebody could not connect to it, until a probe has succeeded. */
+  eject(service: string, instance: string, why: string): void;
+  /** Says how an instance is, where `onEject` is set. */
+  tellHealth(service: string, instance: string, healthy: boolean, why: string): void;
 }
 
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
@@ -51,7 +62,8 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     now = () => performance.now(),
   } = options;
   const closingPools = new Set<Pool>();
-  const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools };
+  const { onEject, processes } = options;
+  const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools, onEject, processes };
   let { defaults } = options;
   let latest = emptySnapshot;
   let upstreams = new Map<string, ServiceUpstream>();
@@ -88,6 +100,10 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     return upstreams.get(service) ?? lingering.get(service)?.upstream;
   }
 
+  function findInstances(service: string, id: string) {
+    return upstreams.get(service)?.instances.filter((instance) => instance.id === id) ?? [];
+  }
+
   function status(service: string): readonly InstanceStatus[] {
     return upstreams.get(service)?.instances.map((instance) => instance.status()) ?? [];
   }
@@ -118,6 +134,12 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
     status,
     probe,
+    eject(service, id, why) {
+      for (const instance of findInstances(service, id)) instance.health.eject(why);
+    },
+    tellHealth(service, id, healthy, why) {
+      for (const instance of findInstances(service, id)) instance.tellHealth(healthy, why);
+    },
     [Symbol.asyncDispose]: dispose,
   };
 }
