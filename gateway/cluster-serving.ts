@@ -7,12 +7,15 @@
  * (each a share of the worker's own calls, so the sum is the same share of all), load by instance (each balances its
  * own calls; the sum is balanced as well), and `concurrency`, of which each worker has its part.
  */
+import { createServer } from 'node:http';
 import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
+import type { Settings } from './config.ts';
+import { listen } from './listen.ts';
 import { createCallObserver } from './observation.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
@@ -32,7 +35,7 @@ export function createClusterServing(options: ServingOptions): Serving {
   const stack = new AsyncDisposableStack();
   let settings = options.settings;
   let published: { snapshot: Snapshot; graph: Graph } | undefined;
-  let url: string | undefined;
+  let { port } = settings.listen;
   let statuses: Promise<readonly Statuses[]> | undefined;
   /** What each worker was sent last, and what it has not acknowledged. */
   const sent = new Map<number, Snapshot>();
@@ -84,7 +87,7 @@ export function createClusterServing(options: ServingOptions): Serving {
     sent.set(worker.id, snapshot);
     return {
       worker: worker.id,
-      settings: { ...settings, listen: listenOf(settings, url) },
+      settings: { ...settings, listen: { host: settings.listen.host, port } },
       news: { delta: buildWholeDelta(snapshot), graph: graph.id },
       unhealthy: listUnhealthy(snapshot),
     };
@@ -172,25 +175,27 @@ export function createClusterServing(options: ServingOptions): Serving {
       const before = settings;
       settings = next;
       upstreams.configure(next.resilience);
-      if (JSON.stringify(before.listen) !== JSON.stringify(next.listen)) url = undefined;
       if (next.workers === 1) return ['workers'];
       if (bound.length === 0) {
         tellAll((worker) => worker.link.tell('configure', next));
         return [];
       }
       log.info('workers are replaced for settings that a process keeps', { changed: bound });
+      const portBefore = port;
       try {
+        if (before.listen.port !== next.listen.port) port = await choosePort(next.listen);
         await pool.replaceAll(next.workers);
       } catch (error) {
         settings = before;
+        port = portBefore;
         throw error;
       }
       return [];
     },
     async open() {
       if (settings.graphql.engine === 'auto') planner.start();
-      url = await pool.start(settings.workers);
-      return url;
+      port = await choosePort(settings.listen);
+      return await pool.start(settings.workers);
     },
     status,
     async probe(service) {
@@ -208,7 +213,14 @@ export function createClusterServing(options: ServingOptions): Serving {
 
 type Statuses = Readonly<Record<string, readonly InstanceStatus[]>>;
 
-/** With port 0 the first worker takes a free one; the others, and those that replace it, take the same. */
-function listenOf({ listen }: ServingOptions['settings'], url: string | undefined): { host: string; port: number } {
-  return listen.port === 0 && url !== undefined ? { host: listen.host, port: Number(new URL(url).port) } : listen;
+/**
+ * With port 0, the free port that all workers shall open: node:cluster keeps one socket for each address that is asked
+ * for, and a worker that comes later must ask for the same.
+ */
+async function choosePort({ host, port }: Settings['listen']): Promise<number> {
+  if (port !== 0) return port;
+  const server = createServer();
+  const url = await listen(server, { host, port });
+  await new Promise((resolve) => server.close(resolve));
+  return Number(new URL(url).port);
 }

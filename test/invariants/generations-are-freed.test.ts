@@ -35,9 +35,13 @@ for (const engine of ['auto', 'stitched'] as const) {
       'type Query { top: Product } type Product @key(fields: "id") { id: ID! name: String }',
       { Query: { top: () => ({ id: '1', name: 'Table' }) } },
     );
-    const reviews = await startSubgraph(t, 'type Query { count: Int } type Product @key(fields: "id") { id: ID! stars: Int }', {
-      Product: { __resolveReference: (product: object) => ({ ...product, stars: 5 }) },
-    });
+    const reviews = await startSubgraph(
+      t,
+      'type Query { count: Int } type Product @key(fields: "id") { id: ID! stars: Int }',
+      {
+        Product: { __resolveReference: (product: object) => ({ ...product, stars: 5 }) },
+      },
+    );
     const plain = await startPlainGraphql(t, 'type Query { clock: Int }', { Query: { clock: () => 12 } });
     await put(adminUrl, 'products', { graphql: {}, instances: [{ url: products.url }] });
     await put(adminUrl, 'reviews', { graphql: {}, instances: [{ url: reviews.url }] });
