@@ -249,6 +249,7 @@ describe('buildSettings', () => {
     assert.deepEqual(settings, {
       listen: { host: documented('listen.host'), port: documented('listen.port') },
       admin: { host: documented('admin.host'), port: documented('admin.port'), tokens: documented('admin.tokens') },
+      workers: 1,
       store: { kind: 'file', directory: text('store').replace('file:', '') },
       authentication: {
         required: documented('authentication.required'),
