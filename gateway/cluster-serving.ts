@@ -177,7 +177,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       upstreams.configure(next.resilience);
       if (next.workers === 1) return ['workers'];
       if (bound.length === 0) {
-        tellAll((worker) => worker.link.tell('configure', next));
+        await Promise.allSettled(pool.members.map(({ link }) => link.ask('configure', next, appliedPatienceMs)));
         return [];
       }
       log.info('workers are replaced for settings that a process keeps', { changed: bound });

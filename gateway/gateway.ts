@@ -138,6 +138,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     addresses: { url, adminUrl },
     async reload(next) {
       await registry.replaceConfig(next.services);
+      await serving.applied();
       const changed = [...findBoundToStart(current, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;

@@ -65,9 +65,8 @@ const pingEveryMs = 10_000;
 /** A large composition may keep a worker busy for seconds; one that is silent this long never comes back. */
 const pingPatienceMs = 30_000;
 const endPatienceMs = 5_000;
-/** Clients of a worker that leaves while others stay: so long their connections may be used for one more request. */
-const handOverMs = 2_000;
-const replaceGraceMs = 30_000;
+/** A worker that leaves while others stay. */
+const replaced: DrainOptions = { delayMs: 0, graceMs: 30_000, handOverMs: 2_000 };
 /** Options of Node that mean every process of the gateway, other than, say, a debugger or a program given as text. */
 const inherited = /^--(max-|heap|expose-gc|enable-source-maps|use-|tls-|dns-result-order|secure-heap|network-family)/;
 
@@ -221,9 +220,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         if (i < wanted) await spawn();
         const member = old[i];
         if (member === undefined || closing || !members.has(member)) continue;
-        await leave(member, { delayMs: 0, graceMs: replaceGraceMs, handOverMs });
+        await leave(member, replaced);
         log.info('a worker was replaced', { worker: member.id });
       }
+      // One that died meanwhile has a successor of its own.
+      for (const member of closing ? [] : listServing().slice(wanted)) await leave(member, replaced);
     },
     async drain(drainOptions) {
       closing = true;
