@@ -205,7 +205,11 @@ function describeService({ registry, upstreams }: AdminApiOptions, service: Serv
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
     return leaseRemainingSeconds === null
       ? status
-      : { ...status, leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10 };
+      : {
+          ...status,
+          leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10,
+          ...(registry.isSuspect(name, status.id) && { suspect: true }),
+        };
   });
   return {
     name,

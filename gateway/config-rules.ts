@@ -4,6 +4,7 @@ import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
+import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -20,6 +21,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
   return [
     ...checkAdmin(config),
     ...checkPorts(config),
+    ...checkStore(config),
     ...checkAuthentication(config),
     ...checkRateLimits(config),
     ...checkServices(config),
@@ -75,6 +77,11 @@ function checkPorts(config: GatewayConfig): Mistake[] {
   return path !== undefined && healthPaths.has(path)
     ? [...samePort, { path: ['graphql', 'path'], message: `${path} is taken by the health checks` }]
     : samePort;
+}
+
+function checkStore({ store }: GatewayConfig): Mistake[] {
+  if (typeof store !== 'object') return [];
+  return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
 }
 
 function checkAuthentication(config: GatewayConfig): Mistake[] {

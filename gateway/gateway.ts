@@ -13,8 +13,6 @@ import { createPlanner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
-import { createFileStore } from '../subgraphs/file-store.ts';
-import { createMemoryStore } from '../subgraphs/memory-store.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import { createAdminAccess } from './admin-access.ts';
@@ -30,6 +28,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { createCallObserver, createRequestObserver, createSnapshotObserver } from './observation.ts';
 import { createPublicServer } from './server.ts';
 import { drainServer } from './shutdown.ts';
+import { openStore } from './store.ts';
 
 export interface GatewayAddresses {
   /** Base URL of the public port. */
@@ -64,14 +63,16 @@ export function createGateway(config: GatewayConfig = {}, options: GatewayOption
   const log = createLog({ ...settings.log, ...(options.logDestination && { destination: options.logDestination }) });
   let running: Promise<RunningGateway> | undefined;
   let stopping: Promise<void> | undefined;
+  const stopped = new AbortController();
   const stop = async (): Promise<void> => {
+    stopped.abort();
     // What is still starting is stopped when it has started; what failed to start has cleaned up after itself.
     await (await running?.catch(() => undefined))?.stop();
     await log.close();
   };
   return {
     async start() {
-      running ??= run(settings, log);
+      running ??= run(settings, log, stopped.signal);
       return (await running).addresses;
     },
     async reload(next) {
@@ -90,7 +91,7 @@ interface RunningGateway {
 }
 
 /** Everything of a running gateway, in the order in which it comes to life. The stack takes it apart in reverse. */
-async function run(settings: Settings, log: Log): Promise<RunningGateway> {
+async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<RunningGateway> {
   await using building = new AsyncDisposableStack();
   let current = settings;
   let dataPlane: DataPlane | undefined;
@@ -106,7 +107,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
       observer: createCallObserver(log, metrics),
     }),
   );
-  const store = building.use(await openStore(settings, log));
+  const store = building.use(await openStore(settings, log, metrics, stopped));
   const transport = createSubgraphTransport({
     call: upstreams.call,
     endpointOf: upstreams.endpointOf,
@@ -129,6 +130,8 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       log,
+      massExpiry: settings.massExpiry,
+      onSuspects: (count) => metrics.observeSuspects(count),
     }),
   );
   const limiter = createLimiter(settings, log, metrics);
@@ -215,10 +218,6 @@ function createServers(settings: Settings, parts: Parts): { publicServer: Server
   return { publicServer, adminServer };
 }
 
-function openStore({ store }: Settings, log: Log) {
-  return store.kind === 'memory' ? createMemoryStore() : createFileStore({ directory: store.directory, log });
-}
-
 function closeNow(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
@@ -236,6 +235,7 @@ function warnOfRestart(before: Settings, after: Settings, log: Log): void {
     'limits',
     'trustedProxies',
     'registrationAllow',
+    'massExpiry',
     'log',
   ] as const;
   const changed = bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));

@@ -39,6 +39,10 @@ export interface Metrics {
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
   observeRegistration(outcome: string): void;
+  /** Whether the shared registry can be asked. */
+  observeStore(available: boolean): void;
+  /** Instances that are only kept because too many leases ran out at once. */
+  observeSuspects(count: number): void;
   /** Drops the gauges of an instance that is gone. */
   forgetInstance(service: string, instance: string): void;
   /** The exposition format of Prometheus, and its media type. */
@@ -107,6 +111,16 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     registers,
   });
   const swaps = new Counter({ name: 'selvage_graph_swaps_total', help: 'Changes of the generation.', registers });
+  const store = new Gauge({
+    name: 'selvage_store_available',
+    help: 'Whether the shared registry can be asked. Told only where it is in Redis.',
+    registers: [],
+  });
+  const suspects = new Gauge({
+    name: 'selvage_suspect_instances',
+    help: 'Instances that are kept although their lease ran out, because too many ran out at once.',
+    registers,
+  });
   const registrations = new Counter({
     name: 'selvage_registrations_total',
     help: 'Registrations of services, by what became of them.',
@@ -169,6 +183,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeRegistration(outcome) {
       registrationSeries(outcome).inc();
+    },
+    observeStore(available) {
+      registry.registerMetric(store);
+      store.set(available ? 1 : 0);
+    },
+    observeSuspects(count) {
+      suspects.set(count);
     },
     forgetInstance(service, instance) {
       breakers.remove(service, instance);

@@ -1,0 +1,71 @@
+/** A copy of the shared registry beside this gateway: what it starts with while the shared one cannot be reached. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from './log.ts';
+import { type Store, StoreConflict, type StoredState, StoreFormatError } from './store.ts';
+
+export interface StoreCopyOptions {
+  readonly shared: Store;
+  /** Without one, a start waits for the shared store. */
+  readonly copy: Store | null;
+  readonly log: Log;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const retryMs = 1_000;
+
+/** A shared store that is copied to another one, and read from there at the start if need be. Owns both. */
+export function createStoreWithCopy({ shared, copy, log, signal }: StoreCopyOptions): Store {
+  let hasLoaded = false;
+  let copied: StoredState['snapshot'] | null = null;
+
+  /** In the background: the shared store is the one that counts. */
+  function keep(state: StoredState | null): void {
+    if (copy === null || state === null || state.snapshot === copied) return;
+    copied = state.snapshot;
+    copy.save(state).catch((error) => log.warn('the copy of the shared registry cannot be written', { error }));
+  }
+
+  async function loadFirst(): Promise<StoredState | null> {
+    for (let attempt = 0; ; attempt++) {
+      signal?.throwIfAborted();
+      try {
+        // An empty registry is filled with what this gateway remembers.
+        return (await shared.load()) ?? (await copy?.load()) ?? null;
+      } catch (error) {
+        if (error instanceof StoreFormatError) throw error;
+        const state = (await copy?.load()) ?? null;
+        if (state !== null) {
+          log.warn('the shared registry cannot be reached; starting with the copy of it', { error });
+          return state;
+        }
+        if (attempt === 0) log.warn('the shared registry cannot be reached and there is no copy; waiting', { error });
+      }
+      await sleep(retryMs, undefined, { ref: true, ...(signal && { signal }) });
+    }
+  }
+
+  return {
+    async load() {
+      const state = hasLoaded ? await shared.load() : await loadFirst();
+      hasLoaded = true;
+      keep(state);
+      return state;
+    },
+    async save(state, expected) {
+      try {
+        await shared.save(state, expected);
+      } catch (error) {
+        // What was laid over a copy, at a start without the shared store, begins anew when that is back.
+        if (error instanceof StoreConflict) hasLoaded = true;
+        throw error;
+      }
+      keep(state);
+    },
+    ...(shared.shared && { shared: shared.shared }),
+    async [Symbol.asyncDispose]() {
+      await shared[Symbol.asyncDispose]();
+      await copy?.[Symbol.asyncDispose]();
+    },
+  };
+}
