@@ -98,6 +98,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   /** A beginning that a shared store does not know yet. */
   let unsavedBeginning: (() => Promise<void>) | null = null;
   let hasNews = false;
+  let isCatchingUp = false;
   let auditTimer: Timer | null = null;
   let closed = false;
   let tail: Promise<unknown> = Promise.resolve();
@@ -209,9 +210,12 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
 
   /** Many changes of others that come close together are one to catch up with. */
   function onNews(): void {
-    if (hasNews || closed) return;
+    if (closed) return;
     hasNews = true;
+    if (isCatchingUp) return;
+    isCatchingUp = true;
     enqueue(async () => {
+      isCatchingUp = false;
       if (hasNews) await catchUp();
     }).catch(() => {}); // said by the store
   }

@@ -16,7 +16,10 @@ const retryMs = 1_000;
 
 /** A shared store that is copied to another one, and read from there at the start if need be. Owns both. */
 export function createStoreWithCopy({ shared, copy, log, signal }: StoreCopyOptions): Store {
-  let hasLoaded = false;
+  /** Whether the shared store was ever asked. From then on it alone counts. */
+  let hasAsked = false;
+  /** Whether what was loaded last is the copy. */
+  let isCopy = false;
   let copied: StoredState['snapshot'] | null = null;
 
   /** In the background: the shared store is the one that counts. */
@@ -30,35 +33,46 @@ export function createStoreWithCopy({ shared, copy, log, signal }: StoreCopyOpti
     for (let attempt = 0; ; attempt++) {
       signal?.throwIfAborted();
       try {
+        const state = await shared.load();
+        hasAsked = true;
         // An empty registry is filled with what this gateway remembers.
-        return (await shared.load()) ?? (await copy?.load()) ?? null;
+        return state ?? (await loadCopy());
       } catch (error) {
         if (error instanceof StoreFormatError) throw error;
-        const state = (await copy?.load()) ?? null;
+        const state = await loadCopy();
         if (state !== null) {
           log.warn('the shared registry cannot be reached; starting with the copy of it', { error });
           return state;
         }
         if (attempt === 0) log.warn('the shared registry cannot be reached and there is no copy; waiting', { error });
       }
-      await sleep(retryMs, undefined, { ref: true, ...(signal && { signal }) });
+      await sleep(retryMs, undefined, { ...(signal && { signal }) });
     }
+  }
+
+  async function loadCopy(): Promise<StoredState | null> {
+    const state = (await copy?.load()) ?? null;
+    isCopy = state !== null;
+    return state;
   }
 
   return {
     async load() {
-      const state = hasLoaded ? await shared.load() : await loadFirst();
-      hasLoaded = true;
-      keep(state);
+      isCopy = false;
+      const state = hasAsked ? await shared.load() : await loadFirst();
+      if (!isCopy) keep(state);
       return state;
     },
     async save(state, expected) {
-      try {
+      if (isCopy) {
+        // The copy has no place in the past of the shared registry: it may fill an empty one, and yields to any other.
+        const present = await shared.load();
+        hasAsked = true;
+        isCopy = false;
+        if (present !== null) throw new StoreConflict();
+        await shared.save(state, 0);
+      } else {
         await shared.save(state, expected);
-      } catch (error) {
-        // What was laid over a copy, at a start without the shared store, begins anew when that is back.
-        if (error instanceof StoreConflict) hasLoaded = true;
-        throw error;
       }
       keep(state);
     },
