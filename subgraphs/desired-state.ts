@@ -197,7 +197,8 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     const fingerprint = buildGraphFingerprint(snapshot);
     const graphChanged = fingerprint !== current.fingerprint;
     try {
-      const admission = graphChanged ? await admit(snapshot) : current.admission;
+      // Compared with itself: what may change was decided where it was changed, and its diff is nobody's question here.
+      const admission = graphChanged ? await options.admit(snapshot, snapshot) : current.admission;
       state = { snapshot, admission, fingerprint };
       publish(snapshot, admission, graphChanged);
     } catch (error) {

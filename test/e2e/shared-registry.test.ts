@@ -133,6 +133,9 @@ test('Redis killed and started again under load: no request fails, registrations
   await agree(one, two);
 
   let isOver = false;
+  t.after(() => {
+    isOver = true;
+  });
   const codes = new Map<number, number>();
   const load = [one, two].flatMap(({ url }) =>
     ['/x', '/leased'].map(async (path) => {

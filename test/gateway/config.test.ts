@@ -6,7 +6,7 @@ import { GatewayConfig } from '../../gateway/config-schema.ts';
 import { GatewayError } from '../../policies/errors.ts';
 import { buildResilience } from '../../policies/resilience.ts';
 import type { SchemaNode } from '../../policies/schema-expectation.ts';
-import { parseDurationMs, parseSizeBytes } from '../../policies/units.ts';
+import { parseDurationMs, parsePercentage, parseSizeBytes } from '../../policies/units.ts';
 
 const sha256 = 'a'.repeat(64);
 
@@ -104,6 +104,16 @@ describe('parseConfig', () => {
     assert.deepEqual(refusal({ authentication: { jwt: [{ issuer: 'x', audience: 3 }] } }), [
       'authentication.jwt[0].audience: expected text that is not empty, or a list of at least 1, got the number 3',
     ]);
+  });
+
+  it('takes one way to Redis, and says what belongs together', () => {
+    assert.deepEqual(refusal({ store: 'redis://localhost' }), []);
+    assert.deepEqual(refusal({ store: { redis: { nodes: [{ host: 'a' }], tls: true, keyPrefix: 'edge:' } } }), []);
+    assert.deepEqual(refusal({ store: { redis: { sentinels: [{ host: 'a' }], url: 'redis://b' } } }), [
+      'store.redis: expected one of `url`, `nodes` (Cluster) and `sentinels`',
+      'store.redis: `sentinels` and `name` belong together',
+    ]);
+    assert.deepEqual(refusal({ store: 'redis' }).length, 1);
   });
 
   it('names the keys that exist when none is close', () => {
@@ -279,6 +289,11 @@ describe('buildSettings', () => {
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
       trustedProxies: documented('trustedProxies'),
+      massExpiry: {
+        share: parsePercentage(text('registry.massExpiry.share')),
+        minimum: documented('registry.massExpiry.minimum'),
+        patienceMs: parseDurationMs(text('registry.massExpiry.patience')),
+      },
       log: { level: documented('logging.level'), access: documented('logging.access') },
       shutdown: {
         delayMs: parseDurationMs(text('shutdown.delay')),
