@@ -48,6 +48,9 @@ export interface Settings {
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
   };
+  /** Where the gateway runs. */
+  readonly zone: string | undefined;
+  readonly sessionSecrets: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
@@ -144,6 +147,8 @@ export function buildSettings(
       shareOperations: config.graphql?.shareOperations ?? false,
     },
     limits: buildLimits(config.limits ?? {}),
+    zone: config.zone,
+    sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
     log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },

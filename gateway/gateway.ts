@@ -100,6 +100,8 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   const upstreams = building.use(
     createUpstreams({
       defaults: settings.resilience,
+      zone: settings.zone,
+      sessionSecrets: settings.sessionSecrets,
       bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
       lingerMs: settings.deadlineMs,
       lookup,
@@ -166,7 +168,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     addresses: { url, adminUrl },
     async reload(next) {
       await registry.replaceConfig(next.services);
-      upstreams.configure(next.resilience);
+      upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       parts.dataPlane.configure(next);
       warnOfRestart(current, next, log);
       current = next;

@@ -59,6 +59,11 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
     },
+    onSpillOver(service, why) {
+      metrics.observeSpillOver(service, why !== null);
+      if (why === null) log.info('calls stay in the zone again', { service });
+      else log.warn('calls leave the zone', { service, why });
+    },
   };
 }
 

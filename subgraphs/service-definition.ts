@@ -7,6 +7,7 @@ import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Size } from '../policies/units.ts';
+import { LoadBalancingOptions } from './load-balancing-options.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -188,9 +189,6 @@ export const Route = Type.Object(
 );
 export type Route = Type.Static<typeof Route>;
 
-export const balancingAlgorithms = ['round-robin', 'weighted', 'least-connections', 'random'] as const;
-export type BalancingAlgorithm = (typeof balancingAlgorithms)[number];
-
 export const HealthOptions = Type.Object(
   {
     path: Type.Optional(
@@ -229,16 +227,7 @@ export const ServiceDefinition = Type.Object(
         description: 'Instances known beforehand. Others register themselves.',
       }),
     ),
-    loadBalancing: Type.Optional(
-      Type.Object(
-        {
-          algorithm: Type.Optional(
-            OneOf(balancingAlgorithms, { default: 'least-connections', description: 'How an instance is chosen.' }),
-          ),
-        },
-        { additionalProperties: false },
-      ),
-    ),
+    loadBalancing: Type.Optional(LoadBalancingOptions),
     health: Type.Optional(HealthOptions),
     ...resilienceProperties,
   },

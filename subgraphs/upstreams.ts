@@ -1,16 +1,21 @@
 /** All that runs behind the call: per service and instance what a snapshot names, kept alive from snapshot to snapshot. */
+import { randomBytes } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
 import type { Pool } from 'undici';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
 import type { InstanceStatus, InstanceSurroundings } from './instance-state.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
-import { ServiceUpstream } from './service-upstream.ts';
+import { ServiceUpstream, type UpstreamDefaults } from './service-upstream.ts';
 import { emptySnapshot, type Snapshot } from './snapshot.ts';
 
 export interface UpstreamsOptions {
   /** Settings of services that do not say otherwise. */
   readonly defaults: ResilienceOptions;
+  /** Where the gateway runs, for services that prefer instances nearby. @default no zone comes first */
+  readonly zone?: string | undefined;
+  /** Secrets for the cookies of sessions. @default a random one: sessions end with this process, and are its own */
+  readonly sessionSecrets?: readonly string[] | undefined;
   readonly observer?: CallObserver;
   /** @default Math.random */
   readonly random?: () => number;
@@ -31,7 +36,7 @@ export interface Upstreams extends AsyncDisposable {
   /** Makes, keeps and retires what the snapshot names. Calls under way are not disturbed. */
   apply(snapshot: Snapshot): void;
   /** Takes other defaults, for all services at once. */
-  configure(defaults: ResilienceOptions): void;
+  configure(next: Pick<UpstreamsOptions, 'defaults' | 'zone' | 'sessionSecrets'>): void;
   /** The GraphQL endpoint of a service; undefined when it is not known or has none. */
   endpointOf(service: string): GraphqlEndpoint | undefined;
   readonly call: Call;
@@ -52,10 +57,16 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   } = options;
   const closingPools = new Set<Pool>();
   const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools };
-  let { defaults } = options;
+  const randomSecrets = [randomBytes(32).toString('base64url')];
+  let defaults = buildDefaults(options);
   let latest = emptySnapshot;
   let upstreams = new Map<string, ServiceUpstream>();
   const lingering = new Map<string, { upstream: ServiceUpstream; timer: NodeJS.Timeout }>();
+
+  function buildDefaults(next: Pick<UpstreamsOptions, 'defaults' | 'zone' | 'sessionSecrets'>): UpstreamDefaults {
+    const { defaults: resilience, zone, sessionSecrets = [] } = next;
+    return { resilience, zone, sessionSecrets: sessionSecrets.length > 0 ? sessionSecrets : randomSecrets };
+  }
 
   function apply(snapshot: Snapshot): void {
     latest = snapshot;
@@ -111,7 +122,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   return {
     apply,
     configure(next) {
-      defaults = next;
+      defaults = buildDefaults(next);
       apply(latest);
     },
     endpointOf: (service) => find(service)?.endpoint,

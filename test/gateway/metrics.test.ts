@@ -49,8 +49,8 @@ describe('metrics', () => {
 
   it('count attempts by what became of them', async () => {
     const metrics = open();
-    metrics.observeAttempt({ service: 'orders', outcome: 200, durationMs: 5 });
-    metrics.observeAttempt({ service: 'orders', outcome: 'GATEWAY_TIMEOUT', durationMs: 5_000 });
+    metrics.observeAttempt({ service: 'orders', instance: 'a', outcome: 200, durationMs: 5 });
+    metrics.observeAttempt({ service: 'orders', instance: 'a', outcome: 'GATEWAY_TIMEOUT', durationMs: 5_000 });
     assert.deepEqual(await readSamples(metrics, 'selvage_upstream_attempts_total'), {
       'service="orders",outcome="200"': 1,
       'service="orders",outcome="GATEWAY_TIMEOUT"': 1,

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PeakLatency } from '../../subgraphs/peak-latency.ts';
+
+test('a peak counts at once, and fades', () => {
+  const latency = new PeakLatency(10_000);
+  assert.equal(latency.known, false);
+  latency.observe(10, 0);
+  latency.observe(200, 100);
+  assert.equal(latency.known, true);
+  assert.equal(latency.valueMs(100), 200);
+  assert.equal(Math.round(latency.valueMs(10_100)), Math.round(200 / Math.E));
+});
+
+test('faster answers bring it down by and by, however many there are', () => {
+  const latency = new PeakLatency(10_000);
+  latency.observe(200, 0);
+  for (let ms = 1; ms <= 1_000; ms++) latency.observe(10, ms);
+  assert.ok(Math.abs(latency.valueMs(1_000) - (10 + 190 * Math.exp(-0.1))) < 0.5);
+  for (let ms = 1_001; ms <= 60_000; ms += 10) latency.observe(10, ms);
+  assert.ok(Math.abs(latency.valueMs(60_000) - 10) < 1);
+});
+
+test('a failure counts like an answer ten times as slow, the next one like a hundred times, up to the timeout', () => {
+  const latency = new PeakLatency(10_000);
+  latency.observe(20, 0);
+  latency.observeFailure(1, 5_000, 0);
+  assert.equal(latency.valueMs(0), 200);
+  latency.observeFailure(1, 5_000, 0);
+  assert.equal(latency.valueMs(0), 2_000);
+  latency.observeFailure(1, 5_000, 0);
+  assert.equal(latency.valueMs(0), 5_000);
+});
+
+test('who fails at once from the first call on does not look fast', () => {
+  const latency = new PeakLatency(10_000);
+  latency.observeFailure(0.2, 5_000, 0);
+  assert.equal(latency.valueMs(0), 100);
+});
+
+test('an answer that nobody waited for counts as far as it was slow', () => {
+  const latency = new PeakLatency(10_000);
+  latency.observe(100, 0);
+  latency.observeAtLeast(50, 0);
+  assert.equal(latency.valueMs(0), 100);
+  latency.observeAtLeast(400, 0);
+  assert.equal(latency.valueMs(0), 400);
+});
