@@ -49,7 +49,7 @@ export interface Settings {
     readonly bodyIdleTimeoutMs: number;
   };
   /** Where the gateway runs. */
-  readonly zone: string | undefined;
+  readonly zone?: string;
   readonly sessionSecrets: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
@@ -147,7 +147,7 @@ export function buildSettings(
       shareOperations: config.graphql?.shareOperations ?? false,
     },
     limits: buildLimits(config.limits ?? {}),
-    zone: config.zone,
+    ...(config.zone !== undefined && { zone: config.zone }),
     sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),

@@ -1,8 +1,13 @@
 /**
  * How long an instance takes to answer: an exponentially weighted mean that jumps to every peak at once and comes down
  * slowly (peak EWMA, as in Finagle). One slow answer is a warning; that it was an exception takes more to believe.
+ *
+ * Finagle's comes down with time alone. Here every faster answer is evidence, too: a peak that all instances had at once,
+ * as when the first connections are made, would hide for half a minute which of them is slow.
  */
 
+/** Most of what was known that outlives a faster answer: a peak is a memory after some thirty of them. */
+const mostKept = 1 - 1 / 32;
 /** What a failed call says about the time of an answer, as a multiple of what was known. */
 const failureFactor = 10;
 /** The least that a failure counts, or an instance that refuses at once would look like the fastest of all. */
@@ -34,8 +39,9 @@ export class PeakLatency {
 
   /** An answer took so long. */
   observe(durationMs: number, nowMs: number): void {
-    const kept = Math.exp((this.#atMs - nowMs) / this.#decayMs);
-    const peak = !this.#known || durationMs >= this.#valueMs * kept;
+    const faded = Math.exp((this.#atMs - nowMs) / this.#decayMs);
+    const kept = Math.min(faded, mostKept);
+    const peak = !this.#known || durationMs >= this.#valueMs * faded;
     this.#valueMs = peak ? durationMs : durationMs * (1 - kept) + this.#valueMs * kept;
     this.#atMs = nowMs;
     this.#known = true;

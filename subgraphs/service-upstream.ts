@@ -18,7 +18,7 @@ import { judgeZone, type SpillOver } from './zone-preference.ts';
 export interface UpstreamDefaults {
   readonly resilience: ResilienceOptions;
   /** Where the gateway runs; undefined: no zone comes first. */
-  readonly zone: string | undefined;
+  readonly zone?: string | undefined;
   /** For cookies of sessions. The first one signs; all are believed. */
   readonly sessionSecrets: readonly string[];
 }

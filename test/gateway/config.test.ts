@@ -278,6 +278,7 @@ describe('buildSettings', () => {
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
+      sessionSecrets: [],
       trustedProxies: documented('trustedProxies'),
       log: { level: documented('logging.level'), access: documented('logging.access') },
       shutdown: {
