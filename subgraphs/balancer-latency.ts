@@ -5,16 +5,19 @@ import type { Candidate, CandidateGroup } from './candidate-group.ts';
 
 /** What an instance is taken to need while its first calls are under way: one call is enough to try it. */
 const unknownLatencyMs = 10_000;
+/** Latencies that differ by no more than this factor are taken for noise. */
+const likeness = 1.5;
 /** How often a draw may hit instances that cannot be chosen, before those that can are counted. */
 const maxDraws = 8;
 /** How far the search for the second goes. It finds every one of a small group. */
 const maxSteps = 8;
 
 /**
- * Power of two choices: one is drawn by weight, and yields to another, drawn at random, the more surely the cheaper that
- * one is. At half the cost it takes 15 calls of 16, at a tenth practically all. A comparison pure and simple would send
- * nothing to instances that are slower by a hair, and could not honour weights; and the best of all would be found by
- * all gateways at once.
+ * Power of two choices: one is drawn by weight, and yields to another, drawn at random, when that is cheaper. As in
+ * Finagle, the cost is the latency times all that would be in flight with this call.
+ *
+ * Latencies that are nearly the same count as the same, which Finagle's do not: otherwise the noise in them decides among
+ * idle instances, and not the weights.
  */
 export function createPowerOfTwo(random: () => number): Balancer {
   return (group, choice) => {
@@ -24,12 +27,18 @@ export function createPowerOfTwo(random: () => number): Balancer {
     if (first === undefined) return pickAtRandom(group, choice, random);
     const second = findSecond(members, firstIndex, choice, random);
     if (second === undefined) return first;
-    const ownCost = costOf(first, choice.nowMs);
-    const otherCost = costOf(second, choice.nowMs);
-    if (otherCost >= ownCost) return first;
-    const ratio = otherCost / ownCost;
-    return random() < ratio ** 4 ? first : second;
+    return isBetter(second, first, choice.nowMs) ? second : first;
   };
+}
+
+/** Whether a call that was drawn for `first` is better off at `second`. */
+function isBetter(second: Candidate, first: Candidate, nowMs: number): boolean {
+  const secondMs = latencyOf(second, nowMs);
+  const firstMs = latencyOf(first, nowMs);
+  // Between equals the draw stands, unless the second would have no more to do with the call than the first without it.
+  if (secondMs <= firstMs * likeness && firstMs <= secondMs * likeness)
+    return (second.inFlight + 1) / second.weight <= first.inFlight / first.weight;
+  return secondMs * (second.inFlight / second.weight + 1) < firstMs * (first.inFlight / first.weight + 1);
 }
 
 /** The lowest cost per weight of all. Exact, and therefore the same at every gateway: for few gateways and instances. */
@@ -37,21 +46,14 @@ export function createLeastLatency(): Balancer {
   return (group, choice) => pickLowest(group, choice, costPerWeight);
 }
 
-/**
- * As in Finagle, for a weight of 1: the latency, times all that would be in flight with this call. An instance nobody
- * knows yet is tried at once, but by one call only.
- */
-function costOf({ latency, inFlight, weight }: Candidate, nowMs: number): number {
-  const load = inFlight / weight + 1;
-  if (latency.known) return latency.valueMs(nowMs) * load;
-  return inFlight === 0 ? 0 : unknownLatencyMs * load;
+function costPerWeight(candidate: Candidate, nowMs: number): number {
+  return (latencyOf(candidate, nowMs) * (candidate.inFlight + 1)) / candidate.weight;
 }
 
-/** The weight counts for idle instances, too: there is no draw that would honour it. */
-function costPerWeight(candidate: Candidate, nowMs: number): number {
-  const { latency, inFlight, weight } = candidate;
-  if (latency.known) return (latency.valueMs(nowMs) * (inFlight + 1)) / weight;
-  return inFlight === 0 ? 0 : (unknownLatencyMs * (inFlight + 1)) / weight;
+/** An instance that nobody knows yet is tried at once, but by one call only. */
+function latencyOf({ latency, inFlight }: Candidate, nowMs: number): number {
+  if (latency.known) return latency.valueMs(nowMs);
+  return inFlight === 0 ? 0 : unknownLatencyMs;
 }
 
 /** -1 when too few can be chosen for finding one by drawing. */
@@ -65,7 +67,7 @@ function drawAccepted<T extends Candidate>(group: CandidateGroup<T>, choice: Cho
   return -1;
 }
 
-/** Another one, from a random place on. Drawn without regard to weights: the costs, which are per weight, set it right. */
+/** Another one, from a random place on. Drawn without regard to weights: the load, which is per weight, sets it right. */
 function findSecond<T extends Candidate>(
   members: readonly T[],
   firstIndex: number,

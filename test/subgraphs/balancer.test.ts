@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { balancingAlgorithms, type LoadBalancingOptions } from '../../subgraphs/load-balancing-options.ts';
-import { candidates, chooser } from './candidates.ts';
+import { createRandom } from '../support/random.ts';
+import { type Chooser, candidates, chooser, type Given } from './candidates.ts';
 
 const everyOption: readonly LoadBalancingOptions[] = balancingAlgorithms.map((algorithm) =>
   algorithm === 'consistent-hash' ? { algorithm, hash: { header: 'x-key' } } : { algorithm },
@@ -138,6 +139,55 @@ test('p2c fills instances of equal latency in the proportion of their weights', 
     if (chosen !== undefined) chosen.inFlight++;
   }
   assertShares(Object.fromEntries(all.map(({ name, inFlight }) => [name, inFlight])), { a: 1 / 8, b: 2 / 8, c: 5 / 8 });
+});
+
+/** Clients that ask again as soon as they are answered, on a clock of its own; counts calls by name. */
+function simulate(
+  all: readonly Given[],
+  choose: Chooser,
+  { clients, calls, timeOf }: { clients: number; calls: number; timeOf: (name: string) => number },
+): Record<string, number> {
+  const counts: Record<string, number> = {};
+  const underWay: { endMs: number; tookMs: number; chosen: Given }[] = [];
+  for (let call = 0; call < calls; call++) {
+    if (underWay.length >= clients) {
+      underWay.sort((a, b) => b.endMs - a.endMs);
+      const done = underWay.pop();
+      assert.ok(done);
+      choose.nowMs = done.endMs;
+      done.chosen.inFlight--;
+      done.chosen.latency.observe(done.tookMs, done.endMs);
+    }
+    const chosen = choose.pick();
+    assert.ok(chosen && all.includes(chosen));
+    const tookMs = timeOf(chosen.name);
+    chosen.inFlight++;
+    counts[chosen.name] = (counts[chosen.name] ?? 0) + 1;
+    underWay.push({ endMs: choose.nowMs + tookMs, tookMs, chosen });
+  }
+  return counts;
+}
+
+test('p2c keeps the slowest hundredth of answers free of an instance that is ten times slower, at any load', () => {
+  for (const clients of [1, 3, 10, 40, 200]) {
+    const all = candidates([1, 1, 1]);
+    const noise = createRandom(clients);
+    const timeOf = (name: string) => (name === 'c' ? 100 : 10) * (0.7 + 0.6 * noise());
+    const choose = chooser(all, 'p2c');
+    const counts = simulate(all, choose, { clients, calls: 20_000, timeOf });
+    assert.ok((counts['c'] ?? 0) < 200, `${clients} clients: ${JSON.stringify(counts)}`);
+    assertShares(counts, { a: 0.5, b: 0.5 }, 0.05);
+  }
+});
+
+test('p2c honours weights at any load, also while latencies are noisy', () => {
+  for (const clients of [1, 4, 30, 200]) {
+    const all = candidates([1, 2, 5]);
+    const noise = createRandom(clients);
+    const choose = chooser(all, 'p2c');
+    const counts = simulate(all, choose, { clients, calls: 20_000, timeOf: () => 10 * (0.7 + 0.6 * noise()) });
+    assertShares(counts, { a: 1 / 8, b: 2 / 8, c: 5 / 8 }, 0.07);
+  }
 });
 
 test('p2c tries an instance that it does not know with one call, and waits for what comes of it', () => {
