@@ -49,6 +49,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
 }
 
 export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
+  const panicking = new Set<string>();
   return {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
@@ -58,6 +59,19 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
     onHealthChange(service, instance, healthy, why) {
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
+    },
+    onEjection: (service, _instance, reason) => metrics.observeEjection(service, reason),
+    onPoolChange(service, pool) {
+      metrics.observePool(service, pool);
+      const isPanic = pool?.panic === true;
+      if (isPanic === panicking.has(service)) return;
+      if (isPanic) {
+        panicking.add(service);
+        log.warn('panic: too few healthy instances, all get calls', { service, ...pool });
+      } else {
+        panicking.delete(service);
+        log.warn('panic is over', { service, ...pool });
+      }
     },
   };
 }

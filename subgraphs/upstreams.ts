@@ -3,7 +3,10 @@ import type { LookupFunction } from 'node:net';
 import type { Pool } from 'undici';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { HealthReport } from './health-source.ts';
 import type { InstanceStatus, InstanceSurroundings } from './instance-state.ts';
+import type { PoolHealth } from './pool-health.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
 import { ServiceUpstream } from './service-upstream.ts';
 import { emptySnapshot, type Snapshot } from './snapshot.ts';
@@ -16,6 +19,15 @@ export interface UpstreamsOptions {
   readonly random?: () => number;
   /** The clock of `context.deadlineAtMs`. @default performance.now */
   readonly now?: () => number;
+  /** Timers of ejections. @default the system's, with `now` */
+  readonly clock?: Pick<Clock, 'now' | 'setTimer'>;
+  /**
+   * `probed`: this process looks at the instances. `told`: another process does, and `tellHealth` has its reports; what
+   * this process cannot connect to is out at once all the same. @default 'probed'
+   */
+  readonly health?: 'probed' | 'told';
+  /** For the other processes: `probed`, every change; `told`, instances that this process could not connect to. */
+  readonly onHealthReport?: (report: HealthReport) => void;
   /** Name resolution for connections to instances, which may refuse addresses. @default dns.lookup */
   readonly lookup?: LookupFunction;
   /** Time without a byte, in a body that a service sends. */
@@ -37,6 +49,12 @@ export interface Upstreams extends AsyncDisposable {
   readonly call: Call;
   /** The instances of a service as they are now; none for an unknown service. */
   status(service: string): readonly InstanceStatus[];
+  /** The instances of a service as a whole; undefined for an unknown service. */
+  poolHealth(service: string): PoolHealth | undefined;
+  /** What this process knows of every instance, for one that begins to listen. */
+  healthReports(): readonly HealthReport[];
+  /** What other processes report. Instances that the snapshot does not name are passed over. */
+  tellHealth(reports: readonly HealthReport[]): void;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
 }
@@ -49,9 +67,21 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     lingerMs = 30_000,
     random = Math.random,
     now = () => performance.now(),
+    clock = { now, setTimer: systemClock.setTimer },
+    health = 'probed',
+    onHealthReport,
   } = options;
   const closingPools = new Set<Pool>();
-  const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools };
+  const surroundings: InstanceSurroundings = {
+    observer,
+    lookup,
+    random,
+    now,
+    clock,
+    health,
+    onHealthReport,
+    closingPools,
+  };
   let { defaults } = options;
   let latest = emptySnapshot;
   let upstreams = new Map<string, ServiceUpstream>();
@@ -75,6 +105,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     const { name } = upstream;
     const timer = setTimeout(() => recall(name)?.retire(), lingerMs);
     lingering.set(name, { upstream, timer: timer.unref() });
+    upstream.leave();
   }
 
   function recall(name: string): ServiceUpstream | undefined {
@@ -90,6 +121,13 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
 
   function status(service: string): readonly InstanceStatus[] {
     return upstreams.get(service)?.instances.map((instance) => instance.status()) ?? [];
+  }
+
+  function tellHealth(reports: readonly HealthReport[]): void {
+    for (const { service, instance, url, ...told } of reports) {
+      const state = upstreams.get(service)?.instances.find((known) => known.id === instance && known.url === url);
+      state?.health.tell(told);
+    }
   }
 
   async function probe(service: string): Promise<readonly InstanceStatus[]> {
@@ -117,6 +155,10 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     endpointOf: (service) => find(service)?.endpoint,
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
     status,
+    poolHealth: (service) => upstreams.get(service)?.health,
+    healthReports: () =>
+      [...upstreams.values()].flatMap((upstream) => upstream.instances.map((instance) => instance.report())),
+    tellHealth,
     probe,
     [Symbol.asyncDispose]: dispose,
   };
