@@ -65,8 +65,11 @@ export type Call = (request: CallRequest, context: RequestContext) => Promise<vo
 export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
   onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
-  /** An instance is healthy, or not any more: by its checks, its connections, or in comparison with its peers. */
-  onHealthChange(service: string, instance: string, healthy: boolean, why: string): void;
+  /**
+   * An instance is healthy, or not any more: by its checks, its connections, or in comparison with its peers. Also when
+   * one that is not healthy can be connected to again, or not any more.
+   */
+  onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
   /** An instance is ejected in comparison with its peers. */
   onEjection?(service: string, instance: string, reason: EjectionReason): void;
   /** The instances of a service, or their health, are others. Null: the service is gone. */

@@ -70,11 +70,6 @@ export class HealthMonitor implements HealthSource {
     if (this.#underWay === null) this.#schedule(this.#delayMs());
   }
 
-  /** A worker could not connect. Of anything else this process knows more than the others. */
-  tell(health: Health): void {
-    if (health.state === 'ejected') this.eject(health.why ?? 'unknown');
-  }
-
   /** Probes now, or joins the probe under way. Never rejects. */
   check(): Promise<void> {
     this.#underWay ??= this.#probe();

@@ -1,6 +1,6 @@
 /**
- * Where the gateway has the health of an instance from. There are two: a monitor, which probes, and reports that another
- * process sends, so that the workers of a machine need not probe each for itself.
+ * Where the gateway has the health of an instance from. There are two: a monitor, which probes, and what another
+ * process tells, so that the workers of a machine need not probe each for itself.
  */
 import type { HealthSettings } from './health-settings.ts';
 
@@ -16,22 +16,12 @@ export interface Health {
   readonly reachable: boolean;
 }
 
-/** What one process tells another of an instance: plain values, fit for a message between processes. */
-export interface HealthReport extends Health {
-  readonly service: string;
-  readonly instance: string;
-  /** An instance that moved is another one. */
-  readonly url: string;
-}
-
 /** The health of one instance, as it comes to be known. */
 export interface HealthSource {
   readonly health: Health;
   configure(settings: HealthSettings): void;
-  /** A call of this process could not connect: the instance is out at once, whatever is known otherwise. */
+  /** A call of this process could not connect, or that of a worker: the instance is out at once. */
   eject(why: string): void;
-  /** Another process says so. */
-  tell(health: Health): void;
   /** Looks now, where this process is the one that looks. Never rejects. */
   check(): Promise<void>;
   stop(): void;

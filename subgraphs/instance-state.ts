@@ -10,7 +10,7 @@ import type { Clock } from './clock.ts';
 import { HealthMonitor } from './health-monitor.ts';
 import { probeHealth } from './health-probe.ts';
 import type { HealthSettings } from './health-settings.ts';
-import type { Health, HealthReport, HealthSource, HealthState } from './health-source.ts';
+import type { Health, HealthSource, HealthState } from './health-source.ts';
 import { dropInterimResponses } from './interim-responses.ts';
 import { type Ejection, type EjectionReason, type OutlierDetector, OutlierRecord } from './outlier-detector.ts';
 import type { PoolMember } from './pool-health.ts';
@@ -42,9 +42,8 @@ export interface InstanceSurroundings {
   readonly now: () => number;
   /** For ejections: `now`, and timers. */
   readonly clock: Pick<Clock, 'now' | 'setTimer'>;
-  /** Whether this process probes, or is told by another that does. */
-  readonly health: 'probed' | 'told';
-  readonly onHealthReport?: ((report: HealthReport) => void) | undefined;
+  /** When set, nothing is probed here: health is told, and this hears of instances that could not be connected to. */
+  readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
   readonly lookup?: LookupFunction | undefined;
   /** Pools that take nothing new and close when their last call has ended. */
   readonly closingPools: Set<Pool>;
@@ -204,9 +203,9 @@ export class InstanceState implements Candidate, PoolMember {
     };
   }
 
-  /** As other processes are told. */
-  report(): HealthReport {
-    return { service: this.#service, instance: this.id, url: this.url, ...this.health.health };
+  /** What whoever probes for this process has found out; without effect where this process does so itself. */
+  tellHealth(health: Health): void {
+    if (this.health instanceof ToldHealth) this.health.tell(health);
   }
 
   #standing(draining: boolean): Pick<InstanceStatus, 'state' | 'reason' | 'ejection'> {
@@ -222,22 +221,16 @@ export class InstanceState implements Candidate, PoolMember {
   }
 
   #createHealth(settings: HealthSettings): HealthSource {
-    const { random, lookup, onHealthReport, clock } = this.#surroundings;
+    const { random, lookup, onEject, clock } = this.#surroundings;
     const { url } = this;
-    if (this.#surroundings.health === 'told') {
-      return new ToldHealth({
-        onChange: (health) => this.#onHealthChange(health),
-        onSuspicion: () => onHealthReport?.(this.report()),
-        clock,
-      });
+    const onChange = (health: Health): void => this.#onHealthChange(health);
+    if (onEject !== undefined) {
+      return new ToldHealth({ onChange, onEject: (why) => onEject(this.#service, this.id, why), clock });
     }
     return new HealthMonitor({
       settings,
       probe: ({ check, timeoutMs }) => probeHealth({ url, check, timeoutMs, lookup }),
-      onChange: (health) => {
-        this.#onHealthChange(health);
-        onHealthReport?.(this.report());
-      },
+      onChange,
       ...(random && { random }),
     });
   }
@@ -248,8 +241,9 @@ export class InstanceState implements Candidate, PoolMember {
       // It was away and is back: most likely another process, which shall not pay for what the old one did.
       if (!this.#wasReachable) this.#pool.detector.pardon(this.outlier);
     } else if (why !== null) this.#lastFailure = why;
+    const isNews = state !== 'healthy' && reachable !== this.#wasReachable;
     this.#wasReachable = reachable;
-    this.#announce(why ?? 'probe succeeded');
+    this.#announce(why ?? 'probe succeeded', isNews);
   }
 
   #onEjection(ejection: Ejection | null): void {
@@ -261,12 +255,12 @@ export class InstanceState implements Candidate, PoolMember {
   }
 
   /** Tells the pool of every change, and the observer whether the instance is healthy as a whole. */
-  #announce(why: string): void {
+  #announce(why: string, isNews = false): void {
     this.#pool.onChange();
     const healthy = this.isWell && !this.isOutlier;
-    if (healthy === this.#wasHealthy) return;
+    if (healthy === this.#wasHealthy && !isNews) return;
     this.#wasHealthy = healthy;
-    this.#surroundings.observer?.onHealthChange(this.#service, this.id, healthy, why);
+    this.#surroundings.observer?.onHealthChange(this.#service, this.id, healthy, why, this.isReachable);
   }
 
   #retirePool(): void {

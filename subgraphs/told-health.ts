@@ -8,7 +8,7 @@ import { type Health, type HealthSource, unblemished } from './health-source.ts'
 export interface ToldHealthOptions {
   readonly onChange: (health: Health) => void;
   /** A call of this process could not connect: for whoever probes, and tells the others. */
-  readonly onSuspicion: (health: Health) => void;
+  readonly onEject: (why: string) => void;
   /** @default the system's */
   readonly clock?: Pick<Clock, 'setTimer'>;
 }
@@ -34,14 +34,15 @@ export class ToldHealth implements HealthSource {
   configure(): void {}
 
   eject(why: string): void {
-    if (this.#stopped || this.health.state !== 'healthy') return;
+    if (this.#stopped || this.health.state === 'ejected') return;
     this.#suspicion = { state: 'ejected', why, reachable: false };
     const clock = this.#options.clock ?? systemClock;
     this.#timer = clock.setTimer(() => this.tell(this.#told), suspicionMs);
     this.#options.onChange(this.#suspicion);
-    this.#options.onSuspicion(this.#suspicion);
+    this.#options.onEject(why);
   }
 
+  /** What whoever probes has found out. It settles a suspicion, too. */
   tell(health: Health): void {
     if (this.#stopped) return;
     const before = this.health;

@@ -4,8 +4,8 @@ import type { Pool } from 'undici';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
 import { type Clock, systemClock } from './clock.ts';
-import type { HealthReport } from './health-source.ts';
-import type { InstanceStatus, InstanceSurroundings } from './instance-state.ts';
+import { unblemished } from './health-source.ts';
+import type { InstanceState, InstanceStatus, InstanceSurroundings } from './instance-state.ts';
 import type { PoolHealth } from './pool-health.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
 import { ServiceUpstream } from './service-upstream.ts';
@@ -22,12 +22,10 @@ export interface UpstreamsOptions {
   /** Timers of ejections. @default the system's, with `now` */
   readonly clock?: Pick<Clock, 'now' | 'setTimer'>;
   /**
-   * `probed`: this process looks at the instances. `told`: another process does, and `tellHealth` has its reports; what
-   * this process cannot connect to is out at once all the same. @default 'probed'
+   * When set, nothing is probed here: {@link Upstreams.tellHealth} says how instances are, and this hears of those that
+   * could not be connected to. They are out at once all the same.
    */
-  readonly health?: 'probed' | 'told';
-  /** For the other processes: `probed`, every change; `told`, instances that this process could not connect to. */
-  readonly onHealthReport?: (report: HealthReport) => void;
+  readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
   /** Name resolution for connections to instances, which may refuse addresses. @default dns.lookup */
   readonly lookup?: LookupFunction;
   /** Time without a byte, in a body that a service sends. */
@@ -51,10 +49,10 @@ export interface Upstreams extends AsyncDisposable {
   status(service: string): readonly InstanceStatus[];
   /** The instances of a service as a whole; undefined for an unknown service. */
   poolHealth(service: string): PoolHealth | undefined;
-  /** What this process knows of every instance, for one that begins to listen. */
-  healthReports(): readonly HealthReport[];
-  /** What other processes report. Instances that the snapshot does not name are passed over. */
-  tellHealth(reports: readonly HealthReport[]): void;
+  /** Takes an instance out, because another process could not connect to it, until a probe has succeeded. */
+  eject(service: string, instance: string, why: string): void;
+  /** Says how an instance is, where `onEject` is set. `reachable`: whether it can at least be connected to. */
+  tellHealth(service: string, instance: string, healthy: boolean, why: string, reachable?: boolean): void;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
 }
@@ -68,8 +66,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     random = Math.random,
     now = () => performance.now(),
     clock = { now, setTimer: systemClock.setTimer },
-    health = 'probed',
-    onHealthReport,
+    onEject,
   } = options;
   const closingPools = new Set<Pool>();
   const surroundings: InstanceSurroundings = {
@@ -78,8 +75,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     random,
     now,
     clock,
-    health,
-    onHealthReport,
+    onEject,
     closingPools,
   };
   let { defaults } = options;
@@ -123,11 +119,8 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     return upstreams.get(service)?.instances.map((instance) => instance.status()) ?? [];
   }
 
-  function tellHealth(reports: readonly HealthReport[]): void {
-    for (const { service, instance, url, ...told } of reports) {
-      const state = upstreams.get(service)?.instances.find((known) => known.id === instance && known.url === url);
-      state?.health.tell(told);
-    }
+  function findInstances(service: string, id: string): readonly InstanceState[] {
+    return upstreams.get(service)?.instances.filter((instance) => instance.id === id) ?? [];
   }
 
   async function probe(service: string): Promise<readonly InstanceStatus[]> {
@@ -156,9 +149,13 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
     status,
     poolHealth: (service) => upstreams.get(service)?.health,
-    healthReports: () =>
-      [...upstreams.values()].flatMap((upstream) => upstream.instances.map((instance) => instance.report())),
-    tellHealth,
+    eject(service, id, why) {
+      for (const instance of findInstances(service, id)) instance.health.eject(why);
+    },
+    tellHealth(service, id, healthy, why, reachable = true) {
+      const health = healthy ? unblemished : ({ state: 'unhealthy', why, reachable } as const);
+      for (const instance of findInstances(service, id)) instance.tellHealth(health);
+    },
     probe,
     [Symbol.asyncDispose]: dispose,
   };

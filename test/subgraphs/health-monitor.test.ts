@@ -151,12 +151,3 @@ test('the jitter is as wide as the settings say', async () => {
   await round();
   assert.equal(delayMs(), 5_000);
 });
-
-test('a worker that could not connect is believed, and an instance that it calls healthy is not', async () => {
-  const { monitor, delayMs } = observe({ check: null });
-  monitor.tell({ state: 'ejected', why: 'ECONNRESET', reachable: false });
-  assert.equal(monitor.health.state, 'ejected');
-  assert.equal(delayMs(), 250);
-  monitor.tell({ state: 'healthy', why: null, reachable: true });
-  assert.equal(monitor.health.state, 'ejected');
-});

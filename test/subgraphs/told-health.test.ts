@@ -11,11 +11,11 @@ const refused: Health = { state: 'ejected', why: 'ECONNREFUSED', reachable: fals
 function listen() {
   const clock = createFakeClock();
   const changes: string[] = [];
-  const suspicions: Health[] = [];
+  const suspicions: string[] = [];
   const told = new ToldHealth({
     clock,
     onChange: ({ state }) => void changes.push(state),
-    onSuspicion: (health) => void suspicions.push(health),
+    onEject: (why) => void suspicions.push(why),
   });
   return { clock, changes, suspicions, told };
 }
@@ -38,7 +38,7 @@ test('an instance that cannot be connected to is out at once, and the one who pr
   told.eject('ECONNREFUSED');
   assert.deepEqual(told.health, refused);
   assert.deepEqual(changes, ['ejected']);
-  assert.deepEqual(suspicions, [refused]);
+  assert.deepEqual(suspicions, ['ECONNREFUSED']);
   told.tell(refused);
   assert.deepEqual(changes, ['ejected']);
   told.tell(healthy);
@@ -71,4 +71,13 @@ test('after it is stopped nothing happens any more', () => {
   told.tell(failing);
   assert.deepEqual(changes, []);
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('one that is called unhealthy, and cannot be connected to either, is told of and counts as out of reach', () => {
+  const { told, changes, suspicions } = listen();
+  told.tell(failing);
+  told.eject('ECONNREFUSED');
+  assert.equal(told.health.reachable, false);
+  assert.deepEqual(changes, ['unhealthy', 'ejected']);
+  assert.deepEqual(suspicions, ['ECONNREFUSED']);
 });
