@@ -110,7 +110,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { breaker } = this.#instance;
     if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
     else breaker.succeed(this.#permit);
-    this.#instance.noteStatus(status, this.#latencyMs());
+    this.#instance.health.noteStatus(status, this.#latencyMs());
     if (status >= 502 && status <= 504 && this.#scope.setsAside()) this.#setAside(status);
     else this.#handOver(controller, status);
   }
@@ -222,7 +222,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { breaker } = this.#instance;
     const nowMs = this.#scope.options.now();
     this.#instance.noteFailure(failure);
-    if (failure.countsAgainstInstance) this.#instance.noteBreak(headSeen);
+    if (failure.countsAgainstInstance) this.#instance.health.noteBreak(headSeen);
     if (!failure.countsAgainstInstance) breaker.release(this.#permit);
     else if (!headSeen) breaker.fail(this.#permit, nowMs);
     else if (breaker.state === 'closed') breaker.fail(breaker.begin(nowMs), nowMs);

@@ -91,7 +91,7 @@ export class ServiceUpstream {
 
   /** Why no instance can be chosen. */
   refusal(nowMs: number): GatewayError {
-    const healthy = this.#rotation.filter((instance) => instance.isOpen);
+    const healthy = this.#rotation.filter((instance) => instance.health.isOpen);
     const options = { service: this.name, retryAfterSeconds: 1 };
     if (healthy.length === 0) return new GatewayError('SERVICE_UNAVAILABLE', undefined, options);
     if (healthy.some((instance) => instance.isFull && instance.breaker.isReady(nowMs))) {
@@ -129,14 +129,15 @@ export class ServiceUpstream {
     }
     this.#rotation = [...this.#instances.values()].filter((instance) => !instance.draining);
     for (const gone of previous.values()) gone.retire();
-    this.#detector.setMembers(this.#rotation.map((instance) => instance.outlier));
+    this.#detector.setMembers(this.#rotation.map((instance) => instance.health.outlier));
     this.#assess();
   }
 
   /** Decides anew who gets calls, so that a call need only look it up. */
   #assess(): void {
-    this.#health = assessPool(this.#rotation, this.#outliers.panicShare);
-    for (const instance of this.#rotation) instance.isOpen = isOpen(instance, this.#health.panic);
+    const members = this.#rotation.map((instance) => instance.health);
+    this.#health = assessPool(members, this.#outliers.panicShare);
+    for (const member of members) member.isOpen = isOpen(member, this.#health.panic);
     if (this.#listed) this.#surroundings.observer?.onPoolChange?.(this.name, this.#health);
   }
 }

@@ -154,7 +154,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     },
     tellHealth(service, id, healthy, why, reachable = true) {
       const health = healthy ? unblemished : ({ state: 'unhealthy', why, reachable } as const);
-      for (const instance of findInstances(service, id)) instance.tellHealth(health);
+      for (const instance of findInstances(service, id)) instance.health.tell(health);
     },
     probe,
     [Symbol.asyncDispose]: dispose,
