@@ -60,7 +60,16 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
     },
-    onEjection: (service, _instance, reason) => metrics.observeEjection(service, reason),
+    onEjection(service, instance, ejection, well) {
+      metrics.observeHealth(service, instance, well && ejection === null);
+      if (ejection === null) {
+        log.warn('ejection of an instance is over', { service, instance });
+      } else {
+        const { reason, detail, count } = ejection;
+        metrics.observeEjection(service, reason);
+        log.warn('an instance is ejected: it is worse than its peers', { service, instance, reason, detail, count });
+      }
+    },
     onPoolChange(service, pool) {
       metrics.observePool(service, pool);
       const isPanic = pool?.panic === true;

@@ -9,7 +9,7 @@ import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
 import { type CallScope, Dispatch } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
-import type { EjectionReason } from './outlier-detector.ts';
+import type { Ejection } from './outlier-detector.ts';
 import type { PoolHealth } from './pool-health.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
 import { Upload } from './upload.ts';
@@ -66,12 +66,12 @@ export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
   onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
   /**
-   * An instance is healthy, or not any more: by its checks, its connections, or in comparison with its peers. Also when
-   * one that is not healthy can be connected to again, or not any more.
+   * An instance is healthy, or not any more, by its checks and connections. Also when one that is not healthy can be
+   * connected to again, or not any more.
    */
   onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
-  /** An instance is ejected in comparison with its peers. */
-  onEjection?(service: string, instance: string, reason: EjectionReason): void;
+  /** An instance is ejected for being worse than its peers, or not any more; `well` is what its health says. */
+  onEjection?(service: string, instance: string, ejection: Ejection | null, well: boolean): void;
   /** The instances of a service, or their health, are others. Null: the service is gone. */
   onPoolChange?(service: string, pool: PoolHealth | null): void;
 }

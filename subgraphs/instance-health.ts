@@ -58,7 +58,7 @@ export class InstanceHealth implements PoolMember {
   readonly #source: HealthSource;
   readonly #options: InstanceHealthOptions;
   #wasReachable = true;
-  #wasHealthy = true;
+  #wasWell = true;
 
   constructor(options: InstanceHealthOptions) {
     this.#options = options;
@@ -151,33 +151,27 @@ export class InstanceHealth implements PoolMember {
   }
 
   #onHealthChange({ state, why, reachable }: Health): void {
-    const { pool, onReturn, onFailure } = this.#options;
+    const { service, id, pool, surroundings, onReturn, onFailure } = this.#options;
     if (state === 'healthy') {
       onReturn();
       // It was away and is back: most likely another process, which shall not pay for what the old one did.
       if (!this.#wasReachable) pool.detector.pardon(this.outlier);
     } else onFailure(why ?? 'unknown');
-    const isNews = state !== 'healthy' && reachable !== this.#wasReachable;
+    const isNews = this.isWell !== this.#wasWell || reachable !== this.#wasReachable;
+    this.#wasWell = this.isWell;
     this.#wasReachable = reachable;
-    this.#announce(why ?? 'probe succeeded', isNews);
+    pool.onChange();
+    // Of an outlier whose checks succeed again there is nothing to tell before its ejection is over.
+    if (!isNews || (this.isWell && this.isOutlier)) return;
+    surroundings.observer?.onHealthChange(service, id, this.isWell, why ?? 'probe succeeded', reachable);
   }
 
   #onEjection(ejection: Ejection | null): void {
-    const { service, id, surroundings, onReturn } = this.#options;
+    const { service, id, pool, surroundings, onReturn } = this.#options;
     // Instead of the breaker, not on top of it: who comes back begins anew.
     if (ejection === null) onReturn();
-    else surroundings.observer?.onEjection?.(service, id, ejection.reason);
-    this.#announce(ejection === null ? 'ejection is over' : describeEjection(ejection));
-  }
-
-  /** Tells the pool of every change, and the observer whether the instance is healthy as a whole. */
-  #announce(why: string, isNews = false): void {
-    const { service, id, pool, surroundings } = this.#options;
     pool.onChange();
-    const healthy = this.isWell && !this.isOutlier;
-    if (healthy === this.#wasHealthy && !isNews) return;
-    this.#wasHealthy = healthy;
-    surroundings.observer?.onHealthChange(service, id, healthy, why, this.isReachable);
+    surroundings.observer?.onEjection?.(service, id, ejection, this.isWell);
   }
 }
 

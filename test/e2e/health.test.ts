@@ -35,10 +35,10 @@ test('an outlier is seen in the admin API, the metrics and the log, and no clien
   assert.match(metrics, /^selvage_healthy_instances\{service="a"\} 1$/m);
   assert.match(metrics, /^selvage_service_panic\{service="a"\} 0$/m);
   assert.match(metrics, /^selvage_instance_healthy\{service="a",instance="a-2"\} 0$/m);
-  const lines = gateway.lines.filter(({ msg }) => msg === 'health of an instance');
+  const lines = gateway.lines.filter(({ instance }) => instance !== undefined);
   assert.deepEqual(
-    lines.map(({ instance, healthy }) => [instance, healthy]),
-    [['a-2', false]],
+    lines.map(({ msg, instance, reason }) => [msg, instance, reason]),
+    [['an instance is ejected: it is worse than its peers', 'a-2', 'consecutive5xx']],
   );
 });
 
