@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { findHealthMistakes } from './health-settings.ts';
 import {
   InstanceRegistration,
   instanceIdPattern,
@@ -89,6 +90,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     const message = '`merge` is for plain services; a federated one says it in its schema, with `@key`';
     reasons.push({ path: '/graphql/merge', message });
   }
+  reasons.push(...buildReasons(findHealthMistakes(definition)));
   return [...reasons, ...findInstanceMistakes(instances), ...routes.flatMap(findRouteMistakes)];
 }
 

@@ -110,6 +110,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { breaker } = this.#instance;
     if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
     else breaker.succeed(this.#permit);
+    this.#instance.health.noteStatus(status, this.#latencyMs());
     if (status >= 502 && status <= 504 && this.#scope.setsAside()) this.#setAside(status);
     else this.#handOver(controller, status);
   }
@@ -221,9 +222,15 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { breaker } = this.#instance;
     const nowMs = this.#scope.options.now();
     this.#instance.noteFailure(failure);
+    if (failure.countsAgainstInstance) this.#instance.health.noteBreak(headSeen);
     if (!failure.countsAgainstInstance) breaker.release(this.#permit);
     else if (!headSeen) breaker.fail(this.#permit, nowMs);
     else if (breaker.state === 'closed') breaker.fail(breaker.begin(nowMs), nowMs);
+  }
+
+  /** How long the instance took; NaN where the client's upload was part of it. */
+  #latencyMs(): number {
+    return this.#scope.upload === null ? this.#scope.options.now() - this.#startedAtMs : Number.NaN;
   }
 
   #release(): void {

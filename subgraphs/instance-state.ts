@@ -1,24 +1,23 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import { buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import type { Candidate } from './balancer.ts';
-import type { CallObserver } from './call.ts';
 import { type CallFailure, ConnectFailure, failureCode } from './call-failure.ts';
-import { HealthMonitor, type HealthSettings, type HealthState } from './health-monitor.ts';
-import { probeHealth } from './health-probe.ts';
+import type { HealthSettings } from './health-settings.ts';
+import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
 import { dropInterimResponses } from './interim-responses.ts';
 import type { Instance } from './snapshot.ts';
 
 /** An instance as the admin API shows it. */
-export interface InstanceStatus {
+export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   readonly id: string;
   readonly url: string;
   readonly weight: number;
   readonly zone?: string;
   readonly version?: string;
-  readonly state: HealthState | 'draining';
+  readonly state: HealthStatus['state'] | 'draining';
   readonly breaker: BreakerState;
   readonly inFlight: number;
   /** The last failure of a call or probe, in a word or two. */
@@ -26,11 +25,8 @@ export interface InstanceStatus {
 }
 
 /** What all instances share. */
-export interface InstanceSurroundings {
-  readonly observer?: CallObserver | undefined;
-  readonly random?: (() => number) | undefined;
+export interface InstanceSurroundings extends HealthSurroundings {
   readonly now: () => number;
-  readonly lookup?: LookupFunction | undefined;
   /** Pools that take nothing new and close when their last call has ended. */
   readonly closingPools: Set<Pool>;
 }
@@ -43,10 +39,9 @@ export class InstanceState implements Candidate {
   inFlight = 0;
   pool: Pool;
   readonly breaker: CircuitBreaker;
-  readonly health: HealthMonitor;
+  readonly health: InstanceHealth;
   /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
   readonly serverName: string | undefined;
-  readonly #service: string;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
   #concurrency: number;
@@ -58,8 +53,8 @@ export class InstanceState implements Candidate {
     resilience: Resilience,
     health: HealthSettings,
     surroundings: InstanceSurroundings,
+    pool: InstancePool,
   ) {
-    this.#service = service;
     this.#instance = instance;
     this.#concurrency = resilience.concurrency;
     this.#surroundings = surroundings;
@@ -68,11 +63,16 @@ export class InstanceState implements Candidate {
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
     );
-    this.health = new HealthMonitor({
+    this.health = new InstanceHealth({
+      service,
+      id: instance.id,
+      url: instance.url,
       settings: health,
-      probe: (settings) => probeHealth({ ...settings, url: instance.url, lookup: surroundings.lookup }),
-      onChange: (healthy, why) => this.#onHealthChange(healthy, why),
-      ...(surroundings.random && { random: surroundings.random }),
+      breaker: this.breaker,
+      pool,
+      surroundings,
+      onFailure: (why) => this.#onFailure(why),
+      onReturn: () => this.#onReturn(),
     });
   }
 
@@ -98,7 +98,7 @@ export class InstanceState implements Candidate {
 
   /** Whether a call may go there now. */
   isAvailable(nowMs: number): boolean {
-    return this.health.state === 'healthy' && this.inFlight < this.#concurrency && this.breaker.isReady(nowMs);
+    return this.health.isOpen && this.inFlight < this.#concurrency && this.breaker.isReady(nowMs);
   }
 
   /** Takes over what a new snapshot says. Connections, load, breaker and health stay. */
@@ -140,18 +140,21 @@ export class InstanceState implements Candidate {
       weight,
       ...(zone !== undefined && { zone }),
       ...(version !== undefined && { version }),
-      state: draining ? 'draining' : this.health.state,
+      ...this.health.status(),
+      ...(draining && { state: 'draining' }),
       breaker: this.breaker.state,
       inFlight: this.inFlight,
       ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
     };
   }
 
-  #onHealthChange(healthy: boolean, why: string): void {
-    // It was away and is back: most likely another process, which shall not pay for what the old one did.
-    if (healthy) this.breaker.reset();
-    else this.#lastFailure = why;
-    this.#surroundings.observer?.onHealthChange(this.#service, this.id, healthy, why);
+  #onFailure(why: string): void {
+    this.#lastFailure = why;
+  }
+
+  /** It was out and is back: perhaps another process, which shall not pay for what the old one did. */
+  #onReturn(): void {
+    this.breaker.reset();
   }
 
   #retirePool(): void {

@@ -1,10 +1,13 @@
 /** One service as the call sees it: its settings, its retry budget, and which of its instances may be chosen. */
 import { GatewayError } from '../policies/errors.ts';
+import { buildOutlierDetection, type OutlierDetection } from '../policies/outlier-detection.ts';
 import { buildResilience, type Resilience, type ResilienceOptions } from '../policies/resilience.ts';
 import { RetryBudget } from '../policies/retry-budget.ts';
 import { type Balancer, createBalancer } from './balancer.ts';
-import { buildHealthSettings } from './health-monitor.ts';
+import { buildHealthSettings } from './health-settings.ts';
 import { InstanceState, type InstanceSurroundings } from './instance-state.ts';
+import { OutlierDetector } from './outlier-detector.ts';
+import { assessPool, isOpen, type PoolHealth } from './pool-health.ts';
 import type { BalancingAlgorithm, GraphqlEndpoint } from './service-definition.ts';
 import type { Service } from './snapshot.ts';
 
@@ -21,6 +24,11 @@ export class ServiceUpstream {
   #rotation: readonly InstanceState[] = [];
   #defaults: ResilienceOptions;
   readonly #surroundings: InstanceSurroundings;
+  readonly #detector: OutlierDetector;
+  #outliers: OutlierDetection;
+  #health: PoolHealth = { instances: 0, healthy: 0, panic: false };
+  /** Whether the registry names it. What has left can still be called for a while, but is nobody's concern. */
+  #listed = true;
 
   constructor(service: Service, defaults: ResilienceOptions, surroundings: InstanceSurroundings) {
     this.name = service.name;
@@ -31,11 +39,18 @@ export class ServiceUpstream {
     this.budget = new RetryBudget({ ratio: this.settings.retryBudget, now: surroundings.now });
     this.#algorithm = algorithmOf(service);
     this.#balance = createBalancer(this.#algorithm, surroundings.random);
+    this.#outliers = buildOutlierDetection(service.definition, defaults);
+    this.#detector = new OutlierDetector(this.#outliers, surroundings.clock);
     this.#setInstances();
   }
 
   get instances(): readonly InstanceState[] {
     return [...this.#instances.values()];
+  }
+
+  /** How many of its instances are healthy, and whether all of them get calls because so few are. */
+  get health(): PoolHealth {
+    return this.#health;
   }
 
   /** What the service says of its GraphQL endpoint; undefined when it has none. */
@@ -45,11 +60,14 @@ export class ServiceUpstream {
 
   /** Takes over what a new snapshot, or a new configuration, says. */
   configure(service: Service, defaults: ResilienceOptions): void {
-    if (service === this.#service && defaults === this.#defaults) return;
+    if (service === this.#service && defaults === this.#defaults && this.#listed) return;
+    this.#listed = true;
     this.#service = service;
     this.#defaults = defaults;
     this.settings = buildResilience(service.definition, this.#defaults);
     this.budget.configure(this.settings.retryBudget);
+    this.#outliers = buildOutlierDetection(service.definition, defaults);
+    this.#detector.configure(this.#outliers);
     const algorithm = algorithmOf(service);
     if (algorithm !== this.#algorithm) {
       this.#algorithm = algorithm;
@@ -73,7 +91,7 @@ export class ServiceUpstream {
 
   /** Why no instance can be chosen. */
   refusal(nowMs: number): GatewayError {
-    const healthy = this.#rotation.filter((instance) => instance.health.state === 'healthy');
+    const healthy = this.#rotation.filter((instance) => instance.health.isOpen);
     const options = { service: this.name, retryAfterSeconds: 1 };
     if (healthy.length === 0) return new GatewayError('SERVICE_UNAVAILABLE', undefined, options);
     if (healthy.some((instance) => instance.isFull && instance.breaker.isReady(nowMs))) {
@@ -83,26 +101,44 @@ export class ServiceUpstream {
     return new GatewayError('CIRCUIT_BREAKER_OPEN', undefined, { ...options, retryAfterSeconds: soonestMs / 1_000 });
   }
 
-  /** The service left the registry. */
+  /** The service left the registry; requests that began before may still need it. */
+  leave(): void {
+    this.#listed = false;
+    this.#surroundings.observer?.onPoolChange?.(this.name, null);
+  }
+
+  /** Nobody needs it any more. */
   retire(): void {
     this.#rotation = [];
+    this.#detector.stop();
     for (const instance of this.#instances.values()) instance.retire();
   }
 
   #setInstances(): void {
-    const health = buildHealthSettings(this.#service.definition.health);
+    const health = buildHealthSettings(this.#service.definition);
+    const pool = { detector: this.#detector, onChange: () => this.#assess() };
     const previous = this.#instances;
     this.#instances = new Map();
     for (const instance of this.#service.instances) {
       const key = JSON.stringify([instance.id, instance.url]);
       const known = previous.get(key);
       known?.configure(instance, this.settings, health);
-      const state = known ?? new InstanceState(this.name, instance, this.settings, health, this.#surroundings);
+      const state = known ?? new InstanceState(this.name, instance, this.settings, health, this.#surroundings, pool);
       this.#instances.set(key, state);
       previous.delete(key);
     }
     this.#rotation = [...this.#instances.values()].filter((instance) => !instance.draining);
     for (const gone of previous.values()) gone.retire();
+    this.#detector.setMembers(this.#rotation.map((instance) => instance.health.outlier));
+    this.#assess();
+  }
+
+  /** Decides anew who gets calls, so that a call need only look it up. */
+  #assess(): void {
+    const members = this.#rotation.map((instance) => instance.health);
+    this.#health = assessPool(members, this.#outliers.panicShare);
+    for (const member of members) member.isOpen = isOpen(member, this.#health.panic);
+    if (this.#listed) this.#surroundings.observer?.onPoolChange?.(this.name, this.#health);
   }
 }
 
