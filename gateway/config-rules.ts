@@ -4,6 +4,7 @@ import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
+import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
@@ -138,6 +139,7 @@ function checkServices(config: GatewayConfig): Mistake[] {
       path: ['services', name, ...mistake.path.slice(1).split('/')],
       message: mistake.message,
     })),
+    ...findHealthMistakes(service).map(({ path, message }) => ({ path: ['services', name, ...path], message })),
     ...(service.routes ?? []).flatMap((route, index) =>
       checkAuthorize(route.authorize, route.public, ['services', name, 'routes', index]),
     ),

@@ -37,6 +37,10 @@ export interface Metrics {
   observeHealth(service: string, instance: string, healthy: boolean): void;
   /** Calls to a service leave the gateway's zone, or stay in it again. */
   observeSpillOver(service: string, spills: boolean): void;
+  /** An instance is ejected for being worse than its peers. */
+  observeEjection(service: string, reason: string): void;
+  /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
+  observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
   observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
@@ -108,6 +112,24 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['service'],
     registers,
   });
+  const ejections = new Counter({
+    name: 'selvage_outlier_ejections_total',
+    help: 'Ejections of instances that were worse than their peers.',
+    labelNames: ['service', 'reason'],
+    registers,
+  });
+  const healthyInstances = new Gauge({
+    name: 'selvage_healthy_instances',
+    help: 'Instances of a service that are neither unhealthy nor ejected nor draining.',
+    labelNames: ['service'],
+    registers,
+  });
+  const panics = new Gauge({
+    name: 'selvage_service_panic',
+    help: 'Whether so few instances of a service are healthy that all get calls.',
+    labelNames: ['service'],
+    registers,
+  });
   const limits = new Counter({
     name: 'selvage_rate_limit_decisions_total',
     help: 'Decisions of rate limits. store-error comes on top of allowed or refused.',
@@ -146,6 +168,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const durationSeries = createSeries([bound(), bound()], (...labels) => durations.labels(...labels));
   const attemptSeries = createSeries([bound(), bound()], (...labels) => attempts.labels(...labels));
   const attemptDurationSeries = createSeries([bound()], (...labels) => attemptDurations.labels(...labels));
+  const ejectionSeries = createSeries([bound(), bound()], (...labels) => ejections.labels(...labels));
   const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
   const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
   let graphId: string | undefined;
@@ -175,6 +198,18 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeSpillOver(service, spills) {
       spillOver.set({ service }, spills ? 1 : 0);
+    },
+    observeEjection(service, reason) {
+      ejectionSeries(service, reason).inc();
+    },
+    observePool(service, pool) {
+      if (pool === null) {
+        healthyInstances.remove(service);
+        panics.remove(service);
+      } else {
+        healthyInstances.set({ service }, pool.healthy);
+        panics.set({ service }, pool.panic ? 1 : 0);
+      }
     },
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();

@@ -9,6 +9,8 @@ import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
 import { type CallScope, Dispatch } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
+import type { Ejection } from './outlier-detector.ts';
+import type { PoolHealth } from './pool-health.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
 import { Upload } from './upload.ts';
 import type { SpillOver } from './zone-preference.ts';
@@ -66,9 +68,17 @@ export type Call = (request: CallRequest, context: RequestContext) => Promise<vo
 export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
   onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
-  onHealthChange(service: string, instance: string, healthy: boolean, why: string): void;
   /** Calls to a service begin to leave the gateway's zone, or stay in it again (null). */
   onSpillOver?(service: string, why: SpillOver): void;
+  /**
+   * An instance is healthy, or not any more, by its checks and connections. Also when one that is not healthy can be
+   * connected to again, or not any more.
+   */
+  onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
+  /** An instance is ejected for being worse than its peers, or not any more; `well` is what its health says. */
+  onEjection?(service: string, instance: string, ejection: Ejection | null, well: boolean): void;
+  /** The instances of a service, or their health, are others. Null: the service is gone. */
+  onPoolChange?(service: string, pool: PoolHealth | null): void;
 }
 
 export interface CallOptions {

@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
 import {
   InstanceRegistration,
@@ -90,6 +91,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     const message = '`merge` is for plain services; a federated one says it in its schema, with `@key`';
     reasons.push({ path: '/graphql/merge', message });
   }
+  reasons.push(...buildReasons(findHealthMistakes(definition)));
   return [
     ...reasons,
     ...findBalancingMistakes(definition.loadBalancing),

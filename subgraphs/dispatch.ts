@@ -113,6 +113,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { breaker } = this.#instance;
     if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
     else breaker.succeed(this.#permit);
+    this.#instance.health.noteStatus(status, this.#latencyMs());
     if (status >= 502 && status <= 504 && this.#scope.setsAside()) this.#setAside(status);
     else this.#handOver(controller, status);
   }
@@ -230,6 +231,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     if (failure.countsAgainstInstance) this.#noteLatency(true);
     // Nobody waited any longer. Of what was never sent, or waited for the client, the instance knows nothing.
     else if (!headSeen && this.#sent) this.#instance.latency.observeAtLeast(this.#waitedMs(nowMs), nowMs);
+    if (failure.countsAgainstInstance) this.#instance.health.noteBreak(headSeen);
     if (!failure.countsAgainstInstance) breaker.release(this.#permit);
     else if (!headSeen) breaker.fail(this.#permit, nowMs);
     else if (breaker.state === 'closed') breaker.fail(breaker.begin(nowMs), nowMs);
@@ -247,6 +249,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #waitedMs(nowMs: number): number {
     const { upload } = this.#scope;
     return upload?.waitsForClient === true ? 0 : nowMs - Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
+  }
+
+  /** How long the instance took; NaN where the client's upload was part of it. */
+  #latencyMs(): number {
+    return this.#scope.upload === null ? this.#scope.options.now() - this.#startedAtMs : Number.NaN;
   }
 
   #release(): void {

@@ -1,27 +1,26 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import { buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import { hashText } from './balancing-key.ts';
-import type { CallObserver } from './call.ts';
 import { type CallFailure, ConnectFailure, failureCode } from './call-failure.ts';
 import type { Candidate } from './candidate-group.ts';
-import { HealthMonitor, type HealthSettings, type HealthState } from './health-monitor.ts';
-import { probeHealth } from './health-probe.ts';
+import type { HealthSettings } from './health-settings.ts';
+import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
 import { dropInterimResponses } from './interim-responses.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
 import { PeakLatency } from './peak-latency.ts';
 import type { Instance } from './snapshot.ts';
 
 /** An instance as the admin API shows it. */
-export interface InstanceStatus {
+export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   readonly id: string;
   readonly url: string;
   readonly weight: number;
   readonly zone?: string;
   readonly version?: string;
-  readonly state: HealthState | 'draining';
+  readonly state: HealthStatus['state'] | 'draining';
   readonly breaker: BreakerState;
   readonly inFlight: number;
   /** What the balancer takes for the time of an answer: it jumps to peaks and fades. Null: not known yet. */
@@ -33,17 +32,16 @@ export interface InstanceStatus {
 }
 
 /** What all instances share. */
-export interface InstanceSurroundings {
-  readonly observer?: CallObserver | undefined;
-  readonly random?: (() => number) | undefined;
+export interface InstanceSurroundings extends HealthSurroundings {
   readonly now: () => number;
-  readonly lookup?: LookupFunction | undefined;
   /** Pools that take nothing new and close when their last call has ended. */
   readonly closingPools: Set<Pool>;
 }
 
 /** Time to connect. A service that needs longer is as good as gone, and another instance may be near. */
 const connectTimeoutMs = 1_500;
+/** What a process that is killed leaves behind of its connections. */
+const brokenConnection: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 /** Where slow start begins: enough calls to warm up by. */
 const firstRamp = 0.1;
 
@@ -58,10 +56,9 @@ export class InstanceState implements Candidate {
   readonly key: string;
   pool: Pool;
   readonly breaker: CircuitBreaker;
-  readonly health: HealthMonitor;
+  readonly health: InstanceHealth;
   /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
   readonly serverName: string | undefined;
-  readonly #service: string;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
   #concurrency: number;
@@ -76,8 +73,8 @@ export class InstanceState implements Candidate {
     health: HealthSettings,
     balancing: BalancingSettings,
     surroundings: InstanceSurroundings,
+    pool: InstancePool,
   ) {
-    this.#service = service;
     this.#instance = instance;
     this.#concurrency = resilience.concurrency;
     this.#balancing = balancing;
@@ -91,11 +88,16 @@ export class InstanceState implements Candidate {
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
     );
-    this.health = new HealthMonitor({
+    this.health = new InstanceHealth({
+      service,
+      id: instance.id,
+      url: instance.url,
       settings: health,
-      probe: (settings) => probeHealth({ ...settings, url: instance.url, lookup: surroundings.lookup }),
-      onChange: (healthy, why) => this.#onHealthChange(healthy, why),
-      ...(surroundings.random && { random: surroundings.random }),
+      breaker: this.breaker,
+      pool,
+      surroundings,
+      onFailure: (why) => this.#onFailure(why),
+      onReturn: () => this.#onReturn(),
     });
   }
 
@@ -133,7 +135,7 @@ export class InstanceState implements Candidate {
 
   /** Whether a call may go there now. */
   isAvailable(nowMs: number): boolean {
-    return this.health.state === 'healthy' && this.inFlight < this.#concurrency && this.breaker.isReady(nowMs);
+    return this.health.isOpen && this.inFlight < this.#concurrency && this.breaker.isReady(nowMs);
   }
 
   /** Takes over what a new snapshot says. Connections, load, breaker and health stay. */
@@ -181,6 +183,7 @@ export class InstanceState implements Candidate {
     const why = failureCode(failure.error.cause ?? failure.error);
     this.#lastFailure = why;
     if (failure.connectFailure) this.health.eject(why);
+    else if (brokenConnection.has(why)) this.health.doubt();
   }
 
   /** Stops probing. Connections close when the calls in flight have ended. */
@@ -205,7 +208,8 @@ export class InstanceState implements Candidate {
       weight,
       ...(zone !== undefined && { zone }),
       ...(version !== undefined && { version }),
-      state: draining ? 'draining' : this.health.state,
+      ...this.health.status(),
+      ...(draining && { state: 'draining' }),
       breaker: this.breaker.state,
       inFlight: this.inFlight,
       latencyMs: this.latency.known ? toHundredths(this.latency.valueMs(nowMs)) : null,
@@ -214,14 +218,15 @@ export class InstanceState implements Candidate {
     };
   }
 
-  #onHealthChange(healthy: boolean, why: string): void {
-    // It was away and is back: most likely another process, which shall not pay for what the old one did.
-    if (healthy) {
-      this.breaker.reset();
-      this.latency.reset();
-      this.startRamp(this.#surroundings.now());
-    } else this.#lastFailure = why;
-    this.#surroundings.observer?.onHealthChange(this.#service, this.id, healthy, why);
+  #onFailure(why: string): void {
+    this.#lastFailure = why;
+  }
+
+  /** It was out and is back: perhaps another process, which shall not pay for what the old one did. */
+  #onReturn(): void {
+    this.breaker.reset();
+    this.latency.reset();
+    this.startRamp(this.#surroundings.now());
   }
 
   #random(): number {

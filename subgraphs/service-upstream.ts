@@ -1,14 +1,17 @@
 /** One service as the call sees it: its settings, its retry budget, and which of its instances may be chosen. */
 import { isDeepStrictEqual } from 'node:util';
 import { GatewayError } from '../policies/errors.ts';
+import { buildOutlierDetection, type OutlierDetection } from '../policies/outlier-detection.ts';
 import { buildResilience, type Resilience, type ResilienceOptions } from '../policies/resilience.ts';
 import { RetryBudget } from '../policies/retry-budget.ts';
 import { type Balancer, type Choice, createBalancer } from './balancer.ts';
 import type { BalancingSubject } from './balancing-key.ts';
 import { CandidateGroup } from './candidate-group.ts';
-import { buildHealthSettings } from './health-monitor.ts';
+import { buildHealthSettings } from './health-settings.ts';
 import { InstanceState, type InstanceSurroundings, instanceKey } from './instance-state.ts';
 import { type BalancingSettings, buildBalancingSettings } from './load-balancing-options.ts';
+import { OutlierDetector } from './outlier-detector.ts';
+import { assessPool, isOpen, type PoolHealth } from './pool-health.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
 import type { Service } from './snapshot.ts';
 import { StickySessions } from './sticky-sessions.ts';
@@ -48,6 +51,11 @@ export class ServiceUpstream {
   #defaults: UpstreamDefaults;
   readonly #choice = new UpstreamChoice();
   readonly #surroundings: InstanceSurroundings;
+  readonly #detector: OutlierDetector;
+  #outliers: OutlierDetection;
+  #health: PoolHealth = { instances: 0, healthy: 0, panic: false };
+  /** Whether the registry names it. What has left can still be called for a while, but is nobody's concern. */
+  #listed = true;
 
   constructor(service: Service, defaults: UpstreamDefaults, surroundings: InstanceSurroundings) {
     this.name = service.name;
@@ -58,11 +66,18 @@ export class ServiceUpstream {
     this.budget = new RetryBudget({ ratio: this.settings.retryBudget, now: surroundings.now });
     this.#balancing = buildBalancingSettings(service.definition.loadBalancing);
     this.#balance = createBalancer(this.#balancing, surroundings.random);
+    this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
+    this.#detector = new OutlierDetector(this.#outliers, surroundings.clock);
     this.#setInstances();
   }
 
   get instances(): readonly InstanceState[] {
     return [...this.#instances.values()];
+  }
+
+  /** How many of its instances are healthy, and whether all of them get calls because so few are. */
+  get health(): PoolHealth {
+    return this.#health;
   }
 
   /** What the service says of its GraphQL endpoint; undefined when it has none. */
@@ -72,11 +87,14 @@ export class ServiceUpstream {
 
   /** Takes over what a new snapshot, or a new configuration, says. */
   configure(service: Service, defaults: UpstreamDefaults): void {
-    if (service === this.#service && defaults === this.#defaults) return;
+    if (service === this.#service && defaults === this.#defaults && this.#listed) return;
+    this.#listed = true;
     this.#service = service;
     this.#defaults = defaults;
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget.configure(this.settings.retryBudget);
+    this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
+    this.#detector.configure(this.#outliers);
     const balancing = buildBalancingSettings(service.definition.loadBalancing);
     if (!isDeepStrictEqual(balancing, this.#balancing)) {
       this.#balancing = balancing;
@@ -111,7 +129,7 @@ export class ServiceUpstream {
   /** Why no instance can be chosen. */
   refusal(nowMs: number, versions: Versions = undefined): GatewayError {
     const healthy = this.#rotation.members.filter(
-      (instance) => instance.health.state === 'healthy' && hasVersion(instance, versions),
+      (instance) => instance.health.isOpen && hasVersion(instance, versions),
     );
     const options = { service: this.name, retryAfterSeconds: 1 };
     if (healthy.length === 0) return new GatewayError('SERVICE_UNAVAILABLE', undefined, options);
@@ -122,14 +140,21 @@ export class ServiceUpstream {
     return new GatewayError('CIRCUIT_BREAKER_OPEN', undefined, { ...options, retryAfterSeconds: soonestMs / 1_000 });
   }
 
-  /** The service left the registry. */
+  /** The service left the registry; requests that began before may still need it. */
+  leave(): void {
+    this.#listed = false;
+    this.#surroundings.observer?.onPoolChange?.(this.name, null);
+  }
+
+  /** Nobody needs it any more. */
   retire(): void {
     this.#setRotation([]);
+    this.#detector.stop();
     for (const instance of this.#instances.values()) instance.retire();
   }
 
   #setInstances(): void {
-    const health = buildHealthSettings(this.#service.definition.health);
+    const health = buildHealthSettings(this.#service.definition);
     const previous = this.#instances;
     // Of those that are there at the start nobody knows how long they have been.
     const startsSlowly = previous.size > 0;
@@ -143,11 +168,24 @@ export class ServiceUpstream {
     }
     this.#setRotation([...this.#instances.values()].filter((instance) => !instance.draining));
     for (const gone of previous.values()) gone.retire();
+    this.#detector.setMembers(this.#rotation.members.map((instance) => instance.health.outlier));
+    this.#assess();
+  }
+
+  /** Decides anew who gets calls, so that a call need only look it up. */
+  #assess(): void {
+    const members = this.#rotation.members.map((instance) => instance.health);
+    this.#health = assessPool(members, this.#outliers.panicShare);
+    for (const member of members) member.isOpen = isOpen(member, this.#health.panic);
+    if (this.#listed) this.#surroundings.observer?.onPoolChange?.(this.name, this.#health);
   }
 
   #createInstance(instance: Service['instances'][number], startsSlowly: boolean): InstanceState {
-    const health = buildHealthSettings(this.#service.definition.health);
-    const state = new InstanceState(this.name, instance, this.settings, health, this.#balancing, this.#surroundings);
+    const health = buildHealthSettings(this.#service.definition);
+    const state = new InstanceState(this.name, instance, this.settings, health, this.#balancing, this.#surroundings, {
+      detector: this.#detector,
+      onChange: () => this.#assess(),
+    });
     if (startsSlowly) state.startRamp(this.#surroundings.now());
     return state;
   }

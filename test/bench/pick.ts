@@ -2,6 +2,7 @@
  * What one choice of an instance costs, in nanoseconds and bytes: `node --expose-gc test/bench/pick.ts [algorithm]`.
  * With an algorithm alone: all of them in one process keep the compiler from making the best of each.
  */
+import { systemClock } from '../../subgraphs/clock.ts';
 import type { BalancingAlgorithm, LoadBalancingOptions } from '../../subgraphs/load-balancing-options.ts';
 import { balancingAlgorithms } from '../../subgraphs/load-balancing-options.ts';
 import { ServiceUpstream } from '../../subgraphs/service-upstream.ts';
@@ -37,7 +38,7 @@ function createUpstream(algorithm: BalancingAlgorithm, instances: number, heavy:
       })),
     },
     { resilience: {}, sessionSecrets: [] },
-    { now: () => 0, random: createRandom(1), closingPools: new Set() },
+    { now: () => 0, clock: systemClock, random: createRandom(1), closingPools: new Set() },
   );
   for (const instance of upstream.instances) instance.latency.observe(10, 0);
   return upstream;

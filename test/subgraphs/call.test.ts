@@ -210,10 +210,7 @@ for (const algorithm of ['p2c', 'least-connections'] as const) {
     };
     await Promise.all(Array.from({ length: 8 }, worker));
     assert.equal(failed, 0);
-    // To p2c a broken connection is a slow answer: it may stay away from the dead without trying to connect.
-    const [dead, living] = upstreams.status('shop');
-    const avoided = (dead?.latencyMs ?? 0) > (living?.latencyMs ?? 0);
-    assert.ok(dead?.state === 'ejected' || (algorithm === 'p2c' && avoided), JSON.stringify(dead));
+    assert.equal(upstreams.status('shop')[0]?.state, 'ejected');
   });
 }
 
@@ -779,6 +776,8 @@ test('all algorithms spread calls over the instances', async () => {
     counts.clear();
     await using upstreams = stage([first.url, second.url], balancing(algorithm), { random: createRandom(7) });
     for (let i = 0; i < 60; i++) await ask(upstreams);
-    assert.ok((counts.get('first') ?? 0) >= 10 && (counts.get('second') ?? 0) >= 10, `${algorithm} ${[...counts]}`);
+    // Which of the two is a little faster decides for p2c.
+    const least = algorithm === 'p2c' ? 10 : 18;
+    assert.ok(Math.min(counts.get('first') ?? 0, counts.get('second') ?? 0) >= least, `${algorithm} ${[...counts]}`);
   }
 });
