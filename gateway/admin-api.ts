@@ -221,6 +221,7 @@ function describeService({ registry, upstreams }: AdminApiOptions, service: Serv
         ? null
         : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
     quarantine,
+    health: upstreams.poolHealth(name) ?? null,
     instances,
   };
 }

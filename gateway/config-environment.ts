@@ -19,6 +19,7 @@ export const environmentVariables: Readonly<Record<string, readonly string[]>> =
   ADMIN_PORT: ['admin', 'port'],
   SELVAGE_STORE: ['store'],
   REDIS_URL: ['redis'],
+  SELVAGE_ZONE: ['zone'],
   LOG_LEVEL: ['logging', 'level'],
 };
 

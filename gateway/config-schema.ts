@@ -236,6 +236,27 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'Bounds on what clients and services may send.' },
       ),
     ),
+    zone: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9._-]{1,63}$',
+        description:
+          'Where this gateway runs. Instances of the same `zone` get the calls as long as enough of them can take them. Environment: `SELVAGE_ZONE`.',
+        examples: ['eu-1'],
+      }),
+    ),
+    sessions: Type.Optional(
+      Type.Object(
+        {
+          secrets: Type.Array(Type.String({ minLength: 32, maxLength: 1_024 }), {
+            minItems: 1,
+            maxItems: 10,
+            description:
+              'Secrets that sign the cookies of sticky sessions, the same at every gateway. The first one signs, all are believed: to replace one, put the new one in front, and remove the old one when its cookies have run out. Without any, sessions end with the process.',
+          }),
+        },
+        { ...closed, description: 'Sessions of services with `loadBalancing.sticky`.' },
+      ),
+    ),
     trustedProxies: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         default: [],

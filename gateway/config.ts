@@ -53,6 +53,9 @@ export interface Settings {
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
   };
+  /** Where the gateway runs. */
+  readonly zone?: string;
+  readonly sessionSecrets: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
   readonly massExpiry: MassExpirySettings;
@@ -150,6 +153,8 @@ export function buildSettings(
       shareOperations: config.graphql?.shareOperations ?? false,
     },
     limits: buildLimits(config.limits ?? {}),
+    ...(config.zone !== undefined && { zone: config.zone }),
+    sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
     massExpiry: buildMassExpiry(config.registry?.massExpiry ?? {}),

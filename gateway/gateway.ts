@@ -101,6 +101,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const upstreams = building.use(
     createUpstreams({
       defaults: settings.resilience,
+      zone: settings.zone,
+      sessionSecrets: settings.sessionSecrets,
       bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
       lingerMs: settings.deadlineMs,
       lookup,
@@ -169,7 +171,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     addresses: { url, adminUrl },
     async reload(next) {
       await registry.replaceConfig(next.services);
-      upstreams.configure(next.resilience);
+      upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       parts.dataPlane.configure(next);
       warnOfRestart(current, next, log);
       current = next;

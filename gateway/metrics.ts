@@ -23,6 +23,7 @@ export interface RequestObservation {
 /** What one attempt was: the shape of `Attempt` in the request's context. */
 export interface AttemptObservation {
   readonly service: string;
+  readonly instance: string;
   readonly outcome: number | string;
   readonly durationMs: number;
 }
@@ -34,6 +35,12 @@ export interface Metrics {
   observeAttempt(attempt: AttemptObservation): void;
   observeBreaker(service: string, instance: string, state: 'closed' | 'half-open' | 'open'): void;
   observeHealth(service: string, instance: string, healthy: boolean): void;
+  /** Calls to a service leave the gateway's zone, or stay in it again. */
+  observeSpillOver(service: string, spills: boolean): void;
+  /** An instance is ejected for being worse than its peers. */
+  observeEjection(service: string, reason: string): void;
+  /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
+  observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
   observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
@@ -97,6 +104,36 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['service', 'instance'],
     registers,
   });
+  const instanceAttempts = new Counter({
+    name: 'selvage_instance_attempts_total',
+    help: 'Attempts by instance: how the calls to a service are spread.',
+    labelNames: ['service', 'instance'],
+    registers,
+  });
+  const spillOver = new Gauge({
+    name: 'selvage_zone_spill_over',
+    help: 'Whether calls to a service leave the zone of the gateway.',
+    labelNames: ['service'],
+    registers,
+  });
+  const ejections = new Counter({
+    name: 'selvage_outlier_ejections_total',
+    help: 'Ejections of instances that were worse than their peers.',
+    labelNames: ['service', 'reason'],
+    registers,
+  });
+  const healthyInstances = new Gauge({
+    name: 'selvage_healthy_instances',
+    help: 'Instances of a service that are neither unhealthy nor ejected nor draining.',
+    labelNames: ['service'],
+    registers,
+  });
+  const panics = new Gauge({
+    name: 'selvage_service_panic',
+    help: 'Whether so few instances of a service are healthy that all get calls.',
+    labelNames: ['service'],
+    registers,
+  });
   const limits = new Counter({
     name: 'selvage_rate_limit_decisions_total',
     help: 'Decisions of rate limits. store-error comes on top of allowed or refused.',
@@ -127,6 +164,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['outcome'],
     registers,
   });
+  /** Of the instances that there are: an attempt that ends later shall not bring one back that is forgotten. */
+  const attemptsByInstance = new Map<string, Map<string, Counter.Internal>>();
   const inFlight = new Map<string, number>();
   new Gauge({
     name: 'selvage_requests_in_flight',
@@ -143,6 +182,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const durationSeries = createSeries([bound(), bound()], (...labels) => durations.labels(...labels));
   const attemptSeries = createSeries([bound(), bound()], (...labels) => attempts.labels(...labels));
   const attemptDurationSeries = createSeries([bound()], (...labels) => attemptDurations.labels(...labels));
+  const ejectionSeries = createSeries([bound(), bound()], (...labels) => ejections.labels(...labels));
   const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
   const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
   let graphId: string | undefined;
@@ -156,7 +196,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       requestSeries(door, service, name, String(status)).inc();
       durationSeries(door, name).observe(durationMs / 1_000);
     },
-    observeAttempt({ service, outcome, durationMs }) {
+    observeAttempt({ service, instance, outcome, durationMs }) {
+      attemptsByInstance.get(service)?.get(instance)?.inc();
       attemptSeries(service, String(outcome)).inc();
       attemptDurationSeries(service).observe(durationMs / 1_000);
     },
@@ -165,6 +206,24 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeHealth(service, instance, isHealthy) {
       healthy.set({ service, instance }, isHealthy ? 1 : 0);
+      const counts = attemptsByInstance.get(service) ?? new Map<string, Counter.Internal>();
+      attemptsByInstance.set(service, counts);
+      if (!counts.has(instance)) counts.set(instance, instanceAttempts.labels(service, instance));
+    },
+    observeSpillOver(service, spills) {
+      spillOver.set({ service }, spills ? 1 : 0);
+    },
+    observeEjection(service, reason) {
+      ejectionSeries(service, reason).inc();
+    },
+    observePool(service, pool) {
+      if (pool === null) {
+        healthyInstances.remove(service);
+        panics.remove(service);
+      } else {
+        healthyInstances.set({ service }, pool.healthy);
+        panics.set({ service }, pool.panic ? 1 : 0);
+      }
     },
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();
@@ -194,6 +253,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     forgetInstance(service, instance) {
       breakers.remove(service, instance);
       healthy.remove(service, instance);
+      instanceAttempts.remove(service, instance);
+      const counts = attemptsByInstance.get(service);
+      counts?.delete(instance);
+      if (counts?.size === 0) {
+        attemptsByInstance.delete(service);
+        spillOver.remove(service);
+      }
     },
     async render() {
       return { contentType: registry.contentType, body: await registry.metrics() };

@@ -159,6 +159,11 @@ describe('rules of the configuration', () => {
       /admin\.host: 0\.0\.0\.0 is not/,
     ],
     [
+      'a health check with options of another kind',
+      { services: { a: { routes: [{ match: { path: '/a' } }], health: { kind: 'tcp', path: '/x' } } } },
+      /services\.a\.health\.path: a check of kind `tcp` has none/,
+    ],
+    [
       'a team token without services',
       { admin: { tokens: [{ name: 'a', sha256, role: 'team' }] } },
       /tokens\[0\]: a `team` token needs/,
@@ -288,6 +293,7 @@ describe('buildSettings', () => {
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
+      sessionSecrets: [],
       trustedProxies: documented('trustedProxies'),
       massExpiry: {
         share: parsePercentage(text('registry.massExpiry.share')),
