@@ -13,7 +13,7 @@ import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
-  readonly serving: Pick<Serving, 'applied' | 'status' | 'probe' | 'renderMetrics'>;
+  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics'>;
   readonly metrics: Metrics;
   readonly routes: () => RouteTable;
 }
@@ -214,7 +214,11 @@ async function describeService({ registry, serving }: AdminApiOptions, service: 
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
     return leaseRemainingSeconds === null
       ? status
-      : { ...status, leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10 };
+      : {
+          ...status,
+          leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10,
+          ...(registry.isSuspect(name, status.id) && { suspect: true }),
+        };
   });
   return {
     name,
@@ -226,6 +230,7 @@ async function describeService({ registry, serving }: AdminApiOptions, service: 
         ? null
         : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
     quarantine,
+    health: serving.poolHealth(name) ?? null,
     instances,
   };
 }

@@ -7,6 +7,7 @@
  * (each a share of the worker's own calls, so the sum is the same share of all), load by instance (each balances its
  * own calls; the sum is balanced as well), and `concurrency`, of which each worker has its part.
  */
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -33,7 +34,11 @@ const askPatienceMs = 1_000;
 export function createClusterServing(options: ServingOptions): Serving {
   const { log, metrics, lookup } = options;
   const stack = new AsyncDisposableStack();
-  let settings = options.settings;
+  // One for all workers: the cookie of one must hold at the others.
+  const randomSecrets = [randomBytes(32).toString('base64url')];
+  const withSecrets = (given: Settings): Settings =>
+    given.sessionSecrets.length > 0 ? given : { ...given, sessionSecrets: randomSecrets };
+  let settings = withSecrets(options.settings);
   let published: { snapshot: Snapshot; graph: Graph } | undefined;
   let { port } = settings.listen;
   let statuses: Promise<readonly Statuses[]> | undefined;
@@ -47,14 +52,15 @@ export function createClusterServing(options: ServingOptions): Serving {
   const upstreams = stack.use(
     createUpstreams({
       defaults: settings.resilience,
+      zone: settings.zone,
       bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
       lingerMs: 0,
       lookup,
       observer: {
         ...observer,
-        onHealthChange(service, instance, healthy, why) {
-          observer.onHealthChange(service, instance, healthy, why);
-          tellAll((worker) => worker.link.tell('health', { service, instance, healthy, why }));
+        onHealthChange(service, instance, healthy, why, reachable) {
+          observer.onHealthChange(service, instance, healthy, why, reachable);
+          tellAll((worker) => worker.link.tell('health', { service, instance, healthy, why, reachable }));
         },
       },
     }),
@@ -98,10 +104,11 @@ export function createClusterServing(options: ServingOptions): Serving {
       upstreams
         .status(name)
         .filter(({ state }) => state !== 'healthy' && state !== 'draining')
-        .map(({ id, state, lastFailure }) => ({
+        .map(({ id, state, reachable, lastFailure }) => ({
           service: name,
           instance: id,
           healthy: false,
+          reachable,
           why: lastFailure ?? state,
         })),
     );
@@ -170,11 +177,12 @@ export function createClusterServing(options: ServingOptions): Serving {
       if (outcome === 'late')
         log.warn('not every worker serves the change yet', { revision: published?.snapshot.revision });
     },
-    async configure(next) {
+    async configure(given) {
+      const next = withSecrets(given);
       const bound = findBoundSettings(settings, next);
       const before = settings;
       settings = next;
-      upstreams.configure(next.resilience);
+      upstreams.configure({ defaults: next.resilience, zone: next.zone });
       if (next.workers === 1) return ['workers'];
       if (bound.length === 0) {
         await Promise.allSettled(pool.members.map(({ link }) => link.ask('configure', next, appliedPatienceMs)));
@@ -198,6 +206,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       return await pool.start(settings.workers);
     },
     status,
+    poolHealth: upstreams.poolHealth,
     async probe(service) {
       await upstreams.probe(service);
       return await status(service);

@@ -20,6 +20,7 @@ export const environmentVariables: Readonly<Record<string, readonly string[]>> =
   SELVAGE_WORKERS: ['workers'],
   SELVAGE_STORE: ['store'],
   REDIS_URL: ['redis'],
+  SELVAGE_ZONE: ['zone'],
   LOG_LEVEL: ['logging', 'level'],
 };
 

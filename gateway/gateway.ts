@@ -8,8 +8,6 @@ import { Agent } from 'undici';
 import { createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
-import { createFileStore } from '../subgraphs/file-store.ts';
-import { createMemoryStore } from '../subgraphs/memory-store.ts';
 import { createRegistry } from '../subgraphs/registry.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
@@ -23,6 +21,7 @@ import { createMetrics } from './metrics.ts';
 import { createSnapshotObserver } from './observation.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
+import { openStore } from './store.ts';
 
 export interface GatewayAddresses {
   /** Base URL of the public port. */
@@ -58,14 +57,16 @@ export function createGateway(config: GatewayConfig = {}, options: GatewayOption
   const log = createLog({ ...settings.log, ...(options.logDestination && { destination: options.logDestination }) });
   let running: Promise<RunningGateway> | undefined;
   let stopping: Promise<void> | undefined;
+  const stopped = new AbortController();
   const stop = async (): Promise<void> => {
+    stopped.abort();
     // What is still starting is stopped when it has started; what failed to start has cleaned up after itself.
     await (await running?.catch(() => undefined))?.stop();
     await log.close();
   };
   return {
     async start() {
-      running ??= run(settings, log);
+      running ??= run(settings, log, stopped.signal);
       return (await running).addresses;
     },
     async reload(next) {
@@ -84,7 +85,7 @@ interface RunningGateway {
 }
 
 /** Everything of a running gateway, in the order in which it comes to life. The stack takes it apart in reverse. */
-async function run(settings: Settings, log: Log): Promise<RunningGateway> {
+async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<RunningGateway> {
   await using building = new AsyncDisposableStack();
   let current = settings;
   const metrics = createMetrics();
@@ -92,7 +93,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   const { lookup } = addressPolicy;
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
   const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup }));
-  const store = building.use(await openStore(settings, log));
+  const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
@@ -103,6 +104,8 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       log,
+      massExpiry: settings.massExpiry,
+      onSuspects: (count) => metrics.observeSuspects(count),
     }),
   );
 
@@ -167,10 +170,6 @@ function buildRoutes(snapshot: Snapshot, settings: Settings): RouteTable {
   });
 }
 
-function openStore({ store }: Settings, log: Log) {
-  return store.kind === 'memory' ? createMemoryStore() : createFileStore({ directory: store.directory, log });
-}
-
 function closeNow(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
@@ -180,6 +179,6 @@ function closeNow(server: Server): Promise<void> {
 
 /** What the control plane is bound to at its start: a reload that changes it says so instead of pretending. */
 function findBoundToStart(before: Settings, after: Settings): readonly string[] {
-  const bound = ['admin', 'store', 'registrationAllow'] as const;
+  const bound = ['admin', 'store', 'registrationAllow', 'massExpiry'] as const;
   return bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
 }

@@ -14,6 +14,7 @@ import { createPlanner, type Planner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';
@@ -41,6 +42,8 @@ export interface Serving extends AsyncDisposable {
   open(): Promise<string>;
   /** The instances of a service as they are now; none for an unknown service. */
   status(service: string): Promise<readonly InstanceStatus[]>;
+  /** The instances of a service as a whole; undefined for an unknown service. */
+  poolHealth(service: string): PoolHealth | undefined;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
   renderMetrics(): ReturnType<Metrics['render']>;
@@ -80,6 +83,8 @@ export function createServing(options: ServingOptions): LocalServing {
   const upstreams = stack.use(
     createUpstreams({
       defaults: settings.resilience,
+      zone: settings.zone,
+      sessionSecrets: settings.sessionSecrets,
       bodyIdleTimeoutMs: settings.limits.bodyIdleTimeoutMs,
       lingerMs: settings.deadlineMs,
       lookup,
@@ -126,7 +131,7 @@ export function createServing(options: ServingOptions): LocalServing {
     async configure(next) {
       const bound = findBoundSettings(current, next);
       current = next;
-      upstreams.configure(next.resilience);
+      upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       dataPlane?.configure(next);
       return bound;
     },
@@ -148,6 +153,7 @@ export function createServing(options: ServingOptions): LocalServing {
       return url;
     },
     status: async (service) => upstreams.status(service),
+    poolHealth: upstreams.poolHealth,
     probe: upstreams.probe,
     renderMetrics: metrics.render,
     async drain(drainOptions) {

@@ -27,6 +27,8 @@ export interface HealthNews {
   readonly instance: string;
   readonly healthy: boolean;
   readonly why: string;
+  /** Whether it can at least be connected to. */
+  readonly reachable: boolean;
 }
 
 export type MetricsJson = readonly MetricObjectWithValues<MetricValue<string>>[];

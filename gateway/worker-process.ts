@@ -34,8 +34,8 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
     async configure(settings) {
       await required().serving.configure(settings);
     },
-    health: ({ service, instance, healthy, why }) =>
-      required().serving.upstreams.tellHealth(service, instance, healthy, why),
+    health: ({ service, instance, healthy, why, reachable }) =>
+      required().serving.upstreams.tellHealth(service, instance, healthy, why, reachable),
     metrics: () => metrics.collect(),
     status() {
       const { serving, names } = required();
@@ -75,8 +75,8 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
   };
   running = { log, serving, follow, names: () => names };
   await follow(news);
-  for (const { service, instance, healthy, why } of unhealthy) {
-    serving.upstreams.tellHealth(service, instance, healthy, why);
+  for (const { service, instance, healthy, why, reachable } of unhealthy) {
+    serving.upstreams.tellHealth(service, instance, healthy, why, reachable);
   }
   return await serving.open();
 }

@@ -19,7 +19,7 @@ export function mergeStatus(
     const lastFailure = instance.lastFailure ?? seen.find((one) => one.lastFailure !== undefined)?.lastFailure;
     return {
       ...instance,
-      ...first,
+      ...(seen.find(isOut) ?? first),
       // Whether it may be called at all is decided here; a worker may have found out just now that it may not.
       state: instance.state === 'healthy' ? (seen.find(isOut)?.state ?? 'healthy') : instance.state,
       breaker: seen.map(({ breaker }) => breaker).reduce(worse),

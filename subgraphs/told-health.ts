@@ -1,49 +1,67 @@
 /**
- * The health of one instance as another process tells it. Of several workers on one machine none probes: their primary
- * does so once for all, and hears from them which instances could not be connected to.
+ * The health of one instance as another process tells it. What this process sees for itself holds at once: an instance
+ * that it cannot connect to is out, until it is told more, or a moment has passed.
  */
-import type { HealthMonitor, HealthState } from './health-monitor.ts';
-
-/** What an instance needs of its health, whoever finds it out. */
-export type InstanceHealth = Pick<HealthMonitor, 'state' | 'configure' | 'eject' | 'check' | 'stop'>;
+import { type Clock, systemClock, type Timer } from './clock.ts';
+import { type Health, type HealthSource, unblemished } from './health-source.ts';
 
 export interface ToldHealthOptions {
-  /** The instance entered the rotation or left it. */
-  readonly onChange: (healthy: boolean, why: string) => void;
-  /** A call could not connect to it: whoever probes must know. */
+  readonly onChange: (health: Health) => void;
+  /** A call of this process could not connect: for whoever probes, and tells the others. */
   readonly onEject: (why: string) => void;
+  /** @default the system's */
+  readonly clock?: Pick<Clock, 'setTimer'>;
 }
 
-export class ToldHealth implements InstanceHealth {
-  #state: HealthState = 'healthy';
+/** How long a suspicion holds that nobody answers: the one who probes may be gone, and the instance may be back. */
+const suspicionMs = 2_000;
+
+export class ToldHealth implements HealthSource {
+  #told: Health = unblemished;
+  #suspicion: Health | null = null;
+  #timer: Timer | null = null;
+  #stopped = false;
   readonly #options: ToldHealthOptions;
 
   constructor(options: ToldHealthOptions) {
     this.#options = options;
   }
 
-  get state(): HealthState {
-    return this.#state;
-  }
-
-  /** Out at once, without waiting for anybody's word; back only when told. */
-  eject(why: string): void {
-    if (this.#state === 'ejected') return;
-    this.tell('ejected', why);
-    this.#options.onEject(why);
-  }
-
-  tell(state: HealthState, why: string): void {
-    const wasHealthy = this.#state === 'healthy';
-    this.#state = state;
-    if (wasHealthy !== (state === 'healthy')) this.#options.onChange(state === 'healthy', why);
+  get health(): Health {
+    return this.#suspicion ?? this.#told;
   }
 
   configure(): void {}
 
+  eject(why: string): void {
+    if (this.#stopped || this.health.state === 'ejected') return;
+    this.#suspicion = { state: 'ejected', why, reachable: false };
+    const clock = this.#options.clock ?? systemClock;
+    this.#timer = clock.setTimer(() => this.tell(this.#told), suspicionMs);
+    this.#options.onChange(this.#suspicion);
+    this.#options.onEject(why);
+  }
+
+  /** Nothing: the next call that cannot connect says it. */
+  doubt(): void {}
+
+  /** What whoever probes has found out. It settles a suspicion, too. */
+  tell(health: Health): void {
+    if (this.#stopped) return;
+    const before = this.health;
+    this.#timer?.cancel();
+    this.#suspicion = null;
+    this.#told = health;
+    if (health.state !== before.state || health.reachable !== before.reachable) this.#options.onChange(health);
+  }
+
+  /** Nothing: who probes is another. */
   check(): Promise<void> {
     return Promise.resolve();
   }
 
-  stop(): void {}
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
 }

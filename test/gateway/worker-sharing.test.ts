@@ -117,6 +117,9 @@ describe('the status of an instance', () => {
     url: 'http://a',
     weight: 1,
     state: 'healthy',
+    reachable: true,
+    latencyMs: null,
+    weightInEffect: 1,
     breaker: 'closed',
     inFlight: 0,
   };
