@@ -31,6 +31,7 @@ const options = {
   port: { type: 'string' },
   'admin-host': { type: 'string' },
   'admin-port': { type: 'string' },
+  workers: { type: 'string' },
   'log-level': { type: 'string' },
   generate: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -79,12 +80,13 @@ Flags
   --host, --port        address of the public port [HOST, PORT]
   --admin-host, --admin-port
                         address of the admin port [ADMIN_HOST, ADMIN_PORT]
+  --workers N           processes that answer requests, or auto for one per core [SELVAGE_WORKERS]
   --log-level LEVEL     debug, info, warn, error or silent [LOG_LEVEL]
   -h, --help            prints this
   -v, --version         prints the version
 
 Other environment variables: ${Object.keys(environmentVariables)
-  .filter((name) => !/HOST|PORT|LOG/.test(name))
+  .filter((name) => !/HOST|PORT|LOG|WORKERS/.test(name))
   .join(', ')}. Order: defaults < file < environment < flags.
 Signals: SIGTERM and SIGINT drain and stop (a second one stops at once), SIGHUP loads the configuration again.
 Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the gateway is not reachable or cannot do it now.
