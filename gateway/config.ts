@@ -6,7 +6,7 @@ import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
-import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
+import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
 
@@ -50,6 +50,11 @@ export interface Settings {
   };
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
+  readonly registry: {
+    readonly schemaChanges: SchemaChangePolicy;
+    readonly usageWindowMs: number;
+    readonly maxHistory: number;
+  };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
 }
@@ -146,6 +151,11 @@ export function buildSettings(
     limits: buildLimits(config.limits ?? {}),
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
+    registry: {
+      schemaChanges: config.registry?.schemaChanges ?? 'any',
+      usageWindowMs: parseDurationMs(config.registry?.usageWindow ?? '7d'),
+      maxHistory: config.registry?.history ?? 100,
+    },
     log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },
     shutdown: {
       delayMs: parseDurationMs(config.shutdown?.delay ?? '0s'),

@@ -8,9 +8,11 @@ import { Agent } from 'undici';
 import { createClientResolver } from '../policies/client-address.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
+import { createFieldUsage, type FieldUsage } from '../schema/field-usage.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
 import { createPlanner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
+import { createVersionRouting } from '../schema/version-routing.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createFileStore } from '../subgraphs/file-store.ts';
@@ -107,8 +109,10 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     }),
   );
   const store = building.use(await openStore(settings, log));
+  const versions = createVersionRouting();
   const transport = createSubgraphTransport({
     call: upstreams.call,
+    acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
@@ -117,15 +121,21 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   if (settings.graphql.engine === 'auto') planner.start();
   const { subgraphErrors } = settings.graphql;
   const engineOf = createPlannedEngines({ planner, execute: transport, subgraphErrors, log });
+  const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
+  const admit = createAdmission({
+    execute: transport,
+    options: { subgraphErrors },
+    policy: () => current.registry.schemaChanges,
+    users: usage.users,
+  });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
   const registry = building.use(
     createRegistry({
       store,
-      admit: createWarmAdmission(createAdmission({ execute: transport, options: { subgraphErrors } }), {
-        engineOf,
-        serving: () => dataPlane?.current.generation.graph,
-      }),
+      admit: createWarmAdmission(admit, { engineOf, serving: () => dataPlane?.current.generation.graph }),
+      summarize: ({ graph, changes }) => ({ graph: graph.id, changes }),
+      maxHistory: settings.registry.maxHistory,
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       log,
@@ -136,6 +146,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
 
   const observeSnapshot = createSnapshotObserver(metrics);
   registry.subscribe((snapshot, admission) => {
+    versions.apply(snapshot);
     upstreams.apply(snapshot);
     dataPlane?.publish(snapshot, admission);
     observeSnapshot(snapshot, admission.graph.id);
@@ -146,12 +157,13 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     snapshot: registry.snapshot,
     graph: registry.admission.graph,
     limiter,
+    usage,
     call: upstreams.call,
     engineOf,
     onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
   });
   let isReady = false;
-  const parts = { log, metrics, registry, upstreams, dataPlane, isReady: () => isReady };
+  const parts = { log, metrics, registry, upstreams, usage, dataPlane, isReady: () => isReady };
   const { publicServer, adminServer } = createServers(settings, parts);
   const adminUrl = await listen(adminServer, settings.admin);
   building.defer(() => closeNow(adminServer));
@@ -165,10 +177,18 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   return {
     addresses: { url, adminUrl },
     async reload(next) {
-      await registry.replaceConfig(next.services);
+      const before = current;
+      // The policy of the new file already holds for its own services.
+      current = { ...current, registry: next.registry };
+      try {
+        await registry.replaceConfig(next.services);
+      } catch (error) {
+        current = before;
+        throw error;
+      }
       upstreams.configure(next.resilience);
       parts.dataPlane.configure(next);
-      warnOfRestart(current, next, log);
+      warnOfRestart(before, next, log);
       current = next;
     },
     async stop() {
@@ -187,12 +207,13 @@ interface Parts {
   readonly metrics: Metrics;
   readonly registry: Registry<Admission>;
   readonly upstreams: Upstreams;
+  readonly usage: FieldUsage;
   readonly dataPlane: DataPlane;
   readonly isReady: () => boolean;
 }
 
 function createServers(settings: Settings, parts: Parts): { publicServer: Server; adminServer: Server } {
-  const { log, metrics, registry, upstreams, dataPlane, isReady } = parts;
+  const { log, metrics, registry, upstreams, usage, dataPlane, isReady } = parts;
   const publicServer = createPublicServer({
     graphqlPath: settings.graphql.path,
     maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -205,7 +226,7 @@ function createServers(settings: Settings, parts: Parts): { publicServer: Server
   });
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
-    endpoints: buildAdminEndpoints({ registry, upstreams, metrics, routes: () => dataPlane.current.routes }),
+    endpoints: buildAdminEndpoints({ registry, upstreams, metrics, usage, routes: () => dataPlane.current.routes }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
     onFailure: (error, id) => {
@@ -238,6 +259,9 @@ function warnOfRestart(before: Settings, after: Settings, log: Log): void {
     'registrationAllow',
     'log',
   ] as const;
-  const changed = bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+  const changed: string[] = bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+  const { usageWindowMs, maxHistory } = after.registry;
+  if (before.registry.usageWindowMs !== usageWindowMs) changed.push('registry.usageWindow');
+  if (before.registry.maxHistory !== maxHistory) changed.push('registry.history');
   if (changed.length > 0) log.warn('these settings need a restart', { changed });
 }

@@ -20,8 +20,8 @@ export interface WarmUpOptions {
  * this is before the swap; a graph that is refused, or only tried out, costs its plans and changes nothing.
  */
 export function createWarmAdmission(admit: Admit, options: WarmUpOptions): Admit {
-  return async (candidate, current) => {
-    const admission = await admit(candidate, current);
+  return async (candidate, current, how) => {
+    const admission = await admit(candidate, current, how);
     const serving = options.serving();
     if (serving !== undefined && serving.id !== admission.graph.id) await warmUp(serving, admission.graph, options);
     return admission;

@@ -33,8 +33,13 @@ export interface CallRequest {
    * Otherwise a body may flow as long as it does flow. @default false
    */
   readonly bodyByDeadline?: boolean;
+  /** Which instances understand the request, by their version. @default all */
+  readonly accepts?: AcceptsVersion;
   readonly receiver: Receiver;
 }
+
+/** Whether instances of a version understand a request; undefined stands for those that say none. */
+export type AcceptsVersion = (version: string | undefined) => boolean;
 
 /** Where an answer goes while it arrives. Nothing is called before an attempt is final. */
 export interface Receiver {
@@ -157,7 +162,7 @@ class CallRun implements CallScope {
       if (outcome.kind === 'answered') return;
       last = outcome.failure.error;
       if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
-      if (!this.#departed && !this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
+      if (!this.#departed && !this.#hasAvailable(this.#tried)) await this.#pause();
     }
   }
 
@@ -167,18 +172,23 @@ class CallRun implements CallScope {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
     const upstream = this.#upstream;
-    const untried = upstream.pick(nowMs, this.#tried);
-    const instance = untried ?? (last === null ? undefined : upstream.pick(nowMs, nothingTried));
-    if (instance === undefined) throw last ?? upstream.refusal(nowMs);
+    const { accepts } = this.request;
+    const untried = upstream.pick(nowMs, this.#tried, accepts);
+    const instance = untried ?? (last === null ? undefined : upstream.pick(nowMs, nothingTried, accepts));
+    if (instance === undefined) throw last ?? upstream.refusal(nowMs, accepts);
     this.#tried.push(instance);
     return instance;
+  }
+
+  #hasAvailable(tried: readonly InstanceState[]): boolean {
+    return this.#upstream.hasAvailable(this.options.now(), tried, this.request.accepts);
   }
 
   #mayTryAgain(failure: CallFailure): boolean {
     if (failure.final || !this.#mayGoOn()) return false;
     if (!failure.sent) {
       if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
-      if (this.#upstream.hasAvailable(this.options.now(), this.#tried)) return true;
+      if (this.#hasAvailable(this.#tried)) return true;
     }
     return this.#mayRepeat(failure.sent);
   }
@@ -191,7 +201,7 @@ class CallRun implements CallScope {
     const upstream = this.#upstream;
     if (sent && (!this.request.idempotent || this.upload?.started === true)) return false;
     if (this.#retries >= upstream.settings.retryAttempts) return false;
-    if (!upstream.hasAvailable(this.options.now(), nothingTried) || !upstream.budget.withdraw()) return false;
+    if (!this.#hasAvailable(nothingTried) || !upstream.budget.withdraw()) return false;
     this.#retries++;
     return true;
   }

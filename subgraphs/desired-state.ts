@@ -5,19 +5,37 @@
 import { type ErrorReason, GatewayError, toGatewayError } from '../policies/errors.ts';
 import { type AuditEntry, type AuditNote, withAccepted, withRefused } from './audit.ts';
 import type { Clock, Timer } from './clock.ts';
+import { type HistoryChange, type HistoryEntry, type NewGeneration, trim, withGeneration } from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts } from './route-conflicts.ts';
 import { buildGraphFingerprint, emptySnapshot, isComposed, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
+export interface AdmitOptions {
+  /** Whether the policy on changes of the schema is left aside: for what happened already, or what an operator insists on. */
+  readonly force?: boolean | undefined;
+}
+
 /** Composes the graph of a snapshot: of its services that have a schema and are not in quarantine. */
-export type Admit<A> = (candidate: Snapshot, current: Snapshot) => Promise<A>;
+export type Admit<A> = (candidate: Snapshot, current: Snapshot, options?: AdmitOptions) => Promise<A>;
+
+/** What the history wants to know of what admitted a graph. */
+export type Summarize<A> = (admission: A, fingerprint: string) => SchemaSummary;
+
+export interface SchemaSummary {
+  /** Id of the graph. */
+  readonly graph: string;
+  readonly changes: readonly HistoryChange[];
+}
 
 export interface DesiredStateOptions<A> {
   readonly store: Store;
   readonly admit: Admit<A>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly summarize: Summarize<A>;
+  /** Generations that are kept. */
+  readonly maxHistory: number;
   /** Called with every new snapshot, at once. */
   readonly publish: (snapshot: Snapshot, admission: A, graphChanged: boolean) => void;
 }
@@ -36,6 +54,7 @@ export interface ChangeOptions {
   readonly dryRun?: boolean | undefined;
   /** Whether the change holds although it cannot be saved: for those that nobody could refuse. */
   readonly evenUnsaved?: boolean;
+  readonly force?: boolean | undefined;
 }
 
 export interface Change<A> {
@@ -50,8 +69,10 @@ export interface DesiredState<A> {
   readonly snapshot: Snapshot;
   readonly admission: A;
   readonly audit: readonly AuditEntry[];
+  /** The generations of the graph, oldest first. */
+  readonly history: readonly HistoryEntry[];
   /** Admits a candidate, after what no composition would notice. */
-  admit(candidate: Snapshot): Promise<A>;
+  admit(candidate: Snapshot, options?: AdmitOptions): Promise<A>;
   /** Waits for its turn, then builds the proposal and makes it the state. */
   change(
     note: AuditNote,
@@ -61,18 +82,26 @@ export interface DesiredState<A> {
   /** Runs something that leads to a change, and notes it in the audit when it is refused. */
   noteRefusal<T>(note: AuditNote, options: ChangeOptions, run: () => Promise<T>): Promise<T>;
   /** Waits for its turn, then makes this the state, whatever the store says. For the start. */
-  begin(build: () => Promise<{ snapshot: Snapshot; admission: A; audit: readonly AuditEntry[] }>): Promise<void>;
+  begin(build: () => Promise<Beginning<A>>): Promise<void>;
   /** Ends after the changes that have begun. Later ones are refused. */
   close(): Promise<void>;
+}
+
+export interface Beginning<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  readonly audit: readonly AuditEntry[];
+  readonly history: readonly HistoryEntry[];
 }
 
 /** Refusals are saved with the next change, or after so long. */
 const saveRefusalsAfterMs = 1_000;
 
 export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
-  const { store, clock, log, publish } = options;
+  const { store, clock, log, publish, summarize, maxHistory } = options;
   let state: { snapshot: Snapshot; admission: A; fingerprint: string } | null = null;
   let audit: readonly AuditEntry[] = [];
+  let history: readonly HistoryEntry[] = [];
   let auditTimer: Timer | null = null;
   let closed = false;
   let tail: Promise<unknown> = Promise.resolve();
@@ -89,23 +118,37 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     return state;
   }
 
-  async function admit(candidate: Snapshot): Promise<A> {
+  async function admit(candidate: Snapshot, how?: AdmitOptions): Promise<A> {
     assertMergeIsForPlain(candidate);
-    return options.admit(candidate, state?.snapshot ?? emptySnapshot);
+    return options.admit(candidate, state?.snapshot ?? emptySnapshot, how);
   }
 
-  async function save(snapshot: Snapshot, entries: readonly AuditEntry[]): Promise<void> {
+  /** The history with the graph of this snapshot in it. */
+  function withGraph(
+    entries: readonly HistoryEntry[],
+    note: NewGeneration['note'],
+    { snapshot, admission, fingerprint }: { snapshot: Snapshot; admission: A; fingerprint: string },
+  ): readonly HistoryEntry[] {
+    const { graph, changes } = summarize(admission, fingerprint);
+    return withGeneration(entries, { graph, changes, snapshot, note, at: clock.date() }, maxHistory);
+  }
+
+  async function save(
+    snapshot: Snapshot,
+    entries: readonly AuditEntry[],
+    generations: readonly HistoryEntry[] = history,
+  ): Promise<void> {
     try {
-      await store.save({ formatVersion: 1, snapshot, audit: entries });
+      await store.save({ formatVersion: 1, snapshot, audit: entries, history: generations });
     } catch (cause) {
       log.error('the registry cannot be saved', { error: cause });
       throw new GatewayError('SERVICE_UNAVAILABLE', 'the registry cannot be saved; nothing was changed', { cause });
     }
   }
 
-  async function saveUnlessRequired(snapshot: Snapshot, entries: readonly AuditEntry[]): Promise<void> {
-    await save(snapshot, entries).catch(() => {}); // logged; the next change saves it all
-  }
+  const saveUnlessRequired: typeof save = async (...what) => {
+    await save(...what).catch(() => {}); // logged; the next change saves it all
+  };
 
   function saveRefusalsLater(): void {
     auditTimer ??= clock.setTimer(() => {
@@ -126,9 +169,12 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     get audit() {
       return audit;
     },
+    get history() {
+      return history;
+    },
     admit,
 
-    change(note, build, { dryRun, evenUnsaved } = {}) {
+    change(note, build, { dryRun, evenUnsaved, force } = {}) {
       return enqueue(async () => {
         const current = started();
         const before = current.snapshot;
@@ -140,12 +186,14 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
         assertNoRouteConflicts(snapshot.services);
         const fingerprint = buildGraphFingerprint(snapshot);
         const graphChanged = fingerprint !== current.fingerprint;
-        const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot))) : current.admission;
+        const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot, { force }))) : current.admission;
         const result = { before, after: snapshot, admission, changed: true, graphChanged };
         if (dryRun === true) return result;
         const withThis = () => withAccepted(audit, note, revision, clock, proposal.reasons);
-        await (evenUnsaved === true ? saveUnlessRequired : save)(snapshot, withThis());
+        const generations = graphChanged ? withGraph(history, note, { snapshot, admission, fingerprint }) : history;
+        await (evenUnsaved === true ? saveUnlessRequired : save)(snapshot, withThis(), generations);
         audit = withThis(); // once more: refusals may have been noted meanwhile
+        history = generations;
         state = { snapshot, admission, fingerprint };
         publish(snapshot, admission, graphChanged);
         return result;
@@ -171,6 +219,9 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
         const begun = await build();
         audit = begun.audit;
         state = { ...begun, fingerprint: buildGraphFingerprint(begun.snapshot) };
+        history = trim(begun.history, maxHistory);
+        const isKnown = history.at(-1)?.graph === summarize(begun.admission, state.fingerprint).graph;
+        if (!isKnown) history = withGraph(history, { author: 'config', action: 'start', targets: [] }, state);
         await saveUnlessRequired(begun.snapshot, audit);
         publish(begun.snapshot, begun.admission, true);
       });

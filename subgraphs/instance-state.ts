@@ -88,6 +88,10 @@ export class InstanceState implements Candidate {
     return this.#instance.weight;
   }
 
+  get version(): string | undefined {
+    return this.#instance.version;
+  }
+
   get draining(): boolean {
     return this.#instance.draining;
   }

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
-import type { AuditEntry } from './audit.ts';
-import type { Admit } from './desired-state.ts';
+import type { Admit, Beginning } from './desired-state.ts';
+import type { HistoryEntry } from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts';
 import { selectComposable } from './schema-selection.ts';
@@ -21,10 +21,7 @@ export interface StartOptions<A> {
   readonly log: Log;
 }
 
-export interface FirstState<A> {
-  readonly snapshot: Snapshot;
-  readonly admission: A;
-  readonly audit: readonly AuditEntry[];
+export interface FirstState<A> extends Beginning<A> {
   /** Services whose schema is known from before; it may have changed meanwhile. */
   readonly unverified: ReadonlySet<string>;
 }
@@ -45,8 +42,16 @@ export async function buildFirstState<A>(options: StartOptions<A>): Promise<Firs
     snapshot: isSame ? { ...snapshot, revision: before } : snapshot,
     admission,
     audit: Array.isArray(stored?.audit) ? stored.audit : [],
+    history: readHistory(stored?.history),
     unverified: new Set(snapshot.services.filter(isVerifiable).map((service) => service.name)),
   };
+}
+
+/** Another version may have written other entries: they are no reason not to start. */
+function readHistory(stored: unknown): readonly HistoryEntry[] {
+  const isEntry = ({ number, graph, parts, contents }: Partial<HistoryEntry>) =>
+    Number.isSafeInteger(number) && typeof graph === 'string' && Array.isArray(parts) && typeof contents === 'object';
+  return Array.isArray(stored) ? stored.filter((entry) => typeof entry === 'object' && entry && isEntry(entry)) : [];
 }
 
 /** Revisions go on counting, or an ETag from before the restart could fit another state. */
@@ -72,7 +77,7 @@ function buildServices(
       definition,
       origin: 'config',
       existing: known.get(name),
-      asked: null,
+      asked: [],
       revision,
       retry: false,
     }),
@@ -81,7 +86,7 @@ function buildServices(
   for (const existing of known.values()) {
     const { name, definition, origin } = existing;
     if (origin === 'config' || config.has(name)) continue;
-    const service = buildService({ name, definition, origin, existing, asked: null, revision, retry: false });
+    const service = buildService({ name, definition, origin, existing, asked: [], revision, retry: false });
     const reasons = findRouteConflicts([...services, service]);
     if (reasons.length === 0) services.push(service);
     else log.error('a stored service has routes of another one and is dropped', { service: name, reasons });
@@ -118,12 +123,30 @@ async function compose<A>(
   // The refused of the first round get their chance with the others of the second.
   const rest = offers.filter((offer) => !isServing(offer) || serving.refused.has(offer.name));
   const all = await selectComposable(serving.snapshot, rest, admit);
+  const fallbacks = rest.flatMap((offer) => findLastGood(offer, known.get(offer.name), all.refused.get(offer.name)));
+  const last = await selectComposable(all.snapshot, fallbacks, admit);
+  const isSaved = ({ name }: Service) => fallbacks.some((offer) => offer.name === name) && !last.refused.has(name);
   const quarantined = rest.flatMap((offer): Service[] => {
     const reasons = all.refused.get(offer.name);
     if (reasons === undefined) return [];
+    if (isSaved(offer)) {
+      log.error('the schema does not compose; the last good one serves', { service: offer.name, reasons });
+      return [];
+    }
     log.error('the schema does not compose; the graph goes without it', { service: offer.name, reasons });
     return [{ ...offer, quarantine: reasons }];
   });
-  const admission = all.admission ?? serving.admission ?? (await admit(nothing));
-  return { snapshot: withServices(all.snapshot, quarantined), admission };
+  const admission = last.admission ?? all.admission ?? serving.admission ?? (await admit(nothing));
+  return { snapshot: withServices(last.snapshot, quarantined), admission };
+}
+
+/** A service that another schema has come for since it was part of the graph: with the one that it had. */
+function findLastGood(
+  offer: Service,
+  before: Service | undefined,
+  reasons: readonly ErrorReason[] | undefined,
+): readonly Service[] {
+  if (reasons === undefined || before === undefined || offer.schema === null) return [];
+  if (!isComposed(before) || before.schema.hash === offer.schema.hash) return [];
+  return [{ ...offer, schema: before.schema, rejected: { schema: offer.schema, reasons } }];
 }

@@ -216,6 +216,9 @@ export const HealthOptions = Type.Object(
 );
 export type HealthOptions = Type.Static<typeof HealthOptions>;
 
+export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking'] as const;
+export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
+
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
   {
@@ -240,6 +243,12 @@ export const ServiceDefinition = Type.Object(
       ),
     ),
     health: Type.Optional(HealthOptions),
+    schemaChanges: Type.Optional(
+      OneOf(schemaChangePolicies, {
+        description:
+          'Changes of the schema that are accepted of this service, as in `registry.schemaChanges`. Default: what stands there.',
+      }),
+    ),
     ...resilienceProperties,
   },
   { additionalProperties: false },

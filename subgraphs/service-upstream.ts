@@ -3,6 +3,7 @@ import { GatewayError } from '../policies/errors.ts';
 import { buildResilience, type Resilience, type ResilienceOptions } from '../policies/resilience.ts';
 import { RetryBudget } from '../policies/retry-budget.ts';
 import { type Balancer, createBalancer } from './balancer.ts';
+import type { AcceptsVersion } from './call.ts';
 import { buildHealthSettings } from './health-monitor.ts';
 import { InstanceState, type InstanceSurroundings } from './instance-state.ts';
 import type { BalancingAlgorithm, GraphqlEndpoint } from './service-definition.ts';
@@ -59,21 +60,21 @@ export class ServiceUpstream {
   }
 
   /** An instance that may take a call now and is none of those tried; undefined when there is none. */
-  pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
-    const rotation = this.#rotation;
+  pick(nowMs: number, tried: readonly InstanceState[], accepts?: AcceptsVersion): InstanceState | undefined {
+    const rotation = this.#listAccepted(accepts);
     // Nearly always all of them may be chosen: then no list is made.
     if (rotation.every((instance) => isPickable(instance, nowMs, tried))) return this.#balance(rotation);
     return this.#balance(rotation.filter((instance) => isPickable(instance, nowMs, tried)));
   }
 
   /** Whether {@link pick} would find one. */
-  hasAvailable(nowMs: number, tried: readonly InstanceState[]): boolean {
-    return this.#rotation.some((instance) => isPickable(instance, nowMs, tried));
+  hasAvailable(nowMs: number, tried: readonly InstanceState[], accepts?: AcceptsVersion): boolean {
+    return this.#listAccepted(accepts).some((instance) => isPickable(instance, nowMs, tried));
   }
 
   /** Why no instance can be chosen. */
-  refusal(nowMs: number): GatewayError {
-    const healthy = this.#rotation.filter((instance) => instance.health.state === 'healthy');
+  refusal(nowMs: number, accepts?: AcceptsVersion): GatewayError {
+    const healthy = this.#listAccepted(accepts).filter((instance) => instance.health.state === 'healthy');
     const options = { service: this.name, retryAfterSeconds: 1 };
     if (healthy.length === 0) return new GatewayError('SERVICE_UNAVAILABLE', undefined, options);
     if (healthy.some((instance) => instance.isFull && instance.breaker.isReady(nowMs))) {
@@ -87,6 +88,10 @@ export class ServiceUpstream {
   retire(): void {
     this.#rotation = [];
     for (const instance of this.#instances.values()) instance.retire();
+  }
+
+  #listAccepted(accepts: AcceptsVersion | undefined): readonly InstanceState[] {
+    return accepts === undefined ? this.#rotation : this.#rotation.filter(({ version }) => accepts(version));
   }
 
   #setInstances(): void {

@@ -1,11 +1,14 @@
 /** Where the registry survives a restart. Memory and file stores pass the same tests. */
 import type { AuditEntry } from './audit.ts';
+import type { HistoryEntry } from './history.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface StoredState {
   readonly formatVersion: 1;
   readonly snapshot: Snapshot;
   readonly audit: readonly AuditEntry[];
+  /** The generations of the graph, oldest first. Missing in what older versions wrote. */
+  readonly history?: readonly HistoryEntry[];
 }
 
 export interface Store extends AsyncDisposable {

@@ -1,0 +1,36 @@
+/** When the last instance of the newest version goes, its schema goes: an older one takes its place, if it composes. */
+import type { DesiredState, Proposal } from './desired-state.ts';
+import { selectComposable } from './schema-selection.ts';
+import { withPresentVersions } from './service-versions.ts';
+import { type Service, type Snapshot, withServices } from './snapshot.ts';
+
+/**
+ * The snapshot with these services in it, as their instances are now. Never refuses: instances that are gone are gone,
+ * whatever a policy says; where the older schema does not compose, the last good one stays.
+ */
+export async function settleVersions<A>(
+  state: Pick<DesiredState<A>, 'admit'>,
+  current: Snapshot,
+  services: readonly Service[],
+  revision: number,
+): Promise<Proposal<A>> {
+  if (services.length === 0) return { snapshot: current };
+  const settled = services.map((service) => ({ service, next: withPresentVersions(service) }));
+  const base = withServices(
+    current,
+    settled.map(({ service, next }) => ({ ...next, schema: service.schema })),
+  );
+  const offers = settled
+    .filter(({ service, next }) => service.schema?.hash !== next.schema?.hash)
+    .map(({ next }): Service => ({ ...next, quarantine: null, revision }));
+  if (offers.length === 0) return { snapshot: base };
+  const admit = (candidate: Snapshot) => state.admit(candidate, { force: true });
+  const { snapshot, admission, refused } = await selectComposable(base, offers, admit);
+  const losers = offers.flatMap(({ name, schema }): Service[] => {
+    const reasons = refused.get(name);
+    const service = base.services.find((known) => known.name === name);
+    if (reasons === undefined || schema === null || service === undefined) return [];
+    return [{ ...service, rejected: { schema, reasons } }];
+  });
+  return { snapshot: withServices(snapshot, losers), admission };
+}
