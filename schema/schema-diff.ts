@@ -20,11 +20,18 @@ export async function findDifferences(before: Graph, after: Graph): Promise<read
   try {
     // From the SDL, because the diff reads syntax trees too, and those of the executable schema know about federation.
     const changes = await diff(buildSchema(before.publicSdl), buildSchema(after.publicSdl));
-    return changes.map(toDifference).toSorted(compareCriticality);
+    const isEmpty = before.services.length === 0 || after.services.length === 0;
+    return changes
+      .map(toDifference)
+      .filter(({ path }) => !isEmpty || path !== placeholder)
+      .toSorted(compareCriticality);
   } catch (error) {
     throw toGatewayError(error);
   }
 }
+
+/** What a graph without services has, because a schema must have something. Nobody misses it. */
+const placeholder = 'Query._empty';
 
 const criticalities = { BREAKING: 'breaking', DANGEROUS: 'dangerous', NON_BREAKING: 'safe' } as const;
 

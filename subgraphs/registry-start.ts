@@ -9,7 +9,8 @@ import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts
 import { selectComposable } from './schema-selection.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
-import { isComposed, type Service, type Snapshot, sortByName, withServices } from './snapshot.ts';
+import { withRejected } from './service-versions.ts';
+import { isComposed, type Service, type Snapshot, sortByName, withoutKeys, withServices } from './snapshot.ts';
 import type { Store, StoredState } from './store.ts';
 import { readStoredServices } from './stored-services.ts';
 
@@ -148,5 +149,11 @@ function findLastGood(
 ): readonly Service[] {
   if (reasons === undefined || before === undefined || offer.schema === null) return [];
   if (!isComposed(before) || before.schema.hash === offer.schema.hash) return [];
-  return [{ ...offer, schema: before.schema, rejected: { schema: offer.schema, reasons } }];
+  const { schema, schemaVersion } = before;
+  const good = {
+    ...withoutKeys(offer, 'schemaVersion'),
+    schema,
+    ...(schemaVersion !== undefined && { schemaVersion }),
+  };
+  return [withRejected(good, offer, reasons)];
 }

@@ -10,6 +10,7 @@ import type { Change, DesiredState } from './desired-state.ts';
 import { findGeneration, type HistoryEntry, type RestoredPart, restoreParts } from './history.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
+import { withRejected } from './service-versions.ts';
 import { findService, isComposed, type Service, type Snapshot, withoutKeys, withServices } from './snapshot.ts';
 
 export interface RollbackAuthor extends Author {
@@ -110,12 +111,10 @@ function hold(service: Service, schema: Service['schema'], generation: number): 
     };
   }
   const message = `held back by the rollback to generation ${generation}; registering ${service.name} again brings it back`;
-  const rejected = {
-    schema: service.schema,
-    reasons: [{ message, service: service.name, code: 'ROLLED_BACK' }],
-    held: true,
-  };
-  return { ...service, schema, quarantine: null, rejected };
+  const reasons = [{ message, service: service.name, code: 'ROLLED_BACK' }];
+  const { rejected } = withRejected(service, service, reasons);
+  const held = rejected !== undefined && { rejected: { ...rejected, held: true } };
+  return { ...service, schema, quarantine: null, ...held };
 }
 
 /** Instances stay as they are now, those of the definition too. */

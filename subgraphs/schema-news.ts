@@ -8,16 +8,8 @@ import type { SchemaAsking } from './schema-asking.ts';
 import type { SchemaNews } from './schema-healing.ts';
 import { selectComposable } from './schema-selection.ts';
 import { isAskedOf } from './service-change.ts';
-import { withVersionSchema } from './service-versions.ts';
-import {
-  findService,
-  isComposed,
-  type Service,
-  type ServiceSchema,
-  type Snapshot,
-  withoutKeys,
-  withServices,
-} from './snapshot.ts';
+import { withRejected, withTakenBack, withVersionSchema } from './service-versions.ts';
+import { findService, isComposed, type Service, type Snapshot, withoutKeys, withServices } from './snapshot.ts';
 
 interface Parts<A> {
   readonly state: DesiredState<A>;
@@ -49,7 +41,7 @@ export async function applySchemaNews<A>({ state, asking, log }: Parts<A>, news:
       });
       const serving = losers
         .filter(({ service }) => isComposed(service))
-        .map(({ offer, service, reasons }) => withRejected(service, offer.schema, reasons));
+        .map(({ offer, service, reasons }) => withRejected(service, offer, reasons));
       const quarantined = losers
         .filter(({ service }) => !isComposed(service))
         .map(({ offer, reasons }): Service => ({ ...offer, quarantine: reasons }));
@@ -84,10 +76,9 @@ function takeNews(current: Snapshot, news: readonly SchemaNews[], asking: Schema
       const isGoodAgain = found.some(({ schema }) => schema.hash === service.schema?.hash);
       return [isGoodAgain && service.rejected?.held !== true ? withoutKeys(next, 'rejected') : next];
     }
-    const { schema, schemaVersion } = service;
-    const rejected = { schema: next.schema, reasons: notTried };
-    const rest = withoutKeys(next, 'schemaVersion');
-    return [{ ...rest, schema, rejected, ...(schemaVersion !== undefined && { schemaVersion }) }];
+    const { versions } = next;
+    const heard = versions === undefined ? withoutKeys(service, 'versions') : { ...service, versions };
+    return [withRejected(heard, next, notTried)];
   });
   return withServices(current, changed);
 }
@@ -99,14 +90,10 @@ function buildOffers(heard: Snapshot, revision: number): readonly Service[] {
   return heard.services.flatMap((service): Service[] => {
     const { rejected, quarantine, schema } = service;
     if (rejected !== undefined && rejected.held !== true) {
-      return [{ ...withoutKeys(service, 'rejected'), schema: rejected.schema, quarantine: null, revision }];
+      return [{ ...withTakenBack(service), quarantine: null, revision }];
     }
     return quarantine === null || schema === null ? [] : [{ ...service, quarantine: null }];
   });
-}
-
-function withRejected(service: Service, schema: ServiceSchema | null, reasons: readonly ErrorReason[]): Service {
-  return schema === null ? service : { ...service, rejected: { schema, reasons } };
 }
 
 function nameService(service: string, reasons: readonly ErrorReason[] | undefined): readonly ErrorReason[] {

@@ -1,4 +1,5 @@
 /** Rolling deploys: instances of one service with several versions, and which of their schemas is served. */
+import type { ErrorReason } from '../policies/errors.ts';
 import { type Service, type VersionSchema, withoutKeys } from './snapshot.ts';
 
 /** What stands for the version of instances that say none. */
@@ -41,6 +42,26 @@ export function withPresentVersions(service: Service): Service {
   return withVersions(service, versions);
 }
 
+/** The service with the schema of a candidate kept aside, and everything else of the schema as it was. */
+export function withRejected(
+  service: Service,
+  { schema, schemaVersion }: Service,
+  reasons: readonly ErrorReason[],
+): Service {
+  if (schema === null) return service;
+  return { ...service, rejected: { schema, ...(schemaVersion !== undefined && { version: schemaVersion }), reasons } };
+}
+
+/** The service with what was kept aside in the place of what it serves. */
+export function withTakenBack(service: Service): Service {
+  const { rejected } = service;
+  if (rejected === undefined) return service;
+  return withSchemaOf(withoutKeys(service, 'rejected'), {
+    version: rejected.version ?? unversioned,
+    schema: rejected.schema,
+  });
+}
+
 function withVersions(service: Service, versions: readonly VersionSchema[]): Service {
   const usable = versions.filter(({ schema }) => schema.hash !== service.rejected?.schema.hash);
   const newest = findNewest(usable);
@@ -70,14 +91,15 @@ export function findNewest<Versioned extends { readonly version: string }>(
   );
 }
 
-const semantic = /^v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$/;
+/** Also with fewer numbers than the specification asks for: `v2`, `1.4`. */
+const semantic = /^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$/;
 
 /** Precedence as in Semantic Versioning 2.0.0, section 11; 0 where it says nothing. */
 function compareVersions(a: string, b: string): number {
   const [one, other] = [semantic.exec(a), semantic.exec(b)];
   if (one === null || other === null) return 0;
   for (const part of [1, 2, 3]) {
-    const difference = Number(one[part]) - Number(other[part]);
+    const difference = Number(one[part] ?? 0) - Number(other[part] ?? 0);
     if (difference !== 0) return difference;
   }
   return comparePrereleases(one[4], other[4]);

@@ -25,6 +25,8 @@ export interface VersionSchema {
 /** A schema that a service has now, and that is not served. */
 export interface RejectedSchema {
   readonly schema: ServiceSchema;
+  /** The version of the instances that have it; missing when they say none. */
+  readonly version?: string;
   readonly reasons: readonly ErrorReason[];
   /** Whether a rollback took it out: then it comes back only when the service is registered again. */
   readonly held?: boolean;

@@ -35,7 +35,14 @@ const storedServices = Compile(
     definition: Type.Object({}),
     schema: Type.Union([Type.Null(), Schema]),
     quarantine: Type.Union([Type.Null(), Reasons]),
-    rejected: Type.Optional(Type.Object({ schema: Schema, reasons: Reasons, held: Type.Optional(Type.Boolean()) })),
+    rejected: Type.Optional(
+      Type.Object({
+        schema: Schema,
+        version: Type.Optional(Type.String()),
+        reasons: Reasons,
+        held: Type.Optional(Type.Boolean()),
+      }),
+    ),
     versions: Type.Optional(Type.Array(Type.Object({ version: Type.String(), schema: Schema }))),
     schemaVersion: Type.Optional(Type.String()),
     instances: Type.Array(Type.Unknown()),

@@ -1,8 +1,8 @@
 /** When the last instance of the newest version goes, its schema goes: an older one takes its place, if it composes. */
 import type { DesiredState, Proposal } from './desired-state.ts';
 import { selectComposable } from './schema-selection.ts';
-import { withPresentVersions } from './service-versions.ts';
-import { type Service, type Snapshot, withServices } from './snapshot.ts';
+import { withPresentVersions, withRejected } from './service-versions.ts';
+import { findService, type Service, type Snapshot, withoutKeys, withServices } from './snapshot.ts';
 
 /**
  * The snapshot with these services in it, as their instances are now. Never refuses: instances that are gone are gone,
@@ -18,7 +18,9 @@ export async function settleVersions<A>(
   const settled = services.map((service) => ({ service, next: withPresentVersions(service) }));
   const base = withServices(
     current,
-    settled.map(({ service, next }) => ({ ...next, schema: service.schema })),
+    settled.map(({ service, next: { versions } }) =>
+      versions === undefined ? withoutKeys(service, 'versions') : { ...service, versions },
+    ),
   );
   const offers = settled
     .filter(({ service, next }) => service.schema?.hash !== next.schema?.hash)
@@ -26,11 +28,10 @@ export async function settleVersions<A>(
   if (offers.length === 0) return { snapshot: base };
   const admit = (candidate: Snapshot) => state.admit(candidate, { force: true });
   const { snapshot, admission, refused } = await selectComposable(base, offers, admit);
-  const losers = offers.flatMap(({ name, schema }): Service[] => {
-    const reasons = refused.get(name);
-    const service = base.services.find((known) => known.name === name);
-    if (reasons === undefined || schema === null || service === undefined) return [];
-    return [{ ...service, rejected: { schema, reasons } }];
+  const losers = offers.flatMap((offer): Service[] => {
+    const reasons = refused.get(offer.name);
+    const service = findService(base, offer.name);
+    return reasons === undefined || service === undefined ? [] : [withRejected(service, offer, reasons)];
   });
   return { snapshot: withServices(snapshot, losers), admission };
 }
