@@ -130,10 +130,14 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
-  const registry = building.use(
+  const registry: Registry<Admission> = building.use(
     createRegistry({
       store,
-      admit: createWarmAdmission(admit, { engineOf, serving: () => dataPlane?.current.generation.graph }),
+      admit: createWarmAdmission(admit, {
+        engineOf,
+        serving: () => dataPlane?.current.generation.graph,
+        isSuperseded: () => registry.waiting > 0,
+      }),
       summarize: ({ graph, changes }) => ({ graph: graph.id, changes }),
       maxHistory: settings.registry.maxHistory,
       discover: createDiscovery({ dispatcher }).discover,

@@ -71,6 +71,8 @@ export interface DesiredState<A> {
   readonly audit: readonly AuditEntry[];
   /** The generations of the graph, oldest first. */
   readonly history: readonly HistoryEntry[];
+  /** Changes that wait for the one under way. */
+  readonly waiting: number;
   /** Admits a candidate, after what no composition would notice. */
   admit(candidate: Snapshot, options?: AdmitOptions): Promise<A>;
   /** Waits for its turn, then builds the proposal and makes it the state. */
@@ -104,11 +106,16 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   let history: readonly HistoryEntry[] = [];
   let auditTimer: Timer | null = null;
   let closed = false;
+  let waiting = 0;
   let tail: Promise<unknown> = Promise.resolve();
 
   function enqueue<T>(job: () => Promise<T>): Promise<T> {
     if (closed) return Promise.reject(unavailable('the gateway is shutting down'));
-    const run = tail.then(job);
+    waiting += 1;
+    const run = tail.then(() => {
+      waiting -= 1;
+      return job();
+    });
     tail = run.catch(() => {});
     return run;
   }
@@ -171,6 +178,9 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     },
     get history() {
       return history;
+    },
+    get waiting() {
+      return waiting;
     },
     admit,
 

@@ -53,6 +53,8 @@ export interface Registry<A> extends AsyncDisposable, ServiceChanges<A>, Omit<In
   readonly admission: A;
   /** Loads the store and lays the configuration's services over it. Services that are down delay it little. */
   start(config: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Changes that wait for the one under way: it will soon be replaced. */
+  readonly waiting: number;
   /** Seconds until an instance expires unless it is renewed; null for instances without a lease. */
   leaseRemainingSeconds(service: string, instance: string): number | null;
   /** Brings back what a generation was made of. */
@@ -123,7 +125,10 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   async function ask(service: Service, attempt: number): Promise<SchemaNews> {
     const candidates = service.instances.filter((instance) => !instance.draining);
     const unknown = findUnknownVersions(service);
-    const lacking = candidates.filter(({ version }) => unknown.has(version ?? unversioned));
+    const { version: refused = unversioned } = service.rejected ?? {};
+    const isLacking = (version: string) =>
+      unknown.has(version) || (service.rejected !== undefined && version === refused);
+    const lacking = candidates.filter(({ version }) => isLacking(version ?? unversioned));
     const askable = lacking.length > 0 ? lacking : candidates;
     const instance = askable[attempt % askable.length];
     const answer = await asking.ask(service.name, service.definition.graphql, instance === undefined ? [] : [instance]);
@@ -141,6 +146,9 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     },
     get admission() {
       return state.admission;
+    },
+    get waiting() {
+      return state.waiting;
     },
     async start(values) {
       const config = checkDefinitions(values);

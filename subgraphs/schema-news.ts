@@ -8,8 +8,16 @@ import type { SchemaAsking } from './schema-asking.ts';
 import type { SchemaNews } from './schema-healing.ts';
 import { selectComposable } from './schema-selection.ts';
 import { isAskedOf } from './service-change.ts';
-import { withRejected, withTakenBack, withVersionSchema } from './service-versions.ts';
-import { findService, isComposed, type Service, type Snapshot, withoutKeys, withServices } from './snapshot.ts';
+import { unversioned, withRejected, withTakenBack, withVersionSchema } from './service-versions.ts';
+import {
+  findService,
+  isComposed,
+  type Service,
+  type Snapshot,
+  type VersionSchema,
+  withoutKeys,
+  withServices,
+} from './snapshot.ts';
 
 interface Parts<A> {
   readonly state: DesiredState<A>;
@@ -72,15 +80,21 @@ function takeNews(current: Snapshot, news: readonly SchemaNews[], asking: Schema
     const found = asking.take(service.name, item.found);
     const next = found.reduce(withVersionSchema, service);
     if (next.schema === null || next.schema.hash === service.schema?.hash) {
-      // A service that is itself again has nothing to be refused any more.
-      const isGoodAgain = found.some(({ schema }) => schema.hash === service.schema?.hash);
-      return [isGoodAgain && service.rejected?.held !== true ? withoutKeys(next, 'rejected') : next];
+      return [isGoodAgain(service, found) ? withoutKeys(next, 'rejected') : next];
     }
     const { versions } = next;
     const heard = versions === undefined ? withoutKeys(service, 'versions') : { ...service, versions };
     return [withRejected(heard, next, notTried)];
   });
   return withServices(current, changed);
+}
+
+/** Whether the instances whose schema was refused have the one again that serves. */
+function isGoodAgain({ schema, rejected }: Service, found: readonly VersionSchema[]): boolean {
+  if (rejected === undefined || rejected.held === true) return false;
+  return found.some(
+    (answer) => answer.version === (rejected.version ?? unversioned) && answer.schema.hash === schema?.hash,
+  );
 }
 
 const notTried: readonly ErrorReason[] = [{ message: 'not tried yet' }];

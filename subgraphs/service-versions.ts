@@ -16,7 +16,7 @@ function listKnown({ schema, schemaVersion = unversioned, versions }: Service): 
   return schema === null || schema.source === 'registration' ? [] : [{ version: schemaVersion, schema }];
 }
 
-/** A version that can take calls, and whose schema nobody could be asked for yet. */
+/** Versions that can take calls, and whose schema nobody could be asked for yet. */
 export function findUnknownVersions(service: Service): ReadonlySet<string> {
   const known = new Set(listKnown(service).map(({ version }) => version));
   return new Set([...listVersions(service)].filter((version) => !known.has(version)));
@@ -39,7 +39,9 @@ export function withPresentVersions(service: Service): Service {
   const versions = service.versions.filter(({ version }) => present.has(version));
   // With nobody left, what is known stays.
   if (versions.length === 0 || versions.length === service.versions.length) return service;
-  return withVersions(service, versions);
+  const { rejected } = service;
+  const isGone = rejected !== undefined && rejected.held !== true && !present.has(rejected.version ?? unversioned);
+  return withVersions(isGone ? withoutKeys(service, 'rejected') : service, versions);
 }
 
 /** The service with the schema of a candidate kept aside, and everything else of the schema as it was. */
