@@ -38,6 +38,8 @@ export interface Metrics {
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
+  /** Services whose present schema is kept out of the graph. */
+  observeQuarantined(count: number): void;
   observeRegistration(outcome: string): void;
   /** Drops the gauges of an instance that is gone. */
   forgetInstance(service: string, instance: string): void;
@@ -99,6 +101,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['rule', 'outcome'],
     registers,
   });
+  const quarantined = new Gauge({
+    name: 'selvage_graph_quarantined_services',
+    help: 'Services whose present schema is kept out of the graph, whether an older one serves or none.',
+    registers,
+  });
   const revision = new Gauge({ name: 'selvage_registry_revision', help: 'Revision of the registry.', registers });
   const graph = new Gauge({
     name: 'selvage_graph_info',
@@ -157,6 +164,9 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeRevision(number) {
       revision.set(number);
+    },
+    observeQuarantined(count) {
+      quarantined.set(count);
     },
     observeGraph(id) {
       if (id === graphId) return;

@@ -171,7 +171,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     drainInstance: instances.drainInstance,
     deleteInstance: instances.deleteInstance,
     leaseRemainingSeconds: leases.remainingSeconds,
-    rollback: createRollback({ state, addressPolicy }),
+    rollback: createRollback({ state, addressPolicy, log }),
     audit: () => state.audit,
     history: () => state.history,
     subscribe(listener) {

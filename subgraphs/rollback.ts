@@ -8,6 +8,7 @@ import type { AddressPolicy } from './address-policy.ts';
 import { type AuditNote, type Author, buildAuthor } from './audit.ts';
 import type { Change, DesiredState } from './desired-state.ts';
 import { findGeneration, type HistoryEntry, type RestoredPart, restoreParts } from './history.ts';
+import type { Log } from './log.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 import { withRejected } from './service-versions.ts';
@@ -36,9 +37,10 @@ export type Rollback<A> = (to: number | string, by: RollbackAuthor) => Promise<R
 interface Parts<A> {
   readonly state: DesiredState<A>;
   readonly addressPolicy: AddressPolicy;
+  readonly log: Log;
 }
 
-export function createRollback<A>({ state, addressPolicy }: Parts<A>): Rollback<A> {
+export function createRollback<A>({ state, addressPolicy, log }: Parts<A>): Rollback<A> {
   return (to, by) => {
     const note: AuditNote = { ...buildAuthor(by), action: 'graph.rollback', targets: [String(to)] };
     return state.noteRefusal(note, by, async () => {
@@ -52,7 +54,9 @@ export function createRollback<A>({ state, addressPolicy }: Parts<A>): Rollback<
         (current, revision) => ({ snapshot: restore(current, parts, generation.number, revision) }),
         by,
       );
-      return { ...change, generation, ...describe(change, parts) };
+      const done = describe(change, parts);
+      if (by.dryRun !== true) log.warn('rolled back', { to: generation.number, author: by.name, ...done });
+      return { ...change, generation, ...done };
     });
   };
 }
