@@ -278,6 +278,11 @@ describe('buildSettings', () => {
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
+      registry: {
+        schemaChanges: documented('registry.schemaChanges'),
+        usageWindowMs: parseDurationMs(text('registry.usageWindow')),
+        maxHistory: documented('registry.history'),
+      },
       trustedProxies: documented('trustedProxies'),
       log: { level: documented('logging.level'), access: documented('logging.access') },
       shutdown: {
