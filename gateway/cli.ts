@@ -26,6 +26,7 @@ const options = {
   port: { type: 'string' },
   'admin-host': { type: 'string' },
   'admin-port': { type: 'string' },
+  workers: { type: 'string' },
   'log-level': { type: 'string' },
   generate: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -59,12 +60,13 @@ Flags
   --host, --port        address of the public port [HOST, PORT]
   --admin-host, --admin-port
                         address of the admin port [ADMIN_HOST, ADMIN_PORT]
+  --workers N           processes that answer requests, or auto for one per core [SELVAGE_WORKERS]
   --log-level LEVEL     debug, info, warn, error or silent [LOG_LEVEL]
   -h, --help            prints this
   -v, --version         prints the version
 
 Other environment variables: ${Object.keys(environmentVariables)
-  .filter((name) => !/HOST|PORT|LOG/.test(name))
+  .filter((name) => !/HOST|PORT|LOG|WORKERS/.test(name))
   .join(', ')}. Order: defaults < file < environment < flags.
 Signals: SIGTERM and SIGINT drain and stop (a second one stops at once), SIGHUP loads the configuration again.
 `;

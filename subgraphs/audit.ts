@@ -57,7 +57,7 @@ export function buildAuthor({ name, reason }: Author): Pick<AuditNote, 'author' 
 }
 
 /** Entries that are kept. */
-const maxAuditEntries = 500;
+export const maxAuditEntries = 500;
 const maxTargets = 50;
 const maxReasons = 10;
 const maxMessageLength = 500;
@@ -99,6 +99,11 @@ export function withRefused(
   const last = entries.at(-1);
   if (last === undefined || !isRepetition(last, entry)) return append(entries, entry);
   return [...entries.slice(0, -1), { ...entry, times: (last.times ?? 1) + 1 }];
+}
+
+/** Two lists as one: those noted here behind those that are common. */
+export function joinAudit(common: readonly AuditEntry[], own: readonly AuditEntry[]): readonly AuditEntry[] {
+  return own.length === 0 ? common : [...common, ...own].slice(-maxAuditEntries);
 }
 
 function buildHead(note: AuditNote, clock: Clock) {

@@ -9,8 +9,11 @@ import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
 import { type CallScope, Dispatch } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
+import type { Ejection } from './outlier-detector.ts';
+import type { PoolHealth } from './pool-health.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
 import { Upload } from './upload.ts';
+import type { SpillOver } from './zone-preference.ts';
 
 export interface CallRequest {
   readonly service: string;
@@ -68,7 +71,17 @@ export type Call = (request: CallRequest, context: RequestContext) => Promise<vo
 export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
   onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
-  onHealthChange(service: string, instance: string, healthy: boolean, why: string): void;
+  /** Calls to a service begin to leave the gateway's zone, or stay in it again (null). */
+  onSpillOver?(service: string, why: SpillOver): void;
+  /**
+   * An instance is healthy, or not any more, by its checks and connections. Also when one that is not healthy can be
+   * connected to again, or not any more.
+   */
+  onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
+  /** An instance is ejected for being worse than its peers, or not any more; `well` is what its health says. */
+  onEjection?(service: string, instance: string, ejection: Ejection | null, well: boolean): void;
+  /** The instances of a service, or their health, are others. Null: the service is gone. */
+  onPoolChange?(service: string, pool: PoolHealth | null): void;
 }
 
 export interface CallOptions {
@@ -150,6 +163,11 @@ class CallRun implements CallScope {
     return this.#mayGoOn() && this.#mayRepeat(true);
   }
 
+  sessionCookie(instance: InstanceState): string | null {
+    const { context } = this;
+    return context.door === 'rest' ? (this.#upstream.sessions?.cookieFor(instance, context) ?? null) : null;
+  }
+
   async #attempt(): Promise<void> {
     this.#upstream.budget.deposit();
     let last: Error | null = null;
@@ -171,13 +189,16 @@ class CallRun implements CallScope {
     if (nowMs >= this.context.deadlineAtMs) {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
-    const upstream = this.#upstream;
-    const { accepts } = this.request;
-    const untried = upstream.pick(nowMs, this.#tried, accepts);
-    const instance = untried ?? (last === null ? undefined : upstream.pick(nowMs, nothingTried, accepts));
-    if (instance === undefined) throw last ?? upstream.refusal(nowMs, accepts);
+    const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
+    if (instance === undefined) throw last ?? this.#upstream.refusal(nowMs, this.request.accepts);
     this.#tried.push(instance);
     return instance;
+  }
+
+  #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
+    const { context } = this;
+    const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
+    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts);
   }
 
   #hasAvailable(tried: readonly InstanceState[]): boolean {

@@ -3,13 +3,20 @@
  * published. What is refused leaves no trace but a line in the audit.
  */
 import { type ErrorReason, GatewayError, toGatewayError } from '../policies/errors.ts';
-import { type AuditEntry, type AuditNote, withAccepted, withRefused } from './audit.ts';
+import { type AuditEntry, type AuditNote, joinAudit, withAccepted, withRefused } from './audit.ts';
 import type { Clock, Timer } from './clock.ts';
-import { type HistoryChange, type HistoryEntry, type NewGeneration, trim, withGeneration } from './history.ts';
+import {
+  type HistoryChange,
+  type HistoryEntry,
+  type NewGeneration,
+  readHistory,
+  trim,
+  withGeneration,
+} from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts } from './route-conflicts.ts';
 import { buildGraphFingerprint, emptySnapshot, isComposed, type Snapshot } from './snapshot.ts';
-import type { Store } from './store.ts';
+import { type Store, StoreConflict, type StoredState } from './store.ts';
 
 export interface AdmitOptions {
   /** Whether the policy on changes of the schema is left aside: for what happened already, or what an operator insists on. */
@@ -52,7 +59,10 @@ export interface Proposal<A> {
 export interface ChangeOptions {
   /** Only look whether it would be accepted. */
   readonly dryRun?: boolean | undefined;
-  /** Whether the change holds although it cannot be saved: for those that nobody could refuse. */
+  /**
+   * Whether the change holds although it cannot be saved: for those that nobody could refuse. In a shared store no
+   * change holds unsaved, or gateways would go different ways.
+   */
   readonly evenUnsaved?: boolean;
   readonly force?: boolean | undefined;
 }
@@ -83,8 +93,13 @@ export interface DesiredState<A> {
   ): Promise<Change<A>>;
   /** Runs something that leads to a change, and notes it in the audit when it is refused. */
   noteRefusal<T>(note: AuditNote, options: ChangeOptions, run: () => Promise<T>): Promise<T>;
-  /** Waits for its turn, then makes this the state, whatever the store says. For the start. */
+  /**
+   * Waits for its turn, then makes this the state, whatever the store says. For the start. When a shared store cannot be
+   * reached then, it is done once more as soon as it can be.
+   */
   begin(build: () => Promise<Beginning<A>>): Promise<void>;
+  /** Takes over what other gateways have saved. Rejects when a shared store cannot be asked. */
+  refresh(): Promise<void>;
   /** Ends after the changes that have begun. Later ones are refused. */
   close(): Promise<void>;
 }
@@ -94,16 +109,27 @@ export interface Beginning<A> {
   readonly admission: A;
   readonly audit: readonly AuditEntry[];
   readonly history: readonly HistoryEntry[];
+  /** Revision of the stored state that it was made from; 0 for none. */
+  readonly storedRevision: number;
 }
 
 /** Refusals are saved with the next change, or after so long. */
 const saveRefusalsAfterMs = 1_000;
 
+/** Each conflict means that another gateway got on; this is for one that composes too slowly to ever be first. */
+const maxConflicts = 100;
+
 export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
   const { store, clock, log, publish, summarize, maxHistory } = options;
   let state: { snapshot: Snapshot; admission: A; fingerprint: string } | null = null;
   let audit: readonly AuditEntry[] = [];
+  /** Entries that the store has. */
+  let savedAudit: ReadonlySet<AuditEntry> = new Set();
   let history: readonly HistoryEntry[] = [];
+  /** A beginning that a shared store does not know yet. */
+  let unsavedBeginning: (() => Promise<void>) | null = null;
+  let hasNews = false;
+  let isCatchingUp = false;
   let auditTimer: Timer | null = null;
   let closed = false;
   let waiting = 0;
@@ -140,28 +166,114 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     return withGeneration(entries, { graph, changes, snapshot, note, at: clock.date() }, maxHistory);
   }
 
-  async function save(
-    snapshot: Snapshot,
-    entries: readonly AuditEntry[],
-    generations: readonly HistoryEntry[] = history,
-  ): Promise<void> {
+  /** `expected`: the revision that the store must be at. */
+  async function save(state: Omit<StoredState, 'formatVersion'>, expected: number): Promise<void> {
     try {
-      await store.save({ formatVersion: 1, snapshot, audit: entries, history: generations });
+      await store.save({ formatVersion: 1, ...state }, expected);
+      savedAudit = new Set(state.audit);
     } catch (cause) {
+      if (cause instanceof StoreConflict) throw cause;
       log.error('the registry cannot be saved', { error: cause });
-      throw new GatewayError('SERVICE_UNAVAILABLE', 'the registry cannot be saved; nothing was changed', { cause });
+      throw unavailable('the registry cannot be saved; nothing was changed', cause);
     }
   }
 
-  const saveUnlessRequired: typeof save = async (...what) => {
-    await save(...what).catch(() => {}); // logged; the next change saves it all
-  };
+  async function saveUnlessRequired(...what: Parameters<typeof save>): Promise<void> {
+    try {
+      await save(...what);
+    } catch (error) {
+      if (store.shared !== undefined) throw error;
+      // Logged; the next change saves it all.
+    }
+  }
+
+  /** Tries until nobody else saved in between. */
+  async function untilSaved<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!(error instanceof StoreConflict)) throw error;
+        await catchUp();
+      }
+    }
+    throw unavailable('other gateways change the registry faster than this one can compose');
+  }
+
+  async function catchUp(): Promise<void> {
+    hasNews = false;
+    if (state === null) return;
+    if (unsavedBeginning !== null) return unsavedBeginning();
+    try {
+      const stored = await store.load();
+      await takeOver(stored, state.snapshot);
+    } catch (cause) {
+      hasNews = true;
+      if (cause instanceof StoreConflict) return catchUp();
+      throw unavailable('the shared registry cannot be asked; nothing was changed', cause);
+    }
+  }
+
+  async function takeOver(stored: StoredState | null, mine: Snapshot): Promise<void> {
+    if (stored === null || stored.snapshot.revision < mine.revision) {
+      log.warn('the shared registry has lost what was saved last; this gateway puts it back', {
+        revision: mine.revision,
+        stored: stored?.snapshot.revision ?? 0,
+      });
+      return save({ snapshot: mine, audit, history }, stored?.snapshot.revision ?? 0);
+    }
+    audit = joinAudit(
+      stored.audit,
+      audit.filter((entry) => !savedAudit.has(entry)),
+    );
+    savedAudit = new Set(stored.audit);
+    history = readHistory(stored.history);
+    const { snapshot } = stored;
+    if (snapshot === mine) return;
+    if (snapshot.revision === mine.revision) {
+      log.warn('the shared registry holds another state of the same revision; that one counts', {
+        revision: mine.revision,
+      });
+    }
+    const current = started();
+    const fingerprint = buildGraphFingerprint(snapshot);
+    const graphChanged = fingerprint !== current.fingerprint;
+    try {
+      // Compared with itself: what may change was decided where it was changed, and its diff is nobody's question here.
+      const admission = graphChanged ? await options.admit(snapshot, snapshot, { force: true }) : current.admission;
+      state = { snapshot, admission, fingerprint };
+      publish(snapshot, admission, graphChanged);
+    } catch (error) {
+      // Another version of the gateway, most likely. Instances and routes are as good here as there.
+      log.error('a graph that another gateway has admitted does not compose here; the one before serves on', { error });
+      state = { snapshot, admission: current.admission, fingerprint: current.fingerprint };
+      publish(snapshot, current.admission, false);
+    }
+  }
+
+  /** Many changes of others that come close together are one to catch up with. */
+  function onNews(): void {
+    if (closed) return;
+    hasNews = true;
+    if (isCatchingUp) return;
+    isCatchingUp = true;
+    enqueue(async () => {
+      isCatchingUp = false;
+      if (hasNews) await catchUp();
+    }).catch(() => {}); // said by the store
+  }
+  const unwatch = store.shared?.watch(onNews);
+
+  async function saveAudit(): Promise<void> {
+    const { snapshot } = started();
+    if (unsavedBeginning === null) await saveUnlessRequired({ snapshot, audit, history }, snapshot.revision);
+  }
 
   function saveRefusalsLater(): void {
     auditTimer ??= clock.setTimer(() => {
       auditTimer = null;
       enqueue(async () => {
-        if (state !== null) await saveUnlessRequired(state.snapshot, audit);
+        if (state !== null) await untilSaved(async () => saveAudit());
       }).catch(() => {});
     }, saveRefusalsAfterMs);
   }
@@ -186,27 +298,38 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
 
     change(note, build, { dryRun, evenUnsaved, force } = {}) {
       return enqueue(async () => {
-        const current = started();
-        const before = current.snapshot;
-        const revision = before.revision + 1;
-        const proposal = await build(before, revision);
-        const unchanged = { before, after: before, admission: current.admission, changed: false, graphChanged: false };
-        if (proposal.snapshot === before) return unchanged;
-        const snapshot: Snapshot = { ...proposal.snapshot, revision };
-        assertNoRouteConflicts(snapshot.services);
-        const fingerprint = buildGraphFingerprint(snapshot);
-        const graphChanged = fingerprint !== current.fingerprint;
-        const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot, { force }))) : current.admission;
-        const result = { before, after: snapshot, admission, changed: true, graphChanged };
-        if (dryRun === true) return result;
-        const withThis = () => withAccepted(audit, note, revision, clock, proposal.reasons);
-        const generations = graphChanged ? withGraph(history, note, { snapshot, admission, fingerprint }) : history;
-        await (evenUnsaved === true ? saveUnlessRequired : save)(snapshot, withThis(), generations);
-        audit = withThis(); // once more: refusals may have been noted meanwhile
-        history = generations;
-        state = { snapshot, admission, fingerprint };
-        publish(snapshot, admission, graphChanged);
-        return result;
+        if (hasNews) await catchUp();
+        return untilSaved(async () => {
+          const current = started();
+          const before = current.snapshot;
+          const revision = before.revision + 1;
+          const proposal = await build(before, revision);
+          const { admission: old } = current;
+          if (proposal.snapshot === before) {
+            return { before, after: before, admission: old, changed: false, graphChanged: false };
+          }
+          const snapshot: Snapshot = { ...proposal.snapshot, revision };
+          assertNoRouteConflicts(snapshot.services);
+          const fingerprint = buildGraphFingerprint(snapshot);
+          const graphChanged = fingerprint !== current.fingerprint;
+          const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot, { force }))) : old;
+          const result = { before, after: snapshot, admission, changed: true, graphChanged };
+          if (dryRun === true) return result;
+          const entries = withAccepted(audit, note, revision, clock, proposal.reasons);
+          const next = { snapshot, admission, fingerprint };
+          const generations = graphChanged ? withGraph(history, note, next) : history;
+          const stored = { snapshot, audit: entries, history: generations };
+          await (evenUnsaved === true ? saveUnlessRequired : save)(stored, before.revision);
+          // Refusals may have been noted meanwhile.
+          audit = joinAudit(
+            entries,
+            audit.filter((noted) => !entries.includes(noted)),
+          );
+          history = generations;
+          state = next;
+          publish(snapshot, admission, graphChanged);
+          return result;
+        });
       });
     },
 
@@ -216,7 +339,9 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       } catch (thrown) {
         const error = toGatewayError(thrown);
         // What is not there cannot be changed: nothing was refused. A heartbeat of a deleted service ends here.
-        if (dryRun !== true && !closed && error.code !== 'ROUTE_NOT_FOUND') {
+        // Nor was anything decided while the shared registry is away.
+        const isAway = store.shared !== undefined && error.code === 'SERVICE_UNAVAILABLE';
+        if (dryRun !== true && !closed && error.code !== 'ROUTE_NOT_FOUND' && !isAway) {
           audit = withRefused(audit, note, state?.snapshot.revision ?? 0, clock, error);
           saveRefusalsLater();
         }
@@ -224,24 +349,45 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       }
     },
 
+    refresh: () => (store.shared === undefined ? Promise.resolve() : enqueue(catchUp)),
+
     begin(build) {
-      return enqueue(async () => {
+      const first = async (isRequired: boolean): Promise<void> => {
         const begun = await build();
-        audit = begun.audit;
-        state = { ...begun, fingerprint: buildGraphFingerprint(begun.snapshot) };
-        history = trim(begun.history, maxHistory);
-        const isKnown = history.at(-1)?.graph === summarize(begun.admission, state.fingerprint).graph;
-        if (!isKnown) history = withGraph(history, { author: 'config', action: 'start', targets: [] }, state);
-        await saveUnlessRequired(begun.snapshot, audit);
-        publish(begun.snapshot, begun.admission, true);
-      });
+        const { snapshot, admission, storedRevision } = begun;
+        const fingerprint = buildGraphFingerprint(snapshot);
+        const next = { snapshot, admission, fingerprint };
+        const entries = joinAudit(
+          begun.audit,
+          audit.filter((entry) => !savedAudit.has(entry)),
+        );
+        const known = trim(begun.history, maxHistory);
+        const isKnown = known.at(-1)?.graph === summarize(admission, fingerprint).graph;
+        const note = { author: 'config', action: 'start', targets: [] } as const;
+        const generations = isKnown ? known : withGraph(known, note, next);
+        try {
+          await saveUnlessRequired({ snapshot, audit: entries, history: generations }, storedRevision);
+          unsavedBeginning = null;
+        } catch (error) {
+          if (error instanceof StoreConflict) return first(isRequired);
+          if (isRequired) throw error;
+          unsavedBeginning = () => first(true);
+        }
+        audit = entries;
+        history = generations;
+        const graphChanged = state?.fingerprint !== fingerprint;
+        state = next;
+        publish(snapshot, admission, graphChanged);
+      };
+      return enqueue(() => first(false));
     },
 
     async close() {
       if (closed) return;
       const pending = auditTimer !== null;
       auditTimer?.cancel();
-      if (pending) enqueue(async () => saveUnlessRequired(started().snapshot, audit)).catch(() => {});
+      unwatch?.();
+      if (pending) enqueue(saveAudit).catch(() => {});
       closed = true;
       await tail;
     },
@@ -262,6 +408,6 @@ function assertMergeIsForPlain(candidate: Snapshot): void {
   if (first !== undefined) throw new GatewayError('REGISTRATION_REFUSED', first.message, { reasons });
 }
 
-function unavailable(message: string): GatewayError {
-  return new GatewayError('SERVICE_UNAVAILABLE', message, { retryAfterSeconds: 1 });
+function unavailable(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('SERVICE_UNAVAILABLE', message, { retryAfterSeconds: 1, cause });
 }

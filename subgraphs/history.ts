@@ -44,7 +44,11 @@ export interface GenerationPart {
 
 export interface HistoryEntry extends Generation {
   readonly parts: readonly GenerationPart[];
-  /** Definitions and schemas that no entry before it has, by hash. */
+  /**
+   * Definitions and schemas, by hash: those that no entry since the last whole one has. Of a whole one all, so that what
+   * comes before it can be dropped without changing it.
+   */
+  readonly whole?: true;
   readonly contents: Readonly<Record<string, ServiceDefinition | ServiceSchema>>;
 }
 
@@ -61,13 +65,18 @@ const maxChanges = 100;
 const maxTargets = 50;
 const maxMessageLength = 500;
 
-/** The list with another generation at its end, and the oldest gone when there are more than `limit`. */
+/** Of so many parts of the limit the oldest is dropped at once. */
+const trimmedParts = 4;
+
+/** The list with another generation at its end, and old ones gone when there are more than `limit`. */
 export function withGeneration(
   history: readonly HistoryEntry[],
   { graph, changes, snapshot, note, at }: NewGeneration,
   limit: number,
 ): readonly HistoryEntry[] {
-  const known = new Set(history.flatMap(({ contents }) => Object.keys(contents)));
+  const sinceWhole = history.slice(Math.max(0, history.findLastIndex(isWhole)));
+  const whole = sinceWhole.length === 0 || sinceWhole.length >= Math.ceil(limit / trimmedParts);
+  const known = new Set(whole ? [] : sinceWhole.flatMap((entry) => Object.keys(entry.contents)));
   const contents: Record<string, ServiceDefinition | ServiceSchema> = {};
   const keep = (hash: string, content: ServiceDefinition | ServiceSchema): string => {
     if (!known.has(hash)) contents[hash] = content;
@@ -93,22 +102,28 @@ export function withGeneration(
     changes: changes.slice(0, maxChanges).map(shorten),
     changeCount: changes.length,
     parts,
+    ...(whole && { whole }),
     contents,
   };
   return trim([...history, entry], limit);
 }
 
-/** Drops the oldest entries. What others still need of them goes to the oldest that stays. */
+/** Drops the oldest entries, up to a whole one, so that those that stay need none of them and none of them changes. */
 export function trim(history: readonly HistoryEntry[], limit: number): readonly HistoryEntry[] {
-  const kept = history.slice(Math.max(0, history.length - limit));
-  const [first, ...rest] = kept;
-  if (first === undefined || kept.length === history.length) return kept;
-  const needed = new Set(kept.flatMap(({ parts }) => parts.flatMap(({ definition, schema }) => [definition, schema])));
-  const inherited = history
-    .slice(0, history.length - kept.length)
-    .flatMap(({ contents }) => Object.entries(contents))
-    .filter(([hash]) => needed.has(hash));
-  return [{ ...first, contents: { ...Object.fromEntries(inherited), ...first.contents } }, ...rest];
+  if (history.length <= limit) return history;
+  const first = history.findIndex((entry, index) => index >= history.length - limit && isWhole(entry));
+  return first === -1 ? history : history.slice(first);
+}
+
+function isWhole({ whole }: HistoryEntry): boolean {
+  return whole === true;
+}
+
+/** What a store has; another version may have written other entries, which are no reason not to start. */
+export function readHistory(stored: unknown): readonly HistoryEntry[] {
+  const isEntry = ({ number, graph, parts, contents }: Partial<HistoryEntry>) =>
+    Number.isSafeInteger(number) && typeof graph === 'string' && Array.isArray(parts) && typeof contents === 'object';
+  return Array.isArray(stored) ? stored.filter((entry) => typeof entry === 'object' && entry && isEntry(entry)) : [];
 }
 
 function shorten({ path, message, criticality }: HistoryChange): HistoryChange {

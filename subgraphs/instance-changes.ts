@@ -11,7 +11,15 @@ import { isAskedOf } from './service-change.ts';
 import { getService } from './service-changes.ts';
 import type { GraphqlEndpoint, InstanceRegistration } from './service-definition.ts';
 import { withPresentVersions, withVersionSchema } from './service-versions.ts';
-import { findInstance, type Instance, type Service, type Snapshot, withoutKeys, withServices } from './snapshot.ts';
+import {
+  findInstance,
+  findService,
+  type Instance,
+  type Service,
+  type Snapshot,
+  withoutKeys,
+  withServices,
+} from './snapshot.ts';
 import { settleVersions } from './version-settling.ts';
 
 export interface InstanceOutcome<A> {
@@ -54,6 +62,7 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
   ): Promise<InstanceOutcome<A>> {
     const note: AuditNote = { ...buildAuthor(by), action, targets: [`${name}/${id}`] };
     return state.noteRefusal(note, {}, async () => {
+      await state.refresh();
       await prepare();
       const { before, after, ...rest } = await state.change(note, (current, revision) => {
         const service = getService(current, name);
@@ -112,6 +121,8 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
         assertInstanceId(id);
         return checkInstance(value);
       });
+      // Another gateway may have taken the registration a moment ago.
+      if (findService(state.snapshot, name) === undefined) await state.refresh();
       const service = getService(state.snapshot, name);
       const instance = findInstance(service, id);
       // A heartbeat waits for no change that is under way, or a slow composition would let instances expire.

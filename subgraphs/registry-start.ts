@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
 import type { Admit, Beginning } from './desired-state.ts';
-import type { HistoryEntry } from './history.ts';
+import { readHistory } from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts';
 import { selectComposable } from './schema-selection.ts';
@@ -42,17 +42,11 @@ export async function buildFirstState<A>(options: StartOptions<A>): Promise<Firs
   return {
     snapshot: isSame ? { ...snapshot, revision: before } : snapshot,
     admission,
+    storedRevision: before,
     audit: Array.isArray(stored?.audit) ? stored.audit : [],
     history: readHistory(stored?.history),
     unverified: new Set(snapshot.services.filter(isVerifiable).map((service) => service.name)),
   };
-}
-
-/** Another version may have written other entries: they are no reason not to start. */
-function readHistory(stored: unknown): readonly HistoryEntry[] {
-  const isEntry = ({ number, graph, parts, contents }: Partial<HistoryEntry>) =>
-    Number.isSafeInteger(number) && typeof graph === 'string' && Array.isArray(parts) && typeof contents === 'object';
-  return Array.isArray(stored) ? stored.filter((entry) => typeof entry === 'object' && entry && isEntry(entry)) : [];
 }
 
 /** Revisions go on counting, or an ETag from before the restart could fit another state. */

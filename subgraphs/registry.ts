@@ -9,10 +9,12 @@ import type { AuditEntry } from './audit.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { checkDefinitions } from './definition-check.ts';
 import { type Admit, createDesiredState, type SchemaSummary, type Summarize } from './desired-state.ts';
+import { probeHealth } from './health-probe.ts';
 import type { HistoryEntry } from './history.ts';
 import { createInstanceChanges, type InstanceChanges } from './instance-changes.ts';
-import { createLeases } from './leases.ts';
+import { createLeases, type ExpiredLease, type Leases } from './leases.ts';
 import { type Log, silentLog } from './log.ts';
+import { createMassExpiryGuard, defaultMassExpiry, type MassExpirySettings } from './mass-expiry.ts';
 import { buildFirstState } from './registry-start.ts';
 import { createRollback, type Rollback } from './rollback.ts';
 import { createSchemaAsking, type Discover } from './schema-asking.ts';
@@ -20,7 +22,7 @@ import { createSchemaHealing, type SchemaNews } from './schema-healing.ts';
 import { applySchemaNews } from './schema-news.ts';
 import { createServiceChanges, type ServiceChanges } from './service-changes.ts';
 import { findUnknownVersions, unversioned } from './service-versions.ts';
-import type { Service, Snapshot } from './snapshot.ts';
+import { findInstance, findService, type Service, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
 export interface RegistryOptions<A> {
@@ -42,6 +44,11 @@ export interface RegistryOptions<A> {
   readonly log?: Log;
   /** For the jitter of background work: between 0 and 1. */
   readonly random?: () => number;
+  readonly massExpiry?: MassExpirySettings;
+  /** Connects to the instance at an origin; rejects when that fails. @default a connection over TCP or TLS */
+  readonly probe?: (url: string) => Promise<void>;
+  /** How many instances are kept although their lease ran out. */
+  readonly onSuspects?: (count: number) => void;
 }
 
 type Listener<A> = (snapshot: Snapshot, admission: A) => void;
@@ -59,6 +66,8 @@ export interface Registry<A> extends AsyncDisposable, ServiceChanges<A>, Omit<In
   leaseRemainingSeconds(service: string, instance: string): number | null;
   /** Brings back what a generation was made of. */
   readonly rollback: Rollback<A>;
+  /** Whether an instance is only kept because too many leases ran out at once. */
+  isSuspect(service: string, instance: string): boolean;
   /** What was changed and what was refused, oldest first. */
   audit(): readonly AuditEntry[];
   /** The generations of the graph, oldest first. */
@@ -75,6 +84,7 @@ function isOutOfGraph({ quarantine, rejected }: Service): boolean {
 function summarizeByHash(_admission: unknown, fingerprint: string): SchemaSummary {
   return { graph: createHash('sha256').update(fingerprint).digest('hex').slice(0, 16), changes: [] };
 }
+const probeTimeoutMs = 2_000;
 
 /** How long a start waits for the schemas of services that are up; later ones join the graph when they come. */
 const firstAnswersMs = 1_000;
@@ -88,9 +98,19 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   const { admit, summarize = summarizeByHash, maxHistory = 100 } = options;
   const state = createDesiredState<A>({ store, admit, summarize, maxHistory, clock, log, publish });
   const asking = createSchemaAsking(options.discover);
-  const leases = createLeases((expired) => inBackground(instances.expire(expired)), clock);
+  const onExpire = (expired: readonly ExpiredLease[]) => guard.handle(expired);
+  const leases: Leases = store.shared?.createLeases(onExpire, clock) ?? createLeases(onExpire, clock);
   const services = createServiceChanges({ state, asking, addressPolicy });
   const instances = createInstanceChanges({ state, asking, leases, addressPolicy });
+  const guard = createMassExpiryGuard({
+    settings: options.massExpiry ?? defaultMassExpiry,
+    leases: () => leases,
+    probe: probeLease,
+    drop: instances.expire,
+    clock,
+    log,
+    onSuspects: options.onSuspects,
+  });
   const healing = createSchemaHealing({ ask, apply: applyNews, clock, random, log });
 
   function publish(snapshot: Snapshot, admission: A, graphChanged: boolean): void {
@@ -136,6 +156,17 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     return { service, found: answer.found };
   }
 
+  async function probeLease({ service, instance }: ExpiredLease): Promise<void> {
+    const url = findInstance(findService(state.snapshot, service), instance)?.url;
+    if (url === undefined) return;
+    const { probe = connect } = options;
+    await probe(url);
+  }
+
+  function connect(url: string): Promise<void> {
+    return probeHealth({ url, check: null, timeoutMs: probeTimeoutMs, lookup: addressPolicy.lookup });
+  }
+
   function inBackground(work: Promise<void>): void {
     work.catch((error) => log.error('background work of the registry failed', { error: toGatewayError(error) }));
   }
@@ -172,6 +203,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     deleteInstance: instances.deleteInstance,
     leaseRemainingSeconds: leases.remainingSeconds,
     rollback: createRollback({ state, addressPolicy, log }),
+    isSuspect: guard.isSuspect,
     audit: () => state.audit,
     history: () => state.history,
     subscribe(listener) {
@@ -180,6 +212,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     },
     async [Symbol.asyncDispose]() {
       healing[Symbol.dispose]();
+      guard[Symbol.dispose]();
       leases[Symbol.dispose]();
       await state.close();
       listeners.clear();

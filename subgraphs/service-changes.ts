@@ -85,6 +85,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
         assertServiceName(name);
         const definition = checkDefinition(value);
         assertAddresses(definition);
+        await state.refresh();
         assertChangeable(findService(state.snapshot, name), name, by); // before anybody is asked
         const answer = await ask(name, definition);
         const change = await state.change(
@@ -114,6 +115,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
       const note: AuditNote = { ...buildAuthor(by), action: 'services.put', targets: Object.keys(values) };
       return state.noteRefusal(note, by, async () => {
         const definitions = checkDefinitions(values);
+        await state.refresh();
         for (const [name, definition] of definitions) {
           assertAddresses(definition);
           assertNotOfConfig(findService(state.snapshot, name));
@@ -144,6 +146,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
     deleteService(name, by) {
       const note: AuditNote = { ...buildAuthor(by), action: 'service.delete', targets: [name] };
       return state.noteRefusal(note, by, async () => {
+        await state.refresh();
         const change = await state.change(
           note,
           (current) => {
@@ -162,6 +165,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
       const note: AuditNote = { author: 'config', action: 'config.replace', targets: Object.keys(values) };
       return state.noteRefusal(note, {}, async () => {
         const definitions = checkDefinitions(values);
+        await state.refresh();
         const answers = await askAll(definitions);
         const change = await state.change(
           note,

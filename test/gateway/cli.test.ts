@@ -101,7 +101,7 @@ describe('selvage check', () => {
       [
         'The configuration has 2 mistakes:',
         '  gateway.yaml:2:1: lissten: unknown key; did you mean `listen`?',
-        '  gateway.yaml:1:8: store: expected `memory` or `file:DIR`, got "disk"',
+        '  gateway.yaml:1:8: store: expected `memory`, `file:DIR` or `redis://HOST:PORT`, or an object, got "disk"',
         '',
       ].join('\n'),
     );
