@@ -9,7 +9,7 @@ import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from 
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
 import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
-import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
+import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
 
@@ -61,6 +61,11 @@ export interface Settings {
   readonly sessionSecrets: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
+  readonly registry: {
+    readonly schemaChanges: SchemaChangePolicy;
+    readonly usageWindowMs: number;
+    readonly maxHistory: number;
+  };
   readonly massExpiry: MassExpirySettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
@@ -161,6 +166,11 @@ export function buildSettings(
     sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
+    registry: {
+      schemaChanges: config.registry?.schemaChanges ?? 'any',
+      usageWindowMs: parseDurationMs(config.registry?.usageWindow ?? '7d'),
+      maxHistory: config.registry?.history ?? 100,
+    },
     massExpiry: buildMassExpiry(config.registry?.massExpiry ?? {}),
     log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },
     shutdown: {

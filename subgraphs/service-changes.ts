@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { type AddressPolicy, buildOrigin } from './address-policy.ts';
-import type { AuditNote, Author } from './audit.ts';
+import { type AuditNote, type Author, buildAuthor } from './audit.ts';
 import { assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
 import type { Change, DesiredState } from './desired-state.ts';
 import type { SchemaAnswer, SchemaAsking } from './schema-asking.ts';
@@ -62,10 +62,10 @@ interface Parts<A> {
 export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<A>): ServiceChanges<A> {
   /** Asks the instances that the definition names, else those that registered themselves. */
   function ask(name: string, definition: ServiceDefinition): Promise<SchemaAnswer> {
-    const named = (definition.instances ?? []).map((instance) => buildOrigin(instance.url));
-    const registered = (findService(state.snapshot, name)?.instances ?? [])
-      .filter((instance) => instance.origin === 'lease' && !instance.draining)
-      .map((instance) => instance.url);
+    const named = (definition.instances ?? []).map(({ url, version }) => ({ url: buildOrigin(url), version }));
+    const registered = (findService(state.snapshot, name)?.instances ?? []).filter(
+      (instance) => instance.origin === 'lease' && !instance.draining,
+    );
     return asking.ask(name, definition.graphql, [...named, ...registered]);
   }
 
@@ -80,7 +80,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
 
   return {
     putService(name, value, by) {
-      const note: AuditNote = { author: by.name, action: 'service.put', targets: [name] };
+      const note: AuditNote = { ...buildAuthor(by), action: 'service.put', targets: [name] };
       return state.noteRefusal(note, by, async () => {
         assertServiceName(name);
         const definition = checkDefinition(value);
@@ -93,7 +93,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
           (current, revision) => {
             const existing = findService(current, name);
             assertChangeable(existing, name, by);
-            const asked = asking.take(name, answer);
+            const asked = asking.take(name, answer.found);
             const service = buildService({ name, definition, origin: 'admin', existing, asked, revision, retry: true });
             return { snapshot: service === existing ? current : assertSize(withServices(current, [service])) };
           },
@@ -112,7 +112,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
     },
 
     putServices(values, mode, by) {
-      const note: AuditNote = { author: by.name, action: 'services.put', targets: Object.keys(values) };
+      const note: AuditNote = { ...buildAuthor(by), action: 'services.put', targets: Object.keys(values) };
       return state.noteRefusal(note, by, async () => {
         const definitions = checkDefinitions(values);
         await state.refresh();
@@ -130,7 +130,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
             );
             const services = [...definitions].map(([name, definition]) => {
               const existing = findService(current, name);
-              const asked = asking.take(name, answers.get(name) ?? { schema: null, stamp: 0 });
+              const asked = asking.take(name, answers.get(name)?.found ?? []);
               return buildService({ name, definition, origin: 'admin', existing, asked, revision, retry: true });
             });
             return {
@@ -144,7 +144,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
     },
 
     deleteService(name, by) {
-      const note: AuditNote = { author: by.name, action: 'service.delete', targets: [name] };
+      const note: AuditNote = { ...buildAuthor(by), action: 'service.delete', targets: [name] };
       return state.noteRefusal(note, by, async () => {
         await state.refresh();
         const change = await state.change(
@@ -173,7 +173,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
             const kept = current.services.filter(({ name, origin }) => origin === 'admin' || definitions.has(name));
             const services = [...definitions].map(([name, definition]) => {
               const existing = findService(current, name);
-              const asked = asking.take(name, answers.get(name) ?? { schema: null, stamp: 0 });
+              const asked = asking.take(name, answers.get(name)?.found ?? []);
               // What was in quarantine before and is as it was must not stand in the way of the rest of the file.
               return buildService({ name, definition, origin: 'config', existing, asked, revision, retry: false });
             });
