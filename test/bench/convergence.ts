@@ -23,7 +23,7 @@ const store = redis.url;
 const gateways: BenchGateway[] = [];
 for (let index = 0; index < gatewayCount; index++) {
   const own = await mkdtemp(join(folder, 'gateway-'));
-  gateways.push(stack.use(await startBenchGateway(own, { store, logging: { access: false } })));
+  gateways.push(stack.use(await startBenchGateway(own, { store, logging: { access: false } }, String(index % 2))));
 }
 
 async function send(

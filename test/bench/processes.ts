@@ -52,7 +52,11 @@ export interface BenchGateway extends AsyncDisposable {
 }
 
 /** Starts the gateway as production does, with access log and metrics on. */
-export async function startBenchGateway(folder: string, config: GatewayConfig): Promise<BenchGateway> {
+export async function startBenchGateway(
+  folder: string,
+  config: GatewayConfig,
+  core: string = cores.gateway,
+): Promise<BenchGateway> {
   const file = join(folder, 'selvage.json');
   const logFile = join(folder, 'gateway.log');
   const listen = { host: '127.0.0.1', port: 0 };
@@ -60,7 +64,7 @@ export async function startBenchGateway(folder: string, config: GatewayConfig): 
   await writeFile(logFile, '');
   const log = openSync(logFile, 'a');
   const main = fileURLToPath(new URL('../../gateway/main.ts', import.meta.url));
-  const [command, argv] = pin(cores.gateway, process.execPath, [main, '--config', file]);
+  const [command, argv] = pin(core, process.execPath, [main, '--config', file]);
   const child = spawn(command, argv, {
     stdio: ['ignore', log, log],
     env: { ...process.env, NODE_ENV: 'production' },
