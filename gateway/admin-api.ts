@@ -1,6 +1,7 @@
 /** What the calls of the admin API do. Shapes, errors and examples: docs/admin-api.md. */
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { Admission } from '../schema/admission.ts';
+import type { InstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import type { InstanceOutcome } from '../subgraphs/instance-changes.ts';
 import type { Registry } from '../subgraphs/registry.ts';
 import type { ServiceOutcome, ServicesOutcome } from '../subgraphs/service-changes.ts';
@@ -14,6 +15,7 @@ import type { RouteTable } from './route-table.ts';
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
   readonly upstreams: Upstreams;
+  readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly routes: () => RouteTable;
 }
@@ -199,7 +201,7 @@ function requireService(registry: Registry<Admission>, name: string): Service {
   return service;
 }
 
-function describeService({ registry, upstreams }: AdminApiOptions, service: Service) {
+function describeService({ registry, upstreams, discovery }: AdminApiOptions, service: Service) {
   const { name, definition, schema, quarantine, revision, origin } = service;
   const instances = upstreams.status(name).map((status) => {
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
@@ -218,6 +220,7 @@ function describeService({ registry, upstreams }: AdminApiOptions, service: Serv
         : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
     quarantine,
     instances,
+    ...(definition.discovery !== undefined && { discovery: discovery.status(name) }),
   };
 }
 

@@ -8,6 +8,7 @@ import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Size } from '../policies/units.ts';
+import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { ServiceDefinition, serviceNamePattern } from '../subgraphs/service-definition.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -236,6 +237,7 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'What teams may register.' },
       ),
     ),
+    discovery: Type.Optional(DiscoveryOptions),
     logging: Type.Optional(
       Type.Object(
         {

@@ -6,6 +6,7 @@ import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
@@ -50,6 +51,7 @@ export interface Settings {
   };
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
+  readonly discovery: DiscoveryOptions;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
 }
@@ -146,6 +148,7 @@ export function buildSettings(
     limits: buildLimits(config.limits ?? {}),
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
+    discovery: config.discovery ?? {},
     log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },
     shutdown: {
       delayMs: parseDurationMs(config.shutdown?.delay ?? '0s'),

@@ -13,6 +13,7 @@ import { createPlanner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
+import { createInstanceDiscovery, type InstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { createFileStore } from '../subgraphs/file-store.ts';
 import { createMemoryStore } from '../subgraphs/memory-store.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
@@ -27,7 +28,12 @@ import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createCallObserver, createRequestObserver, createSnapshotObserver } from './observation.ts';
+import {
+  createCallObserver,
+  createDiscoveryObserver,
+  createRequestObserver,
+  createSnapshotObserver,
+} from './observation.ts';
 import { createPublicServer } from './server.ts';
 import { drainServer } from './shutdown.ts';
 
@@ -128,6 +134,16 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
       }),
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
+      discoveryAccess: () => current.discovery,
+      log,
+    }),
+  );
+  const discovery = building.use(
+    createInstanceDiscovery({
+      options: settings.discovery,
+      addressPolicy,
+      apply: registry.putDiscovered,
+      observer: createDiscoveryObserver(metrics),
       log,
     }),
   );
@@ -137,6 +153,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
   const observeSnapshot = createSnapshotObserver(metrics);
   registry.subscribe((snapshot, admission) => {
     upstreams.apply(snapshot);
+    discovery.follow(snapshot);
     dataPlane?.publish(snapshot, admission);
     observeSnapshot(snapshot, admission.graph.id);
   });
@@ -151,7 +168,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
   });
   let isReady = false;
-  const parts = { log, metrics, registry, upstreams, dataPlane, isReady: () => isReady };
+  const parts = { log, metrics, registry, upstreams, discovery, dataPlane, isReady: () => isReady };
   const { publicServer, adminServer } = createServers(settings, parts);
   const adminUrl = await listen(adminServer, settings.admin);
   building.defer(() => closeNow(adminServer));
@@ -166,6 +183,7 @@ async function run(settings: Settings, log: Log): Promise<RunningGateway> {
     addresses: { url, adminUrl },
     async reload(next) {
       await registry.replaceConfig(next.services);
+      discovery.configure(next.discovery);
       upstreams.configure(next.resilience);
       parts.dataPlane.configure(next);
       warnOfRestart(current, next, log);
@@ -187,12 +205,13 @@ interface Parts {
   readonly metrics: Metrics;
   readonly registry: Registry<Admission>;
   readonly upstreams: Upstreams;
+  readonly discovery: InstanceDiscovery;
   readonly dataPlane: DataPlane;
   readonly isReady: () => boolean;
 }
 
 function createServers(settings: Settings, parts: Parts): { publicServer: Server; adminServer: Server } {
-  const { log, metrics, registry, upstreams, dataPlane, isReady } = parts;
+  const { log, metrics, registry, upstreams, discovery, dataPlane, isReady } = parts;
   const publicServer = createPublicServer({
     graphqlPath: settings.graphql.path,
     maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -205,7 +224,7 @@ function createServers(settings: Settings, parts: Parts): { publicServer: Server
   });
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
-    endpoints: buildAdminEndpoints({ registry, upstreams, metrics, routes: () => dataPlane.current.routes }),
+    endpoints: buildAdminEndpoints({ registry, upstreams, discovery, metrics, routes: () => dataPlane.current.routes }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
     onFailure: (error, id) => {

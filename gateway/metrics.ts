@@ -1,5 +1,6 @@
 /** Metrics for Prometheus: one function per event, labels whose number no client can grow. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface MetricsOptions {
@@ -28,6 +29,7 @@ export interface AttemptObservation {
 }
 
 export interface Metrics {
+  readonly discovery: DiscoveryMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -134,6 +136,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   let graphId: string | undefined;
 
   return {
+    discovery: createDiscoveryMetrics(registry),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

@@ -5,12 +5,13 @@ import { type AddressPolicy, buildOrigin } from './address-policy.ts';
 import type { AuditAction, AuditNote, Author } from './audit.ts';
 import { assertInstanceId, checkInstance } from './definition-check.ts';
 import type { DesiredState } from './desired-state.ts';
+import { type DiscoveredList, listNewSoftware, withDiscovered } from './discovery/discovered-instances.ts';
 import { defaultLeaseSeconds, type ExpiredLease, type Leases } from './leases.ts';
 import type { SchemaAnswer, SchemaAsking } from './schema-asking.ts';
 import { isAskedOf } from './service-change.ts';
 import { getService } from './service-changes.ts';
 import type { GraphqlEndpoint, InstanceRegistration } from './service-definition.ts';
-import { findInstance, type Instance, type Service, type Snapshot, withServices } from './snapshot.ts';
+import { findInstance, findService, type Instance, type Service, type Snapshot, withServices } from './snapshot.ts';
 
 export interface InstanceOutcome<A> {
   readonly service: Service;
@@ -29,6 +30,14 @@ export interface InstanceChanges<A> {
   deleteInstance(service: string, id: string, by: Author): Promise<InstanceOutcome<A>>;
   /** Removes instances whose lease ran out and was not renewed since. */
   expire(expired: readonly ExpiredLease[]): Promise<void>;
+  /** Takes what providers found; tells what of it runs something new. */
+  putDiscovered(lists: readonly DiscoveredList[]): Promise<readonly NewSoftware[]>;
+}
+
+/** Instances of a service that may have another schema than the one that is known. */
+export interface NewSoftware {
+  readonly service: Service;
+  readonly urls: readonly string[];
 }
 
 /** Instances that one service may have. */
@@ -149,6 +158,33 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
         { evenUnsaved: true }, // dead instances must leave the rotation even if the disk is full
       );
     },
+
+    async putDiscovered(lists) {
+      const targets = [...new Set(lists.map(({ service }) => service))].sort();
+      const note: AuditNote = { author: 'discovery', action: 'instances.discover', targets };
+      const { before, after } = await state.change(
+        note,
+        (current) => {
+          const services = targets.flatMap((name): Service[] => {
+            const service = findService(current, name);
+            if (service === undefined) return [];
+            const next = withDiscovered(
+              service,
+              lists.filter((list) => list.service === name),
+              maxInstances,
+            );
+            return isDeepStrictEqual(next, service) ? [] : [next];
+          });
+          return { snapshot: services.length === 0 ? current : withServices(current, services) };
+        },
+        { evenUnsaved: true }, // it is found again after a restart
+      );
+      return targets.flatMap((name): NewSoftware[] => {
+        const [was, service] = [findService(before, name), findService(after, name)];
+        const urls = was === undefined || service === undefined ? [] : listNewSoftware(was, service);
+        return service === undefined || urls.length === 0 ? [] : [{ service, urls }];
+      });
+    },
   };
 }
 
@@ -175,8 +211,11 @@ function isRenewal(existing: Instance, wanted: Instance): boolean {
 }
 
 function assertLeased(service: Service, existing: Instance | undefined): void {
-  if (existing?.origin !== 'static') return;
-  const message = `${existing.id} is named in the definition of ${service.name}; change it there`;
+  if (existing === undefined || existing.origin === 'lease') return;
+  const message =
+    existing.origin === 'static'
+      ? `${existing.id} is named in the definition of ${service.name}; change it there`
+      : `${existing.id} was found by ${existing.provider}, and would be again; it can be drained`;
   throw new GatewayError('CONFLICT', message, { service: service.name });
 }
 

@@ -8,7 +8,9 @@ import type { AuditEntry } from './audit.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { checkDefinitions } from './definition-check.ts';
 import { type Admit, createDesiredState } from './desired-state.ts';
-import { createInstanceChanges, type InstanceChanges } from './instance-changes.ts';
+import type { DiscoveredList } from './discovery/discovered-instances.ts';
+import { type DiscoveryAccess, defaultDiscoveryAccess } from './discovery/discovery-access.ts';
+import { createInstanceChanges, type InstanceChanges, type NewSoftware } from './instance-changes.ts';
 import { createLeases } from './leases.ts';
 import { type Log, silentLog } from './log.ts';
 import { buildFirstState } from './registry-start.ts';
@@ -30,6 +32,8 @@ export interface RegistryOptions<A> {
   readonly admit: Admit<A>;
   readonly discover: Discover;
   readonly addressPolicy: AddressPolicy;
+  /** Which providers services of the admin API may name. @default DNS alone */
+  readonly discoveryAccess?: DiscoveryAccess;
   readonly clock?: Clock;
   readonly log?: Log;
   /** For the jitter of background work: between 0 and 1. */
@@ -38,13 +42,18 @@ export interface RegistryOptions<A> {
 
 type Listener<A> = (snapshot: Snapshot, admission: A) => void;
 
-export interface Registry<A> extends AsyncDisposable, ServiceChanges<A>, Omit<InstanceChanges<A>, 'expire'> {
+export interface Registry<A>
+  extends AsyncDisposable,
+    ServiceChanges<A>,
+    Omit<InstanceChanges<A>, 'expire' | 'putDiscovered'> {
   /** Empty until the registry is started. */
   readonly snapshot: Snapshot;
   /** What `admit` made of the present graph. Throws until the registry is started. */
   readonly admission: A;
   /** Loads the store and lays the configuration's services over it. Services that are down delay it little. */
   start(config: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Takes what providers found. What runs there is asked for its schema in the background. */
+  putDiscovered(lists: readonly DiscoveredList[]): Promise<void>;
   /** Seconds until an instance expires unless it is renewed; null for instances without a lease. */
   leaseRemainingSeconds(service: string, instance: string): number | null;
   /** What was changed and what was refused, oldest first. */
@@ -57,7 +66,14 @@ export interface Registry<A> extends AsyncDisposable, ServiceChanges<A>, Omit<In
 const firstAnswersMs = 1_000;
 
 export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
-  const { store, addressPolicy, clock = systemClock, log = silentLog, random = Math.random } = options;
+  const {
+    store,
+    addressPolicy,
+    discoveryAccess = defaultDiscoveryAccess,
+    clock = systemClock,
+    log = silentLog,
+    random = Math.random,
+  } = options;
   const listeners = new Set<Listener<A>>();
   let isStarted = false;
   let isRetrying = false;
@@ -65,7 +81,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   const state = createDesiredState<A>({ store, admit: options.admit, clock, log, publish });
   const asking = createSchemaAsking(options.discover);
   const leases = createLeases((expired) => inBackground(instances.expire(expired)), clock);
-  const services = createServiceChanges({ state, asking, addressPolicy });
+  const services = createServiceChanges({ state, asking, addressPolicy, discoveryAccess });
   const instances = createInstanceChanges({ state, asking, leases, addressPolicy });
   const healing = createSchemaHealing({ ask, apply: applyNews, clock, random, log });
 
@@ -106,6 +122,18 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     return { service, schema: answer.schema, stamp: answer.stamp };
   }
 
+  /** A service that has no schema yet is asked by the healing. */
+  async function askNewSoftware(found: readonly NewSoftware[]): Promise<void> {
+    const news = await Promise.all(
+      found.map(async ({ service, urls }): Promise<readonly SchemaNews[]> => {
+        if (service.schema === null) return [];
+        const { schema, stamp } = await asking.ask(service.name, service.definition.graphql, urls);
+        return schema === null ? [] : [{ service, schema, stamp }];
+      }),
+    );
+    if (news.flat().length > 0) await applyNews(news.flat());
+  }
+
   function inBackground(work: Promise<void>): void {
     work.catch((error) => log.error('background work of the registry failed', { error: toGatewayError(error) }));
   }
@@ -137,6 +165,9 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     putInstance: instances.putInstance,
     drainInstance: instances.drainInstance,
     deleteInstance: instances.deleteInstance,
+    async putDiscovered(lists) {
+      inBackground(askNewSoftware(await instances.putDiscovered(lists)));
+    },
     leaseRemainingSeconds: leases.remainingSeconds,
     audit: () => state.audit,
     subscribe(listener) {

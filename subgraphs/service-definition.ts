@@ -7,6 +7,7 @@ import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Size } from '../policies/units.ts';
+import { ServiceDiscovery } from './discovery/service-discovery.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -20,7 +21,8 @@ const InstanceUrl = Type.String({
   examples: ['http://10.0.0.5:8080'],
 });
 
-const instanceProperties = {
+/** What every instance has, wherever it comes from. */
+export const instanceProperties = {
   url: InstanceUrl,
   weight: Type.Optional(
     Type.Integer({
@@ -229,6 +231,7 @@ export const ServiceDefinition = Type.Object(
         description: 'Instances known beforehand. Others register themselves.',
       }),
     ),
+    discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(
       Type.Object(
         {
