@@ -67,9 +67,10 @@ export function createConsulWatch(
 
 /** An index that went back (the servers were restored) means to begin anew; 0 would not block, and be a busy loop. */
 function nextIndex(before: number, header: string | string[] | undefined): number {
-  const index = Number(header);
-  if (!Number.isSafeInteger(index) || index < 0) throw new DiscoveryError('Consul answered without an index');
-  return index < before ? 0 : Math.max(1, index);
+  const told = Number(header);
+  if (!Number.isSafeInteger(told) || told < 0) throw new DiscoveryError('Consul answered without an index');
+  const index = Math.max(1, told);
+  return index < before ? 0 : index;
 }
 
 function buildInstance({ Node: node, Service: service }: Entry, lookup: ConsulLookup): DiscoveredInstance {

@@ -279,6 +279,7 @@ describe('buildSettings', () => {
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
       trustedProxies: documented('trustedProxies'),
+      discovery: {},
       log: { level: documented('logging.level'), access: documented('logging.access') },
       shutdown: {
         delayMs: parseDurationMs(text('shutdown.delay')),
