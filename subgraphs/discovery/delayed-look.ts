@@ -21,11 +21,12 @@ export function createDelayedLook(signal: AbortSignal, look: () => Promise<void>
       const over = new AbortController();
       const stop = AbortSignal.any([signal, over.signal]);
       const following = follow(stop).finally(() => over.abort());
+      const stopped = aborted(stop);
       const looking = (async () => {
         while (!stop.aborted) {
           isWanted = Promise.withResolvers();
           await look();
-          await Promise.race([isWanted.promise, aborted(stop)]);
+          await Promise.race([isWanted.promise, stopped]);
           if (!stop.aborted) await wait(settleMs, undefined, { ref: false });
         }
       })();
