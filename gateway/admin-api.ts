@@ -6,15 +6,15 @@ import type { InstanceOutcome } from '../subgraphs/instance-changes.ts';
 import type { Registry } from '../subgraphs/registry.ts';
 import type { ServiceOutcome, ServicesOutcome } from '../subgraphs/service-changes.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
-import type { Upstreams } from '../subgraphs/upstreams.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
+import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
-  readonly upstreams: Upstreams;
+  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics'>;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly routes: () => RouteTable;
@@ -24,11 +24,11 @@ type Handler = AdminEndpoint['handle'];
 
 /** Every call, in the order of docs/admin-api.md. */
 export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEndpoint[] {
-  const { registry, metrics, routes } = options;
+  const { registry, serving, metrics, routes } = options;
   const on = (method: AdminEndpoint['method'], path: string, handle: Handler): AdminEndpoint => ({
     method,
     path,
-    handle,
+    handle: method === 'GET' ? handle : applied(serving, handle),
   });
   /** Registrations are counted by what became of them. */
   const counted =
@@ -73,9 +73,18 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
     on('GET', '/audit', () => ok({ entries: registry.audit() })),
-    on('GET', '/metrics', () => showMetrics(metrics)),
+    on('GET', '/metrics', () => showMetrics(serving)),
   ];
   return endpoints;
+}
+
+/** Whoever hears that a change was made finds it made, whichever worker is asked next. A mere heartbeat waits for none. */
+function applied(serving: AdminApiOptions['serving'], handle: Handler): Handler {
+  return async (request) => {
+    const answer = await handle(request);
+    if (!isRecord(answer.body) || answer.body['changed'] !== false) await serving.applied();
+    return answer;
+  };
 }
 
 function ok(body: unknown): AdminAnswer {
@@ -179,20 +188,20 @@ async function removeInstance({ registry }: AdminApiOptions, request: AdminReque
   return { status: 204 };
 }
 
-async function checkHealth({ registry, upstreams }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+async function checkHealth({ registry, serving }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const service = requireService(registry, parameter(request, 'name'));
   assertMayChange(request.administrator, service.name);
-  return ok({ service: service.name, instances: await upstreams.probe(service.name) });
+  return ok({ service: service.name, instances: await serving.probe(service.name) });
 }
 
-function listServices(options: AdminApiOptions): AdminAnswer {
+async function listServices(options: AdminApiOptions): Promise<AdminAnswer> {
   const { revision, services } = options.registry.snapshot;
-  return ok({ revision, services: services.map((service) => describeService(options, service)) });
+  return ok({ revision, services: await Promise.all(services.map((service) => describeService(options, service))) });
 }
 
-function showService(options: AdminApiOptions, request: AdminRequest): AdminAnswer {
+async function showService(options: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const service = requireService(options.registry, parameter(request, 'name'));
-  return { status: 200, headers: { etag: `"${service.revision}"` }, body: describeService(options, service) };
+  return { status: 200, headers: { etag: `"${service.revision}"` }, body: await describeService(options, service) };
 }
 
 function requireService(registry: Registry<Admission>, name: string): Service {
@@ -201,13 +210,17 @@ function requireService(registry: Registry<Admission>, name: string): Service {
   return service;
 }
 
-function describeService({ registry, upstreams, discovery }: AdminApiOptions, service: Service) {
+async function describeService({ registry, serving, discovery }: AdminApiOptions, service: Service) {
   const { name, definition, schema, quarantine, revision, origin } = service;
-  const instances = upstreams.status(name).map((status) => {
+  const instances = (await serving.status(name)).map((status) => {
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
     return leaseRemainingSeconds === null
       ? status
-      : { ...status, leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10 };
+      : {
+          ...status,
+          leaseRemainingSeconds: Math.round(leaseRemainingSeconds * 10) / 10,
+          ...(registry.isSuspect(name, status.id) && { suspect: true }),
+        };
   });
   return {
     name,
@@ -219,6 +232,7 @@ function describeService({ registry, upstreams, discovery }: AdminApiOptions, se
         ? null
         : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
     quarantine,
+    health: serving.poolHealth(name) ?? null,
     instances,
     ...(definition.discovery !== undefined && { discovery: discovery.status(name) }),
   };
@@ -235,7 +249,7 @@ function showGraph(registry: Registry<Admission>): AdminAnswer {
   });
 }
 
-async function showMetrics(metrics: Metrics): Promise<AdminAnswer> {
-  const { contentType, body } = await metrics.render();
+async function showMetrics(serving: AdminApiOptions['serving']): Promise<AdminAnswer> {
+  const { contentType, body } = await serving.renderMetrics();
   return { status: 200, headers: { 'content-type': contentType }, body };
 }

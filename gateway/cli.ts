@@ -2,8 +2,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { exitCodes } from './cli-admin.ts';
+import { buildUsage, type CliCommand, runCommand } from './cli-command.ts';
 import { describeFailure } from './cli-failure.ts';
+import { graph, history, rollback } from './cli-graph.ts';
+import { register } from './cli-register.ts';
 import { type ProcessEvents, runGateway } from './cli-run.ts';
+import { deregister, drain, services } from './cli-services.ts';
 import { environmentVariables, listFlagOverrides } from './config-environment.ts';
 import { type LoadConfigOptions, loadConfig } from './config-file.ts';
 import { GatewayConfig } from './config-schema.ts';
@@ -26,6 +31,7 @@ const options = {
   port: { type: 'string' },
   'admin-host': { type: 'string' },
   'admin-port': { type: 'string' },
+  workers: { type: 'string' },
   'log-level': { type: 'string' },
   generate: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -43,6 +49,17 @@ const commands: Readonly<Record<string, Command>> = {
   'hash-token': hashToken,
 };
 
+/** Those that talk to a gateway which runs. */
+const adminCommands: Readonly<Record<string, CliCommand>> = {
+  register,
+  deregister,
+  drain,
+  services,
+  graph,
+  history,
+  rollback,
+};
+
 const help = `selvage: stitches GraphQL services into one endpoint and proxies REST routes
 
 Usage: selvage [command] [flags]
@@ -54,23 +71,33 @@ Commands
   print-config-schema   prints the JSON Schema of the configuration
   hash-token            reads a token from standard input and prints its SHA-256; --generate makes a token
 
+Commands that talk to a gateway which runs (each with --help, --json, --admin URL [SELVAGE_ADMIN], [SELVAGE_TOKEN])
+${Object.entries(adminCommands)
+  .map(([name, command]) => `  ${buildUsage(name, command).padEnd(24)}${command.summary}\n`)
+  .join('')}
 Flags
   --config FILE         configuration file [SELVAGE_CONFIG, else selvage.config.ts, selvage.yaml, ... in this directory]
   --host, --port        address of the public port [HOST, PORT]
   --admin-host, --admin-port
                         address of the admin port [ADMIN_HOST, ADMIN_PORT]
+  --workers N           processes that answer requests, or auto for one per core [SELVAGE_WORKERS]
   --log-level LEVEL     debug, info, warn, error or silent [LOG_LEVEL]
   -h, --help            prints this
   -v, --version         prints the version
 
 Other environment variables: ${Object.keys(environmentVariables)
-  .filter((name) => !/HOST|PORT|LOG/.test(name))
+  .filter((name) => !/HOST|PORT|LOG|WORKERS/.test(name))
   .join(', ')}. Order: defaults < file < environment < flags.
 Signals: SIGTERM and SIGINT drain and stop (a second one stops at once), SIGHUP loads the configuration again.
+Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the gateway is not reachable or cannot do it now.
 `;
 
 /** Runs one command. Resolves with the exit code. */
 export async function runCli(argv: readonly string[], world: CliWorld): Promise<number> {
+  const [first = '', ...rest] = argv;
+  // Ahead of the flags, because these commands have flags of their own, of which some are called the same.
+  const adminCommand = Object.hasOwn(adminCommands, first) ? adminCommands[first] : undefined;
+  if (adminCommand !== undefined) return await runCommand(first, adminCommand, rest, world);
   let flags: Flags;
   let positionals: string[];
   try {
@@ -84,6 +111,7 @@ export async function runCli(argv: readonly string[], world: CliWorld): Promise<
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (flags.help === true) return print(world, help);
   if (flags.version === true) return print(world, `${await readVersion()}\n`);
+  if (Object.hasOwn(adminCommands, name)) return refuse(world, `'${name}' must stand before its flags`);
   if (command === undefined) return refuse(world, `There is no command '${name}'`);
   if (positionals.length > 1) return refuse(world, `Unexpected argument '${positionals[1]}'`);
   if (flags.generate === true && name !== 'hash-token') return refuse(world, '--generate belongs to hash-token');
@@ -173,5 +201,5 @@ function print(world: CliWorld, text: string): number {
 
 function refuse(world: CliWorld, message: string): number {
   world.stderr(`${message}. See selvage --help\n`);
-  return 1;
+  return exitCodes.usage;
 }

@@ -17,8 +17,10 @@ export const environmentVariables: Readonly<Record<string, readonly string[]>> =
   PORT: ['listen', 'port'],
   ADMIN_HOST: ['admin', 'host'],
   ADMIN_PORT: ['admin', 'port'],
+  SELVAGE_WORKERS: ['workers'],
   SELVAGE_STORE: ['store'],
   REDIS_URL: ['redis'],
+  SELVAGE_ZONE: ['zone'],
   LOG_LEVEL: ['logging', 'level'],
 };
 
@@ -28,6 +30,7 @@ export const configFlags: Readonly<Record<string, readonly string[]>> = {
   port: ['listen', 'port'],
   'admin-host': ['admin', 'host'],
   'admin-port': ['admin', 'port'],
+  workers: ['workers'],
   'log-level': ['logging', 'level'],
 };
 
@@ -49,9 +52,13 @@ function listOverrides(
   return Object.entries(table).flatMap(([name, path]) => {
     const text = values[name];
     if (text === undefined || text === '') return [];
-    const value = path.at(-1) === 'port' && /^\d+$/.test(text) ? Number(text) : text;
+    const value = isNumeric(path) && /^\d+$/.test(text) ? Number(text) : text;
     return [{ path, value, source: nameSource(name) }];
   });
+}
+
+function isNumeric(path: readonly string[]): boolean {
+  return ['port', 'workers'].includes(path.at(-1) ?? '');
 }
 
 /** A configuration with overrides in it, later ones first, and a locator that knows them. The given one stays as it is. */

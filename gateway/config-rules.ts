@@ -5,6 +5,9 @@ import { findDurationMistakes } from '../policies/duration-check.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
+import { findHealthMistakes } from '../subgraphs/health-settings.ts';
+import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
+import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -21,6 +24,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
   return [
     ...checkAdmin(config),
     ...checkPorts(config),
+    ...checkStore(config),
     ...checkAuthentication(config),
     ...checkRateLimits(config),
     ...checkServices(config),
@@ -79,6 +83,11 @@ function checkPorts(config: GatewayConfig): Mistake[] {
     : samePort;
 }
 
+function checkStore({ store }: GatewayConfig): Mistake[] {
+  if (typeof store !== 'object') return [];
+  return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
+}
+
 function checkAuthentication(config: GatewayConfig): Mistake[] {
   const { jwt = [], apiKeys = [], required } = config.authentication ?? {};
   return [
@@ -135,6 +144,11 @@ function checkServices(config: GatewayConfig): Mistake[] {
   return Object.entries(config.services ?? {}).flatMap(([name, service]) => [
     ...findDuplicates(service.instances ?? [], ['services', name, 'instances'], 'id'),
     ...findDuplicates(service.instances ?? [], ['services', name, 'instances'], 'url'),
+    ...findBalancingMistakes(service.loadBalancing).map((mistake) => ({
+      path: ['services', name, ...mistake.path.slice(1).split('/')],
+      message: mistake.message,
+    })),
+    ...findHealthMistakes(service).map(({ path, message }) => ({ path: ['services', name, ...path], message })),
     ...(service.routes ?? []).flatMap((route, index) =>
       checkAuthorize(route.authorize, route.public, ['services', name, 'routes', index]),
     ),

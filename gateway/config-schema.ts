@@ -7,8 +7,9 @@ import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { Duration, OneOf, Size } from '../policies/units.ts';
+import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
+import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, serviceNamePattern } from '../subgraphs/service-definition.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -92,18 +93,44 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'The admin port: registration, the graph, metrics.' },
       ),
     ),
-    store: Type.Optional(
-      Type.String({
-        pattern: '^(memory|file:.+)$',
-        default: 'file:.selvage',
-        description: 'Where the registry lives: `memory`, or `file:DIR`. Environment: `SELVAGE_STORE`.',
+    workers: Type.Optional(
+      Type.Unsafe<number | 'auto'>({
+        anyOf: [{ type: 'integer', minimum: 1, maximum: 256 }, { const: 'auto' }],
+        default: 1,
+        description:
+          'Processes that answer requests. 1: this process alone. More, or `auto` for one per core: workers that share the public port, under a process that keeps the registry. Environment: `SELVAGE_WORKERS`.',
       }),
+    ),
+    store: Type.Optional(
+      Type.Union(
+        [
+          Type.String({ pattern: '^(memory|file:.+|rediss?://.+)$' }),
+          Type.Object(
+            {
+              redis: RedisOptions,
+              copy: Type.Optional(
+                Type.String({
+                  minLength: 1,
+                  description:
+                    'Folder for a copy of the shared registry, for this gateway alone: what it starts with while Redis cannot be reached. Without one, a start waits for Redis.',
+                }),
+              ),
+            },
+            closed,
+          ),
+        ],
+        {
+          default: 'file:.selvage',
+          description:
+            'Where the registry lives: `memory`, `file:DIR`, or Redis, where any number of gateways share it: `redis://HOST:PORT`, or `{ redis: { ... } }`. Environment: `SELVAGE_STORE`.',
+        },
+      ),
     ),
     redis: Type.Optional(
       Type.String({
         pattern: '^rediss?://',
         description:
-          'Redis for rate limits shared by several gateways. Without it they are counted in this process. Environment: `REDIS_URL`.',
+          'Redis for rate limits shared by several gateways. Default: that of `store`; without either they are counted in this process. Environment: `REDIS_URL`.',
       }),
     ),
     authentication: Type.Optional(AuthenticationOptions),
@@ -218,6 +245,27 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'Bounds on what clients and services may send.' },
       ),
     ),
+    zone: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9._-]{1,63}$',
+        description:
+          'Where this gateway runs. Instances of the same `zone` get the calls as long as enough of them can take them. Environment: `SELVAGE_ZONE`.',
+        examples: ['eu-1'],
+      }),
+    ),
+    sessions: Type.Optional(
+      Type.Object(
+        {
+          secrets: Type.Array(Type.String({ minLength: 32, maxLength: 1_024 }), {
+            minItems: 1,
+            maxItems: 10,
+            description:
+              'Secrets that sign the cookies of sticky sessions, the same at every gateway. The first one signs, all are believed: to replace one, put the new one in front, and remove the old one when its cookies have run out. Without any, sessions end with the process.',
+          }),
+        },
+        { ...closed, description: 'Sessions of services with `loadBalancing.sticky`.' },
+      ),
+    ),
     trustedProxies: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         default: [],
@@ -238,6 +286,38 @@ export const GatewayConfig = Type.Object(
       ),
     ),
     discovery: Type.Optional(DiscoveryOptions),
+    registry: Type.Optional(
+      Type.Object(
+        {
+          massExpiry: Type.Optional(
+            Type.Object(
+              {
+                share: Type.Optional(
+                  Type.Unsafe<string>({
+                    ...Percentage,
+                    default: '30%',
+                    description:
+                      'Share of all leases that must be overdue together. Then instances whose lease ran out stay, suspect, while they can be connected to. `100%` turns this off.',
+                  }),
+                ),
+                minimum: Type.Optional(
+                  Type.Integer({ minimum: 1, default: 10, description: 'Fewer overdue leases are never too many.' }),
+                ),
+                patience: Type.Optional(
+                  Type.Unsafe<string>({
+                    ...Duration,
+                    default: '1m',
+                    description: 'How long a suspect instance stays after its lease ran out.',
+                  }),
+                ),
+              },
+              { ...closed, description: 'When many leases run out at once: the network is broken, not the instances.' },
+            ),
+          ),
+        },
+        { ...closed, description: 'How the registry treats what is registered.' },
+      ),
+    ),
     logging: Type.Optional(
       Type.Object(
         {

@@ -1,12 +1,15 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
+import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
-import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
 import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
+import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
+import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
@@ -20,7 +23,12 @@ export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
 export interface Settings {
   readonly listen: { readonly host: string; readonly port: number };
   readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
-  readonly store: { readonly kind: 'memory' } | { readonly kind: 'file'; readonly directory: string };
+  /** Processes that answer requests; 1 for this one alone. */
+  readonly workers: number;
+  readonly store:
+    | { readonly kind: 'memory' }
+    | { readonly kind: 'file'; readonly directory: string }
+    | { readonly kind: 'redis'; readonly redis: RedisOptions; readonly copy?: string };
   readonly redisUrl?: string;
   readonly authentication: Required<AuthenticationOptions>;
   /** Time for a whole request, all attempts and services together. */
@@ -49,9 +57,13 @@ export interface Settings {
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
   };
+  /** Where the gateway runs. */
+  readonly zone?: string;
+  readonly sessionSecrets: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
   readonly discovery: DiscoveryOptions;
+  readonly massExpiry: MassExpirySettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
 }
@@ -123,6 +135,7 @@ export function buildSettings(
       port: config.admin?.port ?? 4001,
       tokens: config.admin?.tokens ?? [],
     },
+    workers: config.workers === 'auto' ? availableParallelism() : (config.workers ?? 1),
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
     authentication: {
@@ -146,9 +159,12 @@ export function buildSettings(
       shareOperations: config.graphql?.shareOperations ?? false,
     },
     limits: buildLimits(config.limits ?? {}),
+    ...(config.zone !== undefined && { zone: config.zone }),
+    sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
     discovery: config.discovery ?? {},
+    massExpiry: buildMassExpiry(config.registry?.massExpiry ?? {}),
     log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },
     shutdown: {
       delayMs: parseDurationMs(config.shutdown?.delay ?? '0s'),
@@ -157,8 +173,21 @@ export function buildSettings(
   };
 }
 
-function buildStore(store: string): Settings['store'] {
-  return store === 'memory' ? { kind: 'memory' } : { kind: 'file', directory: store.slice('file:'.length) };
+function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store'] {
+  if (typeof store === 'object') return { kind: 'redis', ...store };
+  if (store === 'memory') return { kind: 'memory' };
+  if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
+  return { kind: 'redis', redis: { url: store } };
+}
+
+function buildMassExpiry(
+  options: NonNullable<NonNullable<GatewayConfig['registry']>['massExpiry']>,
+): MassExpirySettings {
+  return {
+    share: options.share === undefined ? defaultMassExpiry.share : parsePercentage(options.share),
+    minimum: options.minimum ?? defaultMassExpiry.minimum,
+    patienceMs: options.patience === undefined ? defaultMassExpiry.patienceMs : parseDurationMs(options.patience),
+  };
 }
 
 function buildLimits(limits: NonNullable<GatewayConfig['limits']>): Settings['limits'] {

@@ -5,7 +5,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { createAuthenticator } from '../policies/authenticate.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
-import type { Admission } from '../schema/admission.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
@@ -28,7 +27,7 @@ export interface DataPlaneState {
 export interface DataPlane {
   readonly current: DataPlaneState;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
-  publish(snapshot: Snapshot, admission: Admission): void;
+  publish(snapshot: Snapshot, graph: Graph): void;
   /** Swaps in other settings; what does not depend on them stays. */
   configure(settings: Settings): void;
 }
@@ -92,12 +91,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     get current() {
       return current;
     },
-    publish(nextSnapshot, admission) {
-      const graphChanged = admission.graph !== graph;
+    publish(nextSnapshot, nextGraph) {
+      const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
       forwardedHeaders = listForwardedHeaders(snapshot);
-      graph = admission.graph;
+      graph = nextGraph;
       current = {
         ...current,
         ...(graphChanged && { generation: buildGeneration() }),

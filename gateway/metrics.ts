@@ -1,5 +1,13 @@
 /** Metrics for Prometheus: one function per event, labels whose number no client can grow. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
@@ -24,6 +32,7 @@ export interface RequestObservation {
 /** What one attempt was: the shape of `Attempt` in the request's context. */
 export interface AttemptObservation {
   readonly service: string;
+  readonly instance: string;
   readonly outcome: number | string;
   readonly durationMs: number;
 }
@@ -36,15 +45,31 @@ export interface Metrics {
   observeAttempt(attempt: AttemptObservation): void;
   observeBreaker(service: string, instance: string, state: 'closed' | 'half-open' | 'open'): void;
   observeHealth(service: string, instance: string, healthy: boolean): void;
+  /** Calls to a service leave the gateway's zone, or stay in it again. */
+  observeSpillOver(service: string, spills: boolean): void;
+  /** An instance is ejected for being worse than its peers. */
+  observeEjection(service: string, reason: string): void;
+  /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
+  observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
   observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
   observeRegistration(outcome: string): void;
+  /** Worker processes that serve now. */
+  observeWorkers(serving: number): void;
+  /** A worker died that should not have. */
+  observeWorkerDeath(): void;
+  /** Whether the shared registry can be asked. */
+  observeStore(available: boolean): void;
+  /** Instances that are only kept because too many leases ran out at once. */
+  observeSuspects(count: number): void;
   /** Drops the gauges of an instance that is gone. */
   forgetInstance(service: string, instance: string): void;
   /** The exposition format of Prometheus, and its media type. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** The same as plain data, for another process to add up. */
+  collect(): Promise<readonly MetricObjectWithValues<MetricValue<string>>[]>;
 }
 
 const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -85,14 +110,49 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   });
   const breakers = new Gauge({
     name: 'selvage_breaker_state',
-    help: 'Circuit breaker of an instance: 0 closed, 1 half-open, 2 open.',
+    help: 'Circuit breaker of an instance: 0 closed, 1 half-open, 2 open. Of several workers, that of the worst.',
     labelNames: ['service', 'instance'],
+    aggregator: 'max',
     registers,
   });
   const healthy = new Gauge({
     name: 'selvage_instance_healthy',
     help: 'Whether an instance is taken for healthy.',
     labelNames: ['service', 'instance'],
+    aggregator: 'max',
+    registers,
+  });
+  const instanceAttempts = new Counter({
+    name: 'selvage_instance_attempts_total',
+    help: 'Attempts by instance: how the calls to a service are spread.',
+    labelNames: ['service', 'instance'],
+    registers,
+  });
+  const spillOver = new Gauge({
+    name: 'selvage_zone_spill_over',
+    help: 'Whether calls to a service leave the zone of the gateway.',
+    labelNames: ['service'],
+    aggregator: 'max',
+    registers,
+  });
+  const ejections = new Counter({
+    name: 'selvage_outlier_ejections_total',
+    help: 'Ejections of instances that were worse than their peers.',
+    labelNames: ['service', 'reason'],
+    registers,
+  });
+  const healthyInstances = new Gauge({
+    name: 'selvage_healthy_instances',
+    help: 'Instances of a service that are neither unhealthy nor ejected nor draining.',
+    labelNames: ['service'],
+    aggregator: 'min',
+    registers,
+  });
+  const panics = new Gauge({
+    name: 'selvage_service_panic',
+    help: 'Whether so few instances of a service are healthy that all get calls.',
+    labelNames: ['service'],
+    aggregator: 'max',
     registers,
   });
   const limits = new Counter({
@@ -101,20 +161,48 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['rule', 'outcome'],
     registers,
   });
-  const revision = new Gauge({ name: 'selvage_registry_revision', help: 'Revision of the registry.', registers });
+  const revision = new Gauge({
+    name: 'selvage_registry_revision',
+    help: 'Revision of the registry.',
+    aggregator: 'max',
+    registers,
+  });
   const graph = new Gauge({
     name: 'selvage_graph_info',
     help: 'The generation of the graph that serves.',
     labelNames: ['id'],
+    aggregator: 'max',
     registers,
   });
   const swaps = new Counter({ name: 'selvage_graph_swaps_total', help: 'Changes of the generation.', registers });
+  const store = new Gauge({
+    name: 'selvage_store_available',
+    help: 'Whether the shared registry can be asked. Told only where it is in Redis.',
+    registers: [],
+  });
+  const suspects = new Gauge({
+    name: 'selvage_suspect_instances',
+    help: 'Instances that are kept although their lease ran out, because too many ran out at once.',
+    registers,
+  });
   const registrations = new Counter({
     name: 'selvage_registrations_total',
     help: 'Registrations of services, by what became of them.',
     labelNames: ['outcome'],
     registers,
   });
+  const workers = new Gauge({
+    name: 'selvage_workers',
+    help: 'Worker processes that serve; 0 where one process does all.',
+    registers,
+  });
+  const workerDeaths = new Counter({
+    name: 'selvage_worker_deaths_total',
+    help: 'Workers that died and were replaced.',
+    registers,
+  });
+  /** Of the instances that there are: an attempt that ends later shall not bring one back that is forgotten. */
+  const attemptsByInstance = new Map<string, Map<string, Counter.Internal>>();
   const inFlight = new Map<string, number>();
   new Gauge({
     name: 'selvage_requests_in_flight',
@@ -131,6 +219,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const durationSeries = createSeries([bound(), bound()], (...labels) => durations.labels(...labels));
   const attemptSeries = createSeries([bound(), bound()], (...labels) => attempts.labels(...labels));
   const attemptDurationSeries = createSeries([bound()], (...labels) => attemptDurations.labels(...labels));
+  const ejectionSeries = createSeries([bound(), bound()], (...labels) => ejections.labels(...labels));
   const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
   const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
   let graphId: string | undefined;
@@ -145,7 +234,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       requestSeries(door, service, name, String(status)).inc();
       durationSeries(door, name).observe(durationMs / 1_000);
     },
-    observeAttempt({ service, outcome, durationMs }) {
+    observeAttempt({ service, instance, outcome, durationMs }) {
+      attemptsByInstance.get(service)?.get(instance)?.inc();
       attemptSeries(service, String(outcome)).inc();
       attemptDurationSeries(service).observe(durationMs / 1_000);
     },
@@ -154,6 +244,24 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeHealth(service, instance, isHealthy) {
       healthy.set({ service, instance }, isHealthy ? 1 : 0);
+      const counts = attemptsByInstance.get(service) ?? new Map<string, Counter.Internal>();
+      attemptsByInstance.set(service, counts);
+      if (!counts.has(instance)) counts.set(instance, instanceAttempts.labels(service, instance));
+    },
+    observeSpillOver(service, spills) {
+      spillOver.set({ service }, spills ? 1 : 0);
+    },
+    observeEjection(service, reason) {
+      ejectionSeries(service, reason).inc();
+    },
+    observePool(service, pool) {
+      if (pool === null) {
+        healthyInstances.remove(service);
+        panics.remove(service);
+      } else {
+        healthyInstances.set({ service }, pool.healthy);
+        panics.set({ service }, pool.panic ? 1 : 0);
+      }
     },
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();
@@ -173,12 +281,33 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     observeRegistration(outcome) {
       registrationSeries(outcome).inc();
     },
+    observeWorkers(serving) {
+      workers.set(serving);
+    },
+    observeWorkerDeath() {
+      workerDeaths.inc();
+    },
+    observeStore(available) {
+      registry.registerMetric(store);
+      store.set(available ? 1 : 0);
+    },
+    observeSuspects(count) {
+      suspects.set(count);
+    },
     forgetInstance(service, instance) {
       breakers.remove(service, instance);
       healthy.remove(service, instance);
+      instanceAttempts.remove(service, instance);
+      const counts = attemptsByInstance.get(service);
+      counts?.delete(instance);
+      if (counts?.size === 0) {
+        attemptsByInstance.delete(service);
+        spillOver.remove(service);
+      }
     },
     async render() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
+    collect: () => registry.getMetricsAsJSON(),
   };
 }

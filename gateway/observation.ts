@@ -49,7 +49,9 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
   };
 }
 
-export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
+/** `tellsHealth`: whether health is found out here, or told by another process that says so already. */
+export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = true): CallObserver {
+  const panicking = new Set<string>();
   return {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
@@ -57,8 +59,36 @@ export function createCallObserver(log: Log, metrics: Metrics): CallObserver {
       log.warn('circuit breaker', { service, instance, state });
     },
     onHealthChange(service, instance, healthy, why) {
+      if (!tellsHealth) return;
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
+    },
+    onSpillOver(service, why) {
+      metrics.observeSpillOver(service, why !== null);
+      if (why === null) log.info('calls stay in the zone again', { service });
+      else log.warn('calls leave the zone', { service, why });
+    },
+    onEjection(service, instance, ejection, well) {
+      metrics.observeHealth(service, instance, well && ejection === null);
+      if (ejection === null) {
+        log.warn('ejection of an instance is over', { service, instance });
+      } else {
+        const { reason, detail, count } = ejection;
+        metrics.observeEjection(service, reason);
+        log.warn('an instance is ejected: it is worse than its peers', { service, instance, reason, detail, count });
+      }
+    },
+    onPoolChange(service, pool) {
+      metrics.observePool(service, pool);
+      const isPanic = pool?.panic === true;
+      if (isPanic === panicking.has(service)) return;
+      if (isPanic) {
+        panicking.add(service);
+        log.warn('panic: too few healthy instances, all get calls', { service, ...pool });
+      } else {
+        panicking.delete(service);
+        log.warn('panic is over', { service, ...pool });
+      }
     },
   };
 }

@@ -1,34 +1,53 @@
 /** Draining a server in bounded steps: nothing in flight is cut before its time, and nothing waits for ever. */
 import type { Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
 
 export interface DrainOptions {
   /** Between becoming unready and refusing connections, for load balancers in front to notice. */
   readonly delayMs: number;
   /** For requests in flight, after which their connections are cut. */
   readonly graceMs: number;
+  /**
+   * Where others serve the same port: time in which open connections may carry one more request, whose answer closes
+   * them. A client that sends just as its idle connection is closed would have to send again, and may not dare. @default 0
+   */
+  readonly handOverMs?: number;
 }
 
 /** What became of the requests in flight. */
 export type DrainOutcome = 'drained' | 'cut';
 
 /**
- * Drains a server: waits `delayMs` while it goes on serving, closes the port and idle connections, waits for the busy
- * ones at most `graceMs`, then cuts.
+ * Drains a server: waits `delayMs` while it goes on serving, closes the port, lets connections be used once more for
+ * `handOverMs`, closes idle ones, waits for the busy ones at most `graceMs`, then cuts.
  */
 export async function drainServer(server: Server, options: DrainOptions): Promise<DrainOutcome> {
+  const { delayMs, graceMs, handOverMs = 0 } = options;
   if (!server.listening) return 'drained';
-  if (options.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, options.delayMs));
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  if (delayMs > 0) await pause(delayMs);
+  const closed = new Promise<void>((resolve) => server.once('close', resolve));
+  // Not the close of http: that would cut idle connections at once.
+  NetServer.prototype.close.call(server);
+  if (handOverMs > 0) {
+    server.prependListener('request', (_request, response) => {
+      response.shouldKeepAlive = false;
+    });
+    await Promise.race([closed, pause(handOverMs)]);
+  }
   server.closeIdleConnections();
   let outcome: DrainOutcome = 'drained';
   const cut = setTimeout(() => {
     outcome = 'cut';
     server.closeAllConnections();
-  }, options.graceMs);
+  }, graceMs);
   // A connection that becomes idle after its last answer keeps `close` waiting until its keep-alive time is over.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   await closed;
   clearTimeout(cut);
   clearInterval(sweep);
   return outcome;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

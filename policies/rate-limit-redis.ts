@@ -1,5 +1,5 @@
 /** Counts shared by every gateway that asks one Redis. */
-import { Redis, type RedisOptions } from 'ioredis';
+import { type Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { GcraResult, GcraRule, RateLimitStore } from './rate-limit.ts';
 
 /** `url` makes a connection of its own; a ready `redis` stays its owner's to configure and to close. */
@@ -8,7 +8,7 @@ export type RedisRateLimitStoreOptions = {
   readonly keyPrefix?: string | undefined;
   /** How long an answer is waited for. @default 25 */
   readonly answerTimeoutMs?: number | undefined;
-} & ({ readonly url: string } | { readonly redis: Redis });
+} & ({ readonly url: string } | { readonly redis: Redis | Cluster });
 
 /**
  * GCRA in one step, by the clock of Redis, so that gateways need not agree on the time. Times are microseconds; `%.2f`
@@ -38,7 +38,8 @@ interface Scripted {
   selvageGcra(key: string, emissionUs: number, burst: number, cost: number): Promise<[number, number, number, number]>;
 }
 
-const connectionOptions = {
+/** How a connection has to behave that limits are asked over. */
+export const rateLimitConnection = {
   // What cannot be asked now is decided otherwise, at once: nothing waits for a reconnection, nothing is sent twice.
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
@@ -55,7 +56,7 @@ const connectionOptions = {
 /** A rate limit store in Redis. A failure rejects within `answerTimeoutMs`; the connection heals by itself. */
 export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): RateLimitStore {
   const { keyPrefix = 'selvage:rl:', answerTimeoutMs = 25 } = options;
-  const redis = 'redis' in options ? options.redis : new Redis(options.url, connectionOptions);
+  const redis = 'redis' in options ? options.redis : new Redis(options.url, rateLimitConnection);
   let connectionFailure: unknown;
   const remember = (error: unknown) => {
     connectionFailure = error;
@@ -89,7 +90,7 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
   };
 }
 
-function defineScript(redis: Redis): Scripted {
+function defineScript(redis: Redis | Cluster): Scripted {
   redis.defineCommand('selvageGcra', { lua: gcraScript, numberOfKeys: 1 });
   return redis as unknown as Scripted;
 }

@@ -1,5 +1,6 @@
-/** Options of timeouts, retries, circuit breakers and concurrency limits, and the numbers that the call works with. */
+/** Options of timeouts, retries, circuit breakers, outlier detection and concurrency limits, and the numbers that the call works with. */
 import Type from 'typebox';
+import { OutlierDetectionOptions } from './outlier-detection.ts';
 import { Duration, Percentage, parseDurationMs, parsePercentage } from './units.ts';
 
 export const RetryOptions = Type.Object(
@@ -57,6 +58,7 @@ const resilienceProperties = {
   ),
   retry: Type.Optional(RetryOptions),
   circuitBreaker: Type.Optional(CircuitBreakerOptions),
+  outlierDetection: Type.Optional(OutlierDetectionOptions),
   concurrency: Type.Optional(
     Type.Integer({
       minimum: 1,

@@ -36,7 +36,7 @@ const patternMeanings: ReadonlyMap<string, string> = new Map([
   ['^rediss?://', 'a URL that begins with redis:// or rediss://'],
   ['^https?://[^/?#@\\s]+/?$', 'an origin such as http://10.0.0.5:8080: no path, no credentials'],
   ['^/[!-~]*$', 'a path that begins with /'],
-  ['^(memory|file:.+)$', '`memory` or `file:DIR`'],
+  ['^(memory|file:.+|rediss?://.+)$', '`memory`, `file:DIR` or `redis://HOST:PORT`'],
   ['^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$', 'a field such as `Query.products`'],
   ['^(viewer|ip|api-key|header:[A-Za-z0-9-]+)$', '`viewer`, `ip`, `api-key` or `header:NAME`'],
 ]);

@@ -45,7 +45,7 @@ export interface AuditNote {
 }
 
 /** Entries that are kept. */
-const maxAuditEntries = 500;
+export const maxAuditEntries = 500;
 const maxTargets = 50;
 const maxReasons = 10;
 const maxMessageLength = 500;
@@ -95,6 +95,11 @@ export function withRefused(
   const last = entries.at(-1);
   if (last === undefined || !isRepetition(last, entry)) return append(entries, entry);
   return [...entries.slice(0, -1), { ...entry, times: (last.times ?? 1) + 1 }];
+}
+
+/** Two lists as one: those noted here behind those that are common. */
+export function joinAudit(common: readonly AuditEntry[], own: readonly AuditEntry[]): readonly AuditEntry[] {
+  return own.length === 0 ? common : [...common, ...own].slice(-maxAuditEntries);
 }
 
 function buildHead(note: AuditNote, clock: Clock) {

@@ -1,83 +1,83 @@
-/** Choosing one instance among several that are all able to take a call. */
-import type { BalancingAlgorithm } from './service-definition.ts';
+/**
+ * Choosing one instance among several. No choice allocates, and `p2c` looks at two instances however many there are;
+ * docs/discovery.md says which algorithm is for what.
+ */
 
-/** What a balancer sees of an instance. */
-export interface Candidate {
-  readonly weight: number;
-  /** Calls it is serving now. */
-  readonly inFlight: number;
-  /** Belongs to the balancer: where the candidate stands in the weighted rotation. Starts at 0. */
-  turn: number;
+import { createConsistentHash } from './balancer-hash.ts';
+import { createLeastLatency, createPowerOfTwo } from './balancer-latency.ts';
+import { pickLowest, pickNextByWeight } from './balancer-rotation.ts';
+import type { BalancingSubject } from './balancing-key.ts';
+import type { Candidate, CandidateGroup } from './candidate-group.ts';
+import type { BalancingSettings } from './load-balancing-options.ts';
+
+/** What one choice is about. */
+export interface Choice<T extends Candidate> {
+  readonly nowMs: number;
+  readonly subject: BalancingSubject;
+  /** Whether a candidate may be chosen: it can take a call now, and this call has not tried it. */
+  accepts(candidate: T): boolean;
 }
 
-/** Chooses one of the candidates; undefined when there are none. */
-export type Balancer = <T extends Candidate>(candidates: readonly T[]) => T | undefined;
+/** Chooses one of a group; undefined when none is accepted. */
+export type Balancer = <T extends Candidate>(group: CandidateGroup<T>, choice: Choice<T>) => T | undefined;
 
 /** A balancer for one service. `random` is asked for numbers from 0 up to but without 1. */
-export function createBalancer(algorithm: BalancingAlgorithm, random: () => number = Math.random): Balancer {
-  switch (algorithm) {
-    case 'round-robin':
-      return createRoundRobin();
-    case 'weighted':
-      return pickByTurn;
-    case 'random':
-      return (candidates) => pickAtRandom(candidates, random);
+export function createBalancer(settings: BalancingSettings, random: () => number = Math.random): Balancer {
+  switch (settings.algorithm) {
+    case 'p2c':
+      return createPowerOfTwo(random);
+    case 'response-time':
+      return createLeastLatency();
     case 'least-connections':
-      return pickLeastLoaded;
+      return (group, choice) => pickLowest(group, choice, loadOf);
+    case 'round-robin':
+      return createRoundRobin(random);
+    case 'weighted':
+      return pickNextByWeight;
+    case 'random':
+      return (group, choice) => pickAtRandom(group, choice, random);
+    case 'ip-hash':
+    case 'consistent-hash':
+      return createConsistentHash(settings, createPowerOfTwo(random));
   }
 }
 
-/** One after the other, whatever their weights. */
-function createRoundRobin(): Balancer {
+/** Calls in flight per weight. */
+function loadOf({ inFlight, weight }: Candidate): number {
+  return inFlight / weight;
+}
+
+/** One after the other, whatever their weights; one that starts slowly lets some of its turns pass. */
+function createRoundRobin(random: () => number): Balancer {
   let next = 0;
-  return (candidates) => {
-    next = next >= candidates.length - 1 ? 0 : next + 1;
-    return candidates[next];
+  return <T extends Candidate>({ members }: CandidateGroup<T>, choice: Choice<T>) => {
+    let resting: T | undefined;
+    for (let tries = 0; tries < members.length; tries++) {
+      next = next >= members.length - 1 ? 0 : next + 1;
+      const candidate = members[next];
+      if (candidate === undefined || !choice.accepts(candidate)) continue;
+      if (candidate.ramp >= 1 || random() < candidate.ramp) return candidate;
+      resting ??= candidate;
+    }
+    return resting;
   };
 }
 
-/** Smooth weighted round-robin, as in nginx: a heavy instance's turns are spread over the cycle instead of in a row. */
-function pickByTurn<T extends Candidate>(candidates: readonly T[]): T | undefined {
+/** Any, by weight. */
+export function pickAtRandom<T extends Candidate>(
+  { members }: CandidateGroup<T>,
+  choice: Choice<T>,
+  random: () => number,
+): T | undefined {
   let total = 0;
-  let best: T | undefined;
-  for (const candidate of candidates) {
-    candidate.turn += candidate.weight;
-    total += candidate.weight;
-    if (best === undefined || candidate.turn > best.turn) best = candidate;
-  }
-  if (best !== undefined) best.turn -= total;
-  return best;
-}
-
-/** Fewest calls in flight per weight. Among equals (as when all are idle) the weighted rotation decides. */
-function pickLeastLoaded<T extends Candidate>(candidates: readonly T[]): T | undefined {
-  let best = candidates[0];
-  let equals = 0;
-  for (const candidate of candidates) {
-    const difference = best === undefined ? 0 : compareLoad(candidate, best);
-    if (difference < 0) {
-      best = candidate;
-      equals = 1;
-    } else if (difference === 0) equals++;
-  }
-  if (best === undefined || equals === 1) return best;
-  if (equals === candidates.length) return pickByTurn(candidates);
-  const least = best;
-  return pickByTurn(candidates.filter((candidate) => compareLoad(candidate, least) === 0));
-}
-
-/** Below 0 when the first carries less per weight. Multiplied crosswise, so that equal loads are equal exactly. */
-function compareLoad(a: Candidate, b: Candidate): number {
-  return a.inFlight * b.weight - b.inFlight * a.weight;
-}
-
-function pickAtRandom<T extends Candidate>(candidates: readonly T[], random: () => number): T | undefined {
-  let total = 0;
-  for (const candidate of candidates) total += candidate.weight;
+  for (const candidate of members) if (choice.accepts(candidate)) total += candidate.weight;
   let rest = random() * total;
-  for (const candidate of candidates) {
+  let last: T | undefined;
+  for (const candidate of members) {
+    if (!choice.accepts(candidate)) continue;
+    last = candidate;
     rest -= candidate.weight;
     if (rest < 0) return candidate;
   }
-  return candidates.at(-1);
+  return last;
 }

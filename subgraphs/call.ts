@@ -9,8 +9,11 @@ import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
 import { type CallScope, Dispatch } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
+import type { Ejection } from './outlier-detector.ts';
+import type { PoolHealth } from './pool-health.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
 import { Upload } from './upload.ts';
+import type { SpillOver } from './zone-preference.ts';
 
 export interface CallRequest {
   readonly service: string;
@@ -28,6 +31,8 @@ export interface CallRequest {
   readonly idempotent: boolean;
   /** Time for one attempt until the head of the answer; default: the service's. */
   readonly timeoutMs?: number;
+  /** Versions of the service that can answer it; only their instances are asked. Default: all. */
+  readonly versions?: ReadonlySet<string>;
   /**
    * Whether the deadline also covers the body of the answer, as it should where the answer is of use only as a whole.
    * Otherwise a body may flow as long as it does flow. @default false
@@ -63,7 +68,17 @@ export type Call = (request: CallRequest, context: RequestContext) => Promise<vo
 export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
   onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
-  onHealthChange(service: string, instance: string, healthy: boolean, why: string): void;
+  /** Calls to a service begin to leave the gateway's zone, or stay in it again (null). */
+  onSpillOver?(service: string, why: SpillOver): void;
+  /**
+   * An instance is healthy, or not any more, by its checks and connections. Also when one that is not healthy can be
+   * connected to again, or not any more.
+   */
+  onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
+  /** An instance is ejected for being worse than its peers, or not any more; `well` is what its health says. */
+  onEjection?(service: string, instance: string, ejection: Ejection | null, well: boolean): void;
+  /** The instances of a service, or their health, are others. Null: the service is gone. */
+  onPoolChange?(service: string, pool: PoolHealth | null): void;
 }
 
 export interface CallOptions {
@@ -145,6 +160,11 @@ class CallRun implements CallScope {
     return this.#mayGoOn() && this.#mayRepeat(true);
   }
 
+  sessionCookie(instance: InstanceState): string | null {
+    const { context } = this;
+    return context.door === 'rest' ? (this.#upstream.sessions?.cookieFor(instance, context) ?? null) : null;
+  }
+
   async #attempt(): Promise<void> {
     this.#upstream.budget.deposit();
     let last: Error | null = null;
@@ -157,7 +177,7 @@ class CallRun implements CallScope {
       if (outcome.kind === 'answered') return;
       last = outcome.failure.error;
       if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
-      if (!this.#departed && !this.#upstream.hasAvailable(this.options.now(), this.#tried)) await this.#pause();
+      if (!this.#departed && !this.#hasAvailable(this.#tried)) await this.#pause();
     }
   }
 
@@ -166,19 +186,27 @@ class CallRun implements CallScope {
     if (nowMs >= this.context.deadlineAtMs) {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
-    const upstream = this.#upstream;
-    const untried = upstream.pick(nowMs, this.#tried);
-    const instance = untried ?? (last === null ? undefined : upstream.pick(nowMs, nothingTried));
-    if (instance === undefined) throw last ?? upstream.refusal(nowMs);
+    const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
+    if (instance === undefined) throw last ?? this.#upstream.refusal(nowMs, this.request.versions);
     this.#tried.push(instance);
     return instance;
+  }
+
+  #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
+    const { context } = this;
+    const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
+    return this.#upstream.pick(nowMs, tried, context, holder, this.request.versions);
+  }
+
+  #hasAvailable(tried: readonly InstanceState[]): boolean {
+    return this.#upstream.hasAvailable(this.options.now(), tried, this.request.versions);
   }
 
   #mayTryAgain(failure: CallFailure): boolean {
     if (failure.final || !this.#mayGoOn()) return false;
     if (!failure.sent) {
       if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
-      if (this.#upstream.hasAvailable(this.options.now(), this.#tried)) return true;
+      if (this.#hasAvailable(this.#tried)) return true;
     }
     return this.#mayRepeat(failure.sent);
   }
@@ -191,7 +219,7 @@ class CallRun implements CallScope {
     const upstream = this.#upstream;
     if (sent && (!this.request.idempotent || this.upload?.started === true)) return false;
     if (this.#retries >= upstream.settings.retryAttempts) return false;
-    if (!upstream.hasAvailable(this.options.now(), nothingTried) || !upstream.budget.withdraw()) return false;
+    if (!this.#hasAvailable(nothingTried) || !upstream.budget.withdraw()) return false;
     this.#retries++;
     return true;
   }

@@ -5,7 +5,10 @@ import type { ErrorReason } from '../policies/errors.ts';
 export type LinkEvent =
   /** The gateway knows the instance. Not told again for every heartbeat. */
   | { readonly type: 'registered'; readonly admin: string }
-  /** The gateway said no, by its status: the schema does not compose (yet), the token is wrong, the gateway is ill. */
+  /**
+   * The gateway said no, by its status: the schema does not compose (yet), the token is wrong, the gateway is ill. After
+   * `update` the service stays registered as it was before.
+   */
   | {
       readonly type: 'refused';
       readonly admin: string;
@@ -15,6 +18,8 @@ export type LinkEvent =
       readonly attempt: number;
       readonly retryInMs: number;
     }
+  /** The gateway has taken what `update` of the registration changed. */
+  | { readonly type: 'updated'; readonly admin: string }
   /** The gateway could not be asked. */
   | {
       readonly type: 'unreachable';
@@ -35,6 +40,12 @@ export type ClientEvent = LinkEvent & { readonly service: string; readonly insta
 export function warnAboutTrouble(event: ClientEvent): void {
   if ((event.type !== 'refused' && event.type !== 'unreachable') || event.attempt > 1) return;
   process.emitWarning(describeTrouble(event), { type: 'SelvageWarning', code: `SELVAGE_${event.type.toUpperCase()}` });
+}
+
+/** `admin` comes out of the environment as a rule, and it being empty must not stay unnoticed either. */
+export function warnAboutNoGateway(service: string): void {
+  const message = `${service}: no gateway is named, so it registers nowhere`;
+  process.emitWarning(message, { type: 'SelvageWarning', code: 'SELVAGE_NO_GATEWAY' });
 }
 
 function describeTrouble(event: ClientEvent & { readonly type: 'refused' | 'unreachable' }): string {

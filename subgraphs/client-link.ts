@@ -1,7 +1,17 @@
 /** One instance at one gateway: registers it, keeps its lease, registers again what was forgotten, and takes leave. */
-import type { ErrorReason } from '../policies/errors.ts';
 import type { ClientTimers } from './client.ts';
 import type { LinkEvent } from './client-events.ts';
+import {
+  type Answer,
+  createAsk,
+  isConflict,
+  isGood,
+  isIll,
+  isUnknown,
+  requestTimeoutMs,
+  type TokenSource,
+} from './client-request.ts';
+import { buildHeartbeatDelay, buildRetryDelay, type RetryOptions } from './client-retry.ts';
 import type { InstanceRegistration, ServiceDefinition } from './service-definition.ts';
 
 /** How it stands with one gateway. */
@@ -13,15 +23,21 @@ export type LinkState =
   | { readonly status: 'draining' }
   | { readonly status: 'deregistered' };
 
+/** What a gateway is to know. */
+export interface LinkPlan {
+  /** Undefined when somebody else defines the service. */
+  readonly definition: ServiceDefinition | undefined;
+  readonly registration: InstanceRegistration & { readonly leaseSeconds: number };
+}
+
 export interface GatewayLinkOptions {
   /** Base URL of the admin port, without a slash at the end. */
   readonly admin: string;
   readonly service: string;
   readonly id: string;
-  readonly definition: ServiceDefinition;
-  readonly registration: InstanceRegistration & { readonly leaseSeconds: number };
-  readonly token: string | undefined;
-  readonly maxRetryMs: number;
+  readonly plan: LinkPlan;
+  readonly token: TokenSource | undefined;
+  readonly maxRetryMs: number | undefined;
   readonly emit: (event: LinkEvent) => void;
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly random: () => number;
@@ -33,87 +49,133 @@ export interface GatewayLink {
   readonly state: LinkState;
   /** Resolves after the first try. */
   readonly asked: Promise<void>;
+  /** Takes another plan, and asks for it at once. Resolves after the first try. */
+  update(plan: LinkPlan): Promise<void>;
   /** Drains, waits, deregisters. Gives up 5 seconds after the wait at the latest. */
   leave(drainMs: number): Promise<void>;
 }
 
-/** What came of a request. */
-type Answer =
-  | {
-      readonly kind: 'answered';
-      readonly status: number;
-      readonly message: string;
-      readonly reasons: readonly ErrorReason[];
-    }
-  | { readonly kind: 'failed'; readonly cause: unknown };
-
-const requestTimeoutMs = 5_000;
-const firstRetryMs = 100;
+/** Between two tries to deregister at a gateway that cannot do it now. */
+const leaveRetryMs = 500;
 
 /** Starts at once. */
 export function createGatewayLink(options: GatewayLinkOptions): GatewayLink {
-  const { admin, emit, random, timers } = options;
+  const { admin, emit, timers } = options;
   const servicePath = `/services/${encodeURIComponent(options.service)}`;
   const instancePath = `${servicePath}/instances/${encodeURIComponent(options.id)}`;
+  const ask = createAsk(options);
   let state: LinkState = { status: 'registering' };
-  let isServiceKnown = false;
+  let { plan } = options;
+  /** Whether the gateway has a definition of the service, be it an older one. */
+  let isServiceKnown = plan.definition === undefined;
+  /** Whether it has the definition of the plan. */
+  let isDefinitionTaken = isServiceKnown;
+  let isUpdating = false;
   let failures = 0;
+  /** A change of the definition that was refused while the instance stays registered, and the time until it is tried. */
+  let change = { failures: 0, waitMs: 0 };
   let isLeaving = false;
+  let onAsked: (() => void)[] = [];
   let wake = (): void => {};
 
-  async function run(onAsked: () => void): Promise<void> {
+  async function run(): Promise<void> {
     while (!isLeaving) {
-      const answer = await enroll();
-      const delayMs = isLeaving ? 0 : judge(answer);
-      onAsked();
-      if (!isLeaving) await pause(delayMs);
+      const asked = plan;
+      const told = onAsked;
+      onAsked = [];
+      const { answer, refusedChange } = await enroll();
+      const delayMs = isLeaving ? 0 : Math.min(judge(answer), judgeChange(refusedChange));
+      for (const tell of told) tell();
+      if (isLeaving || plan !== asked) continue;
+      await pause(delayMs);
+      change.waitMs -= delayMs;
     }
+    for (const tell of onAsked) tell();
+  }
+
+  interface Outcome {
+    readonly answer: Answer;
+    /** The instance is registered, but under the definition before. */
+    readonly refusedChange?: Answer;
   }
 
   /** The heartbeat, and before it whatever the gateway does not know yet. */
-  async function enroll(): Promise<Answer> {
+  async function enroll(): Promise<Outcome> {
     let conflict: Answer | undefined;
     for (let isSecondRound = false; ; isSecondRound = true) {
-      if (!isServiceKnown) {
-        const answer = await ask('PUT', servicePath, options.definition);
+      let refusedChange: Answer | undefined;
+      if (!isDefinitionTaken && (!isServiceKnown || change.waitMs <= 0)) {
+        const answer = await define();
         if (isConflict(answer)) conflict = answer;
-        else if (!isGood(answer)) return answer;
-        isServiceKnown = true;
+        else if (!isGood(answer) && !isServiceKnown) return { answer };
+        else if (!isGood(answer)) refusedChange = answer;
       }
-      const answer = await ask('PUT', instancePath, options.registration);
-      if (!isNotFound(answer)) return answer;
+      const answer = await ask('PUT', instancePath, plan.registration);
+      if (!isUnknown(answer)) return refusedChange === undefined ? { answer } : { answer, refusedChange };
+      if (plan.definition === undefined) return { answer };
       isServiceKnown = false;
+      isDefinitionTaken = false;
       // A conflict says that the configuration file defines the service, which is fine, or else that it cannot be.
-      if (conflict !== undefined) return conflict;
-      if (isSecondRound) return answer;
+      if (conflict !== undefined) return { answer: conflict };
+      if (isSecondRound) return { answer };
       state = { status: 'registering' };
       emit({ type: 'forgotten', admin });
     }
+  }
+
+  async function define(): Promise<Answer> {
+    const asked = plan;
+    const answer = await ask('PUT', servicePath, asked.definition);
+    if (isGood(answer) || isConflict(answer)) {
+      isServiceKnown = true;
+      isDefinitionTaken = plan === asked; // or else it was changed meanwhile
+      change = { failures: 0, waitMs: 0 };
+    }
+    return answer;
   }
 
   /** Takes an answer into the state. Gives the time until the next request. */
   function judge(answer: Answer): number {
     if (isGood(answer)) {
       failures = 0;
-      if (state.status !== 'registered') {
-        state = { status: 'registered' };
-        emit({ type: 'registered', admin });
+      const isNews = state.status !== 'registered';
+      state = { status: 'registered' };
+      if (isNews) emit({ type: 'registered', admin });
+      if (isUpdating && isDefinitionTaken) {
+        isUpdating = false;
+        if (!isNews) emit({ type: 'updated', admin });
       }
-      // Instances that start together must not report together for ever.
-      return (options.registration.leaseSeconds * 1_000 * (0.8 + 0.2 * random())) / 3;
+      return buildHeartbeatDelay(retryOptions());
     }
     failures++;
     state = { status: 'retrying', attempt: failures };
-    // The exponent is bounded, because 2 ** 1024 is infinite, and so a gateway may be away for days.
-    const backoffMs = Math.min(options.maxRetryMs, firstRetryMs * 2 ** Math.min(failures - 1, 20));
-    const retryInMs = backoffMs * (0.5 + 0.5 * random());
+    return tellTrouble(answer, failures);
+  }
+
+  /** The same for a change that was refused: the service goes on as it was. */
+  function judgeChange(answer: Answer | undefined): number {
+    if (isDefinitionTaken) return Number.POSITIVE_INFINITY;
+    if (answer !== undefined) {
+      const attempt = change.failures + 1;
+      change = { failures: attempt, waitMs: tellTrouble(answer, attempt) };
+    }
+    return isServiceKnown ? Math.max(0, change.waitMs) : Number.POSITIVE_INFINITY;
+  }
+
+  function tellTrouble(answer: Answer, attempt: number): number {
+    const retryInMs = buildRetryDelay(answer, attempt, retryOptions());
     if (answer.kind === 'failed') {
-      emit({ type: 'unreachable', admin, cause: answer.cause, attempt: failures, retryInMs });
+      emit({ type: 'unreachable', admin, cause: answer.cause, attempt, retryInMs });
     } else {
       const { status, message, reasons } = answer;
-      emit({ type: 'refused', admin, status, message, reasons, attempt: failures, retryInMs });
+      emit({ type: 'refused', admin, status, message, reasons, attempt, retryInMs });
     }
     return retryInMs;
+  }
+
+  function retryOptions(): RetryOptions {
+    const { maxRetryMs, random } = options;
+    return { maxRetryMs, random, leaseSeconds: plan.registration.leaseSeconds };
   }
 
   function pause(delayMs: number): Promise<void> {
@@ -126,9 +188,24 @@ export function createGatewayLink(options: GatewayLinkOptions): GatewayLink {
     });
   }
 
+  function update(next: LinkPlan): Promise<void> {
+    if (isLeaving) return Promise.resolve();
+    // Also when it is equal: the schema behind it may be another one, and the gateway only asks for it when told to.
+    isDefinitionTaken = next.definition === undefined;
+    isServiceKnown ||= isDefinitionTaken;
+    plan = { ...next };
+    isUpdating = true;
+    failures = 0;
+    change = { failures: 0, waitMs: 0 };
+    const tried = new Promise<void>((resolve) => onAsked.push(resolve));
+    wake();
+    return tried;
+  }
+
   async function leave(drainMs: number): Promise<void> {
     const endsAtMs = performance.now() + drainMs + requestTimeoutMs;
     const leftMs = () => Math.max(1, Math.min(requestTimeoutMs, Math.ceil(endsAtMs - performance.now())));
+    const rest = (ms: number) => new Promise<void>((resolve) => timers.setTimer(resolve, ms, true));
     isLeaving = true;
     wake();
     // A registration that is on its way must not arrive after the deregistration.
@@ -136,80 +213,30 @@ export function createGatewayLink(options: GatewayLinkOptions): GatewayLink {
     state = { status: 'draining' };
     emit({ type: 'draining', admin });
     const drained = await ask('POST', `${instancePath}/drain`, undefined, leftMs());
-    if (isGood(drained) && drainMs > 0) {
-      await new Promise<void>((resolve) => timers.setTimer(resolve, drainMs, true));
-    }
-    let confirmed = isNotFound(drained);
+    if (isGood(drained) && drainMs > 0) await rest(drainMs);
+    let confirmed = isUnknown(drained);
     if (drained.kind === 'answered' && !confirmed) {
-      const removed = await ask('DELETE', instancePath, undefined, leftMs());
-      confirmed = isGood(removed) || isNotFound(removed);
+      let removed = await ask('DELETE', instancePath, undefined, leftMs());
+      // Its store may be back in a moment, and without this the instance stays until its lease runs out.
+      while (isIll(removed) && performance.now() + leaveRetryMs < endsAtMs) {
+        await rest(leaveRetryMs);
+        removed = await ask('DELETE', instancePath, undefined, leftMs());
+      }
+      confirmed = isGood(removed) || isUnknown(removed);
     }
     state = { status: 'deregistered' };
     emit({ type: 'deregistered', admin, confirmed });
   }
 
-  async function ask(method: string, path: string, body?: unknown, timeoutMs = requestTimeoutMs): Promise<Answer> {
-    try {
-      const response = await options.fetch(admin + path, {
-        method,
-        headers: {
-          accept: 'application/json',
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-          ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-        redirect: 'manual', // the token is for this address only
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      return readAnswer(response.status, await response.text());
-    } catch (cause) {
-      return { kind: 'failed', cause };
-    }
-  }
-
-  let running: Promise<void> = Promise.resolve();
-  const asked = new Promise<void>((resolve) => {
-    running = run(resolve);
-  });
+  const asked = new Promise<void>((resolve) => onAsked.push(resolve));
+  const running = run();
   return {
     admin,
     get state() {
       return state;
     },
     asked,
+    update,
     leave,
   };
-}
-
-function isGood(answer: Answer): boolean {
-  return answer.kind === 'answered' && answer.status >= 200 && answer.status < 300;
-}
-
-function isNotFound(answer: Answer): boolean {
-  return answer.kind === 'answered' && answer.status === 404;
-}
-
-function isConflict(answer: Answer): boolean {
-  return answer.kind === 'answered' && answer.status === 409;
-}
-
-/** The answer, with what a problem document (RFC 9457) says in it. Anything may stand at the other end. */
-function readAnswer(status: number, text: string): Answer {
-  const problem = parseObject(text);
-  const message = problem['detail'] ?? problem['title'];
-  const reasons = Array.isArray(problem['reasons']) ? problem['reasons'].filter(isReason) : [];
-  return { kind: 'answered', status, message: typeof message === 'string' ? message : `status ${status}`, reasons };
-}
-
-function parseObject(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : {};
-  } catch {
-    return {};
-  }
-}
-
-function isReason(value: unknown): value is ErrorReason {
-  return typeof value === 'object' && value !== null && 'message' in value && typeof value.message === 'string';
 }

@@ -21,7 +21,7 @@ export function drainOnSignals(drain: () => Promise<void>, onDrained?: () => voi
     // A second signal means impatience: then nothing is waited for.
     if (isFirst) await drain();
     release();
-    if (isFirst) await onDrained?.();
+    if (isFirst) await callSafely(onDrained);
     const areOthersDraining = process.listeners(signal).some(isOurs);
     if (givesEffectBack && !areOthersDraining) process.kill(process.pid, signal);
   };
@@ -33,6 +33,16 @@ export function drainOnSignals(drain: () => Promise<void>, onDrained?: () => voi
   // In front, because a `once` listener of the service that runs earlier is gone by the time it is looked for.
   for (const signal of signals) process.prependListener(signal, listener);
   return release;
+}
+
+/** The service is ending, and it is not for this library to end it with an exception. */
+async function callSafely(onDrained: (() => void | Promise<void>) | undefined): Promise<void> {
+  try {
+    await onDrained?.();
+  } catch (error) {
+    const message = `onDrained failed: ${error instanceof Error ? error.message : String(error)}`;
+    process.emitWarning(message, { type: 'SelvageWarning', code: 'SELVAGE_ON_DRAINED' });
+  }
 }
 
 function isOurs(listener: NodeJS.SignalsListener): boolean {

@@ -4,13 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { ClientEvent } from './client-events.ts';
-import { warnAboutTrouble } from './client-events.ts';
-import { createGatewayLink, type GatewayLink, type LinkState } from './client-link.ts';
+import { warnAboutNoGateway, warnAboutTrouble } from './client-events.ts';
+import { createGatewayLink, type GatewayLink, type LinkPlan, type LinkState } from './client-link.ts';
+import type { TokenSource } from './client-request.ts';
 import { drainOnSignals } from './client-signals.ts';
 import type { InstanceRegistration, ServiceDefinition } from './service-definition.ts';
 
 export type { ClientEvent } from './client-events.ts';
 export type { LinkState } from './client-link.ts';
+export type { TokenSource } from './client-request.ts';
 export type { InstanceRegistration, ServiceDefinition } from './service-definition.ts';
 
 /** Who is registered: where it is, and what the gateway should know about it. */
@@ -28,16 +30,22 @@ export interface ClientTimers {
 export interface RegisterOptions {
   /** Name of the service. */
   readonly service: string;
-  /** Base URL of the admin port. Several gateways: the service registers at each, and each has its own state. */
-  readonly admin: string | readonly string[];
-  /** Bearer token for the admin port. */
-  readonly token?: string | undefined;
+  /**
+   * Base URL of the admin port. Several gateways, as a list or separated by commas: the service registers at each, and
+   * each has its own state. None, as on a laptop without a gateway: a warning, and nothing else happens.
+   */
+  readonly admin: string | readonly string[] | undefined;
+  /** Bearer token for the admin port, or a function that gives it, for tokens that are renewed while the service runs. */
+  readonly token?: TokenSource | undefined;
   readonly instance: ClientInstance;
-  /** What the service offers: the same object that `PUT /services/{name}` takes. */
-  readonly definition: ServiceDefinition;
+  /**
+   * What the service offers: the same object that `PUT /services/{name}` takes. Without it only the instance registers:
+   * the service is defined elsewhere, e.g. in the configuration of the gateway.
+   */
+  readonly definition?: ServiceDefinition | undefined;
   /** The gateway forgets an instance that it has not heard of for so long. Renewed three times as often. @default 15 */
   readonly leaseSeconds?: number;
-  /** Longest wait between two tries while a gateway is away or refuses. @default 5000 */
+  /** Longest wait between two tries. @default 5000 while a gateway is away or ill, 30000 while it refuses */
   readonly maxRetryMs?: number;
   /** Whether SIGTERM and SIGINT drain and deregister before they end the process. @default true */
   readonly drainOnSigterm?: boolean;
@@ -57,6 +65,13 @@ export interface RegisterOptions {
   readonly timers?: ClientTimers;
 }
 
+/** What {@link Registration.update} changes; what it does not name stays. */
+export interface RegistrationChange {
+  /** Replaces the definition. */
+  readonly definition?: ServiceDefinition;
+  readonly instance?: Partial<Omit<ClientInstance, 'id'>>;
+}
+
 export interface Registration extends AsyncDisposable {
   /** The id under which the instance is registered. */
   readonly id: string;
@@ -66,6 +81,12 @@ export interface Registration extends AsyncDisposable {
   readonly gateways: readonly { readonly admin: string; readonly state: LinkState }[];
   /** Resolves when every gateway has been asked once, whatever came of it. Never rejects. */
   readonly ready: Promise<void>;
+  /**
+   * Registers what has changed while the service runs: a new schema, another weight. A refusal is told by an event, and
+   * the service stays registered as it was; the change is tried again. An update without changes makes the gateway look at
+   * the schema again. Resolves when every gateway has been asked once. Never rejects.
+   */
+  update(change?: RegistrationChange): Promise<void>;
   /** Drains, waits `drainMs`, deregisters. Takes at most 5 seconds longer than `drainMs`. Never rejects. */
   deregister(): Promise<void>;
 }
@@ -74,15 +95,17 @@ export interface Registration extends AsyncDisposable {
 export function register(options: RegisterOptions): Registration {
   const { drainMs = 0, onEvent = warnAboutTrouble, onDrained } = options;
   const id = options.instance.id ?? buildInstanceId(options.instance.url);
-  const links = listAdmins(options.admin).map((admin) =>
+  let wanted: Wanted = { definition: options.definition, instance: options.instance };
+  const admins = listAdmins(options.admin);
+  if (admins.length === 0) warnAboutNoGateway(options.service);
+  const links = admins.map((admin) =>
     createGatewayLink({
       admin,
       service: options.service,
       id,
-      definition: options.definition,
-      registration: buildRegistration(options),
+      plan: buildPlan(wanted, options),
       token: options.token,
-      maxRetryMs: options.maxRetryMs ?? 5_000,
+      maxRetryMs: options.maxRetryMs,
       emit: (event) => emitSafely(onEvent, { ...event, service: options.service, instance: id }),
       fetch: options.fetch ?? ((url, init) => globalThis.fetch(url, init)),
       random: options.random ?? Math.random,
@@ -108,33 +131,38 @@ export function register(options: RegisterOptions): Registration {
       return links.map(({ admin, state }) => ({ admin, state }));
     },
     ready: Promise.all(links.map((link) => link.asked)).then(() => undefined),
+    async update({ definition = wanted.definition, instance = {} } = {}) {
+      wanted = { definition, instance: { ...wanted.instance, ...instance } };
+      const plan = buildPlan(wanted, options);
+      await Promise.all(links.map((link) => link.update(plan)));
+    },
     deregister,
     [Symbol.asyncDispose]: deregister,
   };
 }
 
+/** What changes while the service runs. */
+type Wanted = Pick<RegisterOptions, 'definition' | 'instance'>;
+
 function describeLinks(links: readonly GatewayLink[]): 'registering' | 'registered' {
   return links.some((link) => link.state.status === 'registered') ? 'registered' : 'registering';
 }
 
-function listAdmins(admin: string | readonly string[]): readonly string[] {
-  const urls = typeof admin === 'string' ? [admin] : admin;
+function listAdmins(admin: string | readonly string[] = ''): readonly string[] {
+  const urls = (typeof admin === 'string' ? [admin] : admin).flatMap((list) => list.split(','));
   return [...new Set(urls.map((url) => url.trim().replace(/\/+$/, '')).filter((url) => url !== ''))];
 }
 
-function buildRegistration({ instance, leaseSeconds = 15 }: RegisterOptions): InstanceRegistration & LeaseSeconds {
+function buildPlan({ definition, instance }: Wanted, { leaseSeconds = 15 }: RegisterOptions): LinkPlan {
   const { url, weight, zone, version } = instance;
-  return {
+  const registration = {
     url,
     ...(weight !== undefined && { weight }),
     ...(zone !== undefined && { zone }),
     ...(version !== undefined && { version }),
     leaseSeconds,
   };
-}
-
-interface LeaseSeconds {
-  readonly leaseSeconds: number;
+  return { definition, registration };
 }
 
 /** Stable, so that a service that was killed and started again takes the place of its former self. */
@@ -145,12 +173,12 @@ function buildInstanceId(url: string): string {
   return (id.startsWith(':') ? `0${id}` : id).replaceAll(/[^A-Za-z0-9._:-]/g, '-');
 }
 
-function emitSafely(onEvent: (event: ClientEvent) => void, event: ClientEvent): void {
+/** A listener that fails, now or later, is the service's matter, and must not stop the heartbeat. */
+function emitSafely(onEvent: (event: ClientEvent) => unknown, event: ClientEvent): void {
   try {
-    onEvent(event);
-  } catch {
-    // A listener that fails is the service's matter, and must not stop the heartbeat.
-  }
+    const result = onEvent(event);
+    if (result instanceof Promise) result.catch(() => {});
+  } catch {}
 }
 
 const systemTimers: ClientTimers = {

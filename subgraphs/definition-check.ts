@@ -3,6 +3,8 @@ import { Compile } from 'typebox/compile';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { findHealthMistakes } from './health-settings.ts';
+import { findBalancingMistakes } from './load-balancing-options.ts';
 import {
   InstanceRegistration,
   instanceIdPattern,
@@ -93,7 +95,13 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   if (dns !== undefined && dns.type !== 'SRV' && dns.port === undefined) {
     reasons.push({ path: '/discovery/dns', message: 'A and AAAA records have no port: say `port`, or `type: SRV`' });
   }
-  return [...reasons, ...findInstanceMistakes(instances), ...routes.flatMap(findRouteMistakes)];
+  reasons.push(...buildReasons(findHealthMistakes(definition)));
+  return [
+    ...reasons,
+    ...findBalancingMistakes(definition.loadBalancing),
+    ...findInstanceMistakes(instances),
+    ...routes.flatMap(findRouteMistakes),
+  ];
 }
 
 function findInstanceMistakes(instances: readonly StaticInstance[]): readonly ErrorReason[] {

@@ -27,6 +27,8 @@ export interface CallScope {
   readonly timeoutMs: number;
   /** Whether an answer with a status that invites another try is set aside for that try. */
   setsAside(): boolean;
+  /** The cookie with which an answer of this instance goes out; null for none. */
+  sessionCookie(instance: InstanceState): string | null;
 }
 
 /** What became of an attempt. */
@@ -107,9 +109,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     if (status < 200 || this.#state !== 'waiting') return;
     clearTimeout(this.#timer);
     this.#status = status;
+    this.#noteLatency(status >= 500);
     const { breaker } = this.#instance;
     if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
     else breaker.succeed(this.#permit);
+    this.#instance.health.noteStatus(status, this.#latencyMs());
     if (status >= 502 && status <= 504 && this.#scope.setsAside()) this.#setAside(status);
     else this.#handOver(controller, status);
   }
@@ -182,8 +186,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#state = 'streaming';
     const { request, context, options } = this.#scope;
     if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
+    const rawHeaders = toStrings(controller.rawHeaders);
+    const cookie = this.#scope.sessionCookie(this.#instance);
+    if (cookie !== null) rawHeaders.push('set-cookie', cookie);
     try {
-      request.receiver.onHead(status, toStrings(controller.rawHeaders), this);
+      request.receiver.onHead(status, rawHeaders, this);
     } catch (thrown) {
       this.abort(toError(thrown));
     }
@@ -221,9 +228,32 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { breaker } = this.#instance;
     const nowMs = this.#scope.options.now();
     this.#instance.noteFailure(failure);
+    if (failure.countsAgainstInstance) this.#noteLatency(true);
+    // Nobody waited any longer. Of what was never sent, or waited for the client, the instance knows nothing.
+    else if (!headSeen && this.#sent) this.#instance.latency.observeAtLeast(this.#waitedMs(nowMs), nowMs);
+    if (failure.countsAgainstInstance) this.#instance.health.noteBreak(headSeen);
     if (!failure.countsAgainstInstance) breaker.release(this.#permit);
     else if (!headSeen) breaker.fail(this.#permit, nowMs);
     else if (breaker.state === 'closed') breaker.fail(breaker.begin(nowMs), nowMs);
+  }
+
+  /** Tells the balancer how long the head of the answer took, or that there was no good one. */
+  #noteLatency(failed: boolean): void {
+    const nowMs = this.#scope.options.now();
+    const { latency } = this.#instance;
+    if (failed) latency.observeFailure(this.#waitedMs(nowMs), this.#scope.timeoutMs, nowMs);
+    else latency.observe(this.#waitedMs(nowMs), nowMs);
+  }
+
+  /** Since the instance had all that there was to send: what a slow client takes is not the instance's time. */
+  #waitedMs(nowMs: number): number {
+    const { upload } = this.#scope;
+    return upload?.waitsForClient === true ? 0 : nowMs - Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
+  }
+
+  /** How long the instance took; NaN where the client's upload was part of it. */
+  #latencyMs(): number {
+    return this.#scope.upload === null ? this.#scope.options.now() - this.#startedAtMs : Number.NaN;
   }
 
   #release(): void {

@@ -7,7 +7,7 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acquireDirectoryLock } from './directory-lock.ts';
 import { type Log, silentLog } from './log.ts';
-import type { Store, StoredState } from './store.ts';
+import { type Store, StoreConflict, type StoredState } from './store.ts';
 
 export interface FileStoreOptions {
   /** Made when it is missing. It belongs to one gateway at a time. */
@@ -34,12 +34,20 @@ export async function createFileStore({ directory, log = silentLog }: FileStoreO
   /** The state that waits to be written, and who waits for it. Several that come during a write become one. */
   let waiting: { state: StoredState; readonly done: PromiseWithResolvers<void> } | null = null;
   let writing: Promise<void> | null = null;
+  /** What is on the disk. */
+  let writtenRevision = 0;
 
   async function writeAll(): Promise<void> {
     while (waiting !== null) {
       const { state, done } = waiting;
       waiting = null;
-      await writeAtomically(directory, encode(state)).then(done.resolve, done.reject);
+      try {
+        await writeAtomically(directory, encode(state));
+        writtenRevision = state.snapshot.revision;
+        done.resolve();
+      } catch (error) {
+        done.reject(error);
+      }
     }
     writing = null;
   }
@@ -50,7 +58,10 @@ export async function createFileStore({ directory, log = silentLog }: FileStoreO
       const bytes = await readOrNull(path);
       if (bytes === null) return null;
       try {
-        return decode(bytes);
+        const state = decode(bytes);
+        const revision: unknown = state.snapshot?.revision;
+        writtenRevision = typeof revision === 'number' ? revision : 0;
+        return state;
       } catch (cause) {
         const keptAs = join(directory, `registry.damaged-${new Date().toISOString().replaceAll(':', '-')}.json`);
         await rename(path, keptAs);
@@ -58,7 +69,8 @@ export async function createFileStore({ directory, log = silentLog }: FileStoreO
         return null;
       }
     },
-    save(state) {
+    save(state, expected) {
+      if (expected !== undefined && writtenRevision > expected) return Promise.reject(new StoreConflict());
       if (waiting === null) waiting = { state, done: Promise.withResolvers() };
       else waiting.state = state;
       const { promise } = waiting.done;

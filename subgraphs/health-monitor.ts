@@ -1,22 +1,11 @@
 /**
- * The health of one instance: checked actively where the service has a health path, taken out at once when it cannot be
- * connected to, and probed until it is back.
+ * The health of one instance, found out by probing: checked actively where the service says so, taken out at once when
+ * it cannot be connected to, and probed until it is back.
  */
-import { parseDurationMs } from '../policies/units.ts';
-import type { HealthOptions } from './service-definition.ts';
-
-/** Healthy: in the rotation. Unhealthy: failed its checks. Ejected: a call could not connect to it. */
-export type HealthState = 'healthy' | 'unhealthy' | 'ejected';
-
-/** {@link HealthOptions} in numbers. */
-export interface HealthSettings {
-  /** Null: no active checks, and being able to connect brings an ejected instance back. */
-  readonly path: string | null;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  readonly unhealthyAfter: number;
-  readonly healthyAfter: number;
-}
+import { isDeepStrictEqual } from 'node:util';
+import { ProbeFailure } from './health-probe.ts';
+import type { HealthSettings } from './health-settings.ts';
+import { type Health, type HealthSource, type HealthState, unblemished } from './health-source.ts';
 
 /** Timers that do not keep the process alive. */
 export interface Timers {
@@ -28,8 +17,8 @@ export interface HealthMonitorOptions {
   readonly settings: HealthSettings;
   /** Looks at the instance once; rejects with the reason when it is not well. */
   readonly probe: (settings: HealthSettings) => Promise<void>;
-  /** The instance entered the rotation or left it. */
-  readonly onChange: (healthy: boolean, why: string) => void;
+  /** The instance entered the rotation or left it, or is out for another reason than before. */
+  readonly onChange: (health: Health) => void;
   /** @default Math.random */
   readonly random?: () => number;
   /** @default setTimeout, not keeping the process alive */
@@ -40,21 +29,10 @@ export interface HealthMonitorOptions {
 const firstRecheckMs = 250;
 const slowestRecheckMs = 1_000;
 
-/** Settings of a service's health checks; without options there are no active ones. */
-export function buildHealthSettings(options: HealthOptions | undefined): HealthSettings {
-  return {
-    path: options === undefined ? null : (options.path ?? '/health'),
-    intervalMs: parseDurationMs(options?.interval ?? '10s'),
-    timeoutMs: parseDurationMs(options?.timeout ?? '2s'),
-    unhealthyAfter: options?.unhealthyAfter ?? 2,
-    healthyAfter: options?.healthyAfter ?? 1,
-  };
-}
-
 /** Watches one instance until it is stopped. Probes never overlap. */
-export class HealthMonitor {
+export class HealthMonitor implements HealthSource {
   #settings: HealthSettings;
-  #state: HealthState = 'healthy';
+  #health: Health = unblemished;
   /** Probes in a row that spoke against the present state. */
   #contrary = 0;
   /** Probes since the instance left the rotation. */
@@ -62,6 +40,7 @@ export class HealthMonitor {
   #underWay: Promise<void> | null = null;
   #timer: unknown = null;
   #stopped = false;
+  #isDoubted = false;
   readonly #options: HealthMonitorOptions;
   readonly #timers: Timers;
 
@@ -72,27 +51,30 @@ export class HealthMonitor {
     this.#schedule(Math.min(this.#settings.intervalMs, 1_000) * this.#random());
   }
 
-  get state(): HealthState {
-    return this.#state;
+  get health(): Health {
+    return this.#health;
   }
 
   configure(settings: HealthSettings): void {
-    if (isSame(settings, this.#settings)) return;
+    if (isDeepStrictEqual(settings, this.#settings)) return;
     this.#settings = settings;
     // Failed checks that are no longer made can never be made good: connecting decides then.
-    if (settings.path === null && this.#state === 'unhealthy') this.#state = 'ejected';
+    if (settings.check === null && this.#health.state === 'unhealthy') {
+      this.#health = { ...this.#health, state: 'ejected' };
+    }
     if (this.#underWay === null) this.#schedule(this.#delayMs());
   }
 
-  /** Takes the instance out at once, because a call could not connect to it. */
   eject(why: string): void {
-    if (this.#stopped || this.#state === 'ejected') return;
-    const wasHealthy = this.#state === 'healthy';
-    this.#state = 'ejected';
-    this.#contrary = 0;
-    this.#rechecks = 0;
+    if (this.#stopped || this.#health.state === 'ejected') return;
+    this.#turn({ state: 'ejected', why, reachable: false });
     if (this.#underWay === null) this.#schedule(this.#delayMs());
-    if (wasHealthy) this.#options.onChange(false, why);
+  }
+
+  doubt(): void {
+    if (this.#stopped || this.#health.state !== 'healthy') return;
+    this.#isDoubted = true;
+    void this.check();
   }
 
   /** Probes now, or joins the probe under way. Never rejects. */
@@ -108,51 +90,72 @@ export class HealthMonitor {
 
   async #probe(): Promise<void> {
     this.#timers.clear(this.#timer);
-    const before = this.#state;
-    let failure: string | null = null;
+    const before = this.#health.state;
+    let failure: unknown = null;
     try {
       await this.#options.probe(this.#settings);
     } catch (thrown) {
-      failure = describe(thrown);
+      failure = thrown ?? new Error('unknown');
     }
     this.#underWay = null;
     if (this.#stopped) return;
     // Ejected meanwhile: this probe may have seen the instance before it went down.
-    if (this.#state === before) this.#judge(failure);
+    if (this.#health.state === before) this.#judge(failure);
     this.#schedule(this.#delayMs());
   }
 
-  #judge(failure: string | null): void {
-    if (this.#state !== 'healthy') this.#rechecks++;
-    if ((failure === null) === (this.#state === 'healthy')) {
+  #judge(failure: unknown): void {
+    const isHealthy = this.#health.state === 'healthy';
+    const isDoubted = this.#isDoubted;
+    this.#isDoubted = false;
+    if (!isHealthy) this.#rechecks++;
+    // A broken connection, and nobody listens: it is gone, and no threshold for checks that fail once in a while applies.
+    if (isHealthy && isDoubted && failure instanceof ProbeFailure && !failure.connected) {
+      this.#turn({ ...buildHealth('ejected', failure), reachable: false });
+      return;
+    }
+    if ((failure === null) === isHealthy) {
       this.#contrary = 0;
+      if (failure !== null) this.#stayOut(failure);
       return;
     }
     this.#contrary++;
-    const { path, unhealthyAfter, healthyAfter } = this.#settings;
-    if (failure === null && this.#contrary >= (path === null ? 1 : healthyAfter))
-      this.#turn('healthy', 'probe succeeded');
-    else if (failure !== null && path !== null && this.#contrary >= unhealthyAfter) this.#turn('unhealthy', failure);
+    const { check, unhealthyAfter, healthyAfter } = this.#settings;
+    if (failure === null && this.#contrary >= (check === null ? 1 : healthyAfter)) this.#turn(unblemished);
+    else if (failure !== null && check !== null && this.#contrary >= unhealthyAfter) {
+      this.#turn(buildHealth('unhealthy', failure));
+    }
   }
 
-  #turn(state: 'healthy' | 'unhealthy', why: string): void {
-    this.#state = state;
+  /** Still out: whether it can be connected to by now, and why it is out, may be news. */
+  #stayOut(failure: unknown): void {
+    const seen = buildHealth('unhealthy', failure);
+    const isReachable = seen.reachable && this.#settings.check !== null;
+    const health = isReachable ? seen : { ...seen, state: this.#health.state, reachable: false };
+    const isNews = health.reachable !== this.#health.reachable || health.state !== this.#health.state;
+    this.#health = health;
+    if (isNews) this.#options.onChange(health);
+  }
+
+  #turn(health: Health): void {
+    this.#health = health;
     this.#contrary = 0;
     this.#rechecks = 0;
-    this.#options.onChange(state === 'healthy', why);
+    this.#options.onChange(health);
   }
 
   /** Jitter keeps the instances, and the gateways, from probing in step. */
   #delayMs(): number {
-    const { intervalMs } = this.#settings;
-    const longest = this.#state === 'healthy' ? intervalMs : Math.min(intervalMs, slowestRecheckMs);
-    const delayMs = this.#state === 'healthy' ? longest : Math.min(firstRecheckMs * 2 ** this.#rechecks, longest);
-    return delayMs * (0.8 + 0.4 * this.#random());
+    const { intervalMs, jitter } = this.#settings;
+    const isHealthy = this.#health.state === 'healthy';
+    const longestMs = isHealthy ? intervalMs : Math.min(intervalMs, slowestRecheckMs);
+    const delayMs = isHealthy ? longestMs : Math.min(firstRecheckMs * 2 ** this.#rechecks, longestMs);
+    return delayMs * (1 - jitter + 2 * jitter * this.#random());
   }
 
   #schedule(delayMs: number): void {
     this.#timers.clear(this.#timer);
-    if (this.#stopped || (this.#state === 'healthy' && this.#settings.path === null)) return;
+    if (this.#stopped || (this.#health.state === 'healthy' && this.#settings.check === null)) return;
     this.#timer = this.#timers.set(() => void this.check(), delayMs);
   }
 
@@ -169,14 +172,8 @@ const unrefTimers: Timers = {
   },
 };
 
-function isSame(a: HealthSettings, b: HealthSettings): boolean {
-  return (
-    a.path === b.path &&
-    a.intervalMs === b.intervalMs &&
-    a.timeoutMs === b.timeoutMs &&
-    a.unhealthyAfter === b.unhealthyAfter &&
-    a.healthyAfter === b.healthyAfter
-  );
+function buildHealth(state: HealthState, failure: unknown): Health {
+  return { state, why: describe(failure), reachable: !(failure instanceof ProbeFailure) || failure.connected };
 }
 
 /** Short, and without the address that a socket's own message contains. */

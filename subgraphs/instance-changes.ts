@@ -61,6 +61,7 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
   ): Promise<InstanceOutcome<A>> {
     const note: AuditNote = { author: by.name, action, targets: [`${name}/${id}`] };
     return state.noteRefusal(note, {}, async () => {
+      await state.refresh();
       await prepare();
       const { before, after, ...rest } = await state.change(note, (current, revision) => {
         const service = getService(current, name);
@@ -119,6 +120,8 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
         assertInstanceId(id);
         return checkInstance(value);
       });
+      // Another gateway may have taken the registration a moment ago.
+      if (findService(state.snapshot, name) === undefined) await state.refresh();
       const service = getService(state.snapshot, name);
       const instance = findInstance(service, id);
       // A heartbeat waits for no change that is under way, or a slow composition would let instances expire.
@@ -224,12 +227,18 @@ function assertExists(service: Service, existing: Instance | undefined, id: stri
   throw new GatewayError('ROUTE_NOT_FOUND', `${service.name} has no instance ${id}`, { service: service.name });
 }
 
+/**
+ * What was found stands last, as in `withDiscovered`, or its next answer would look like a change. And who registers at a
+ * URL that was found takes its place: twice there, an instance would get twice its share.
+ */
 function withInstance(service: Service, instance: Instance): Service {
   const isKnown = service.instances.some(({ id }) => id === instance.id);
-  const instances = isKnown
-    ? service.instances.map((known) => (known.id === instance.id ? instance : known))
-    : [...service.instances, instance];
-  return { ...service, instances };
+  const next = service.instances.map((known) => (known.id === instance.id ? instance : known));
+  const others = next.filter(({ origin }) => origin !== 'discovered');
+  const found = next.filter(
+    ({ id, origin, url }) => origin === 'discovered' && (id === instance.id || url !== instance.url),
+  );
+  return { ...service, instances: [...others, ...(isKnown ? [] : [instance]), ...found] };
 }
 
 function withoutInstances(snapshot: Snapshot, gone: ReadonlySet<string>): Snapshot {

@@ -1,55 +1,71 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import { buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
-import type { Candidate } from './balancer.ts';
-import type { CallObserver } from './call.ts';
+import { hashText } from './balancing-key.ts';
 import { type CallFailure, ConnectFailure, failureCode } from './call-failure.ts';
-import { HealthMonitor, type HealthSettings, type HealthState } from './health-monitor.ts';
-import { probeHealth } from './health-probe.ts';
+import type { Candidate } from './candidate-group.ts';
+import type { HealthSettings } from './health-settings.ts';
+import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
 import { dropInterimResponses } from './interim-responses.ts';
+import type { BalancingSettings } from './load-balancing-options.ts';
+import { PeakLatency } from './peak-latency.ts';
 import type { Instance } from './snapshot.ts';
 
 /** An instance as the admin API shows it. */
-export interface InstanceStatus {
+export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   readonly id: string;
   readonly url: string;
   readonly weight: number;
   readonly zone?: string;
   readonly version?: string;
-  readonly state: HealthState | 'draining';
+  readonly state: HealthStatus['state'] | 'draining';
   readonly breaker: BreakerState;
   readonly inFlight: number;
+  /** What the balancer takes for the time of an answer: it jumps to peaks and fades. Null: not known yet. */
+  readonly latencyMs: number | null;
+  /** Less than `weight` during slow start. */
+  readonly weightInEffect: number;
   /** The last failure of a call or probe, in a word or two. */
   readonly lastFailure?: string;
 }
 
 /** What all instances share. */
-export interface InstanceSurroundings {
-  readonly observer?: CallObserver | undefined;
-  readonly random?: (() => number) | undefined;
+export interface InstanceSurroundings extends HealthSurroundings {
   readonly now: () => number;
-  readonly lookup?: LookupFunction | undefined;
   /** Pools that take nothing new and close when their last call has ended. */
   readonly closingPools: Set<Pool>;
+  /** Processes that share a service's concurrency. @default 1 */
+  readonly processes?: number | undefined;
 }
 
 /** Time to connect. A service that needs longer is as good as gone, and another instance may be near. */
 const connectTimeoutMs = 1_500;
+/** What a process that is killed leaves behind of its connections. */
+const brokenConnection: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+/** Where slow start begins: enough calls to warm up by. */
+const firstRamp = 0.1;
 
 export class InstanceState implements Candidate {
   turn = 0;
   inFlight = 0;
+  ramp = 1;
+  weight: number;
+  readonly latency: PeakLatency;
+  readonly hash: number;
+  /** By id and URL: an instance that moves is another one. */
+  readonly key: string;
   pool: Pool;
   readonly breaker: CircuitBreaker;
-  readonly health: HealthMonitor;
+  readonly health: InstanceHealth;
   /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
   readonly serverName: string | undefined;
-  readonly #service: string;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
   #concurrency: number;
+  #balancing: BalancingSettings;
+  #rampStartedAtMs = 0;
   #lastFailure: string | undefined;
 
   constructor(
@@ -57,22 +73,33 @@ export class InstanceState implements Candidate {
     instance: Instance,
     resilience: Resilience,
     health: HealthSettings,
+    balancing: BalancingSettings,
     surroundings: InstanceSurroundings,
+    pool: InstancePool,
   ) {
-    this.#service = service;
     this.#instance = instance;
-    this.#concurrency = resilience.concurrency;
+    this.#concurrency = shareOf(resilience, surroundings);
+    this.#balancing = balancing;
+    this.weight = instance.weight;
+    this.latency = new PeakLatency(balancing.latencyDecayMs);
+    this.hash = hashText(instance.id);
+    this.key = instanceKey(instance);
     this.#surroundings = surroundings;
     this.serverName = serverNameOf(instance.url);
     this.pool = this.#createPool();
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
     );
-    this.health = new HealthMonitor({
+    this.health = new InstanceHealth({
+      service,
+      id: instance.id,
+      url: instance.url,
       settings: health,
-      probe: (settings) => probeHealth({ ...settings, url: instance.url, lookup: surroundings.lookup }),
-      onChange: (healthy, why) => this.#onHealthChange(healthy, why),
-      ...(surroundings.random && { random: surroundings.random }),
+      breaker: this.breaker,
+      pool,
+      surroundings,
+      onFailure: (why) => this.#onFailure(why),
+      onReturn: () => this.#onReturn(),
     });
   }
 
@@ -84,8 +111,20 @@ export class InstanceState implements Candidate {
     return this.#instance.url;
   }
 
-  get weight(): number {
+  get zone(): string | undefined {
+    return this.#instance.zone;
+  }
+
+  get version(): string | undefined {
+    return this.#instance.version;
+  }
+
+  get fullWeight(): number {
     return this.#instance.weight;
+  }
+
+  get concurrency(): number {
+    return this.#concurrency;
   }
 
   get draining(): boolean {
@@ -98,18 +137,46 @@ export class InstanceState implements Candidate {
 
   /** Whether a call may go there now. */
   isAvailable(nowMs: number): boolean {
-    return this.health.state === 'healthy' && this.inFlight < this.#concurrency && this.breaker.isReady(nowMs);
+    return this.health.isOpen && this.inFlight < this.#concurrency && this.breaker.isReady(nowMs);
   }
 
   /** Takes over what a new snapshot says. Connections, load, breaker and health stay. */
-  configure(instance: Instance, resilience: Resilience, health: HealthSettings): void {
+  configure(
+    instance: Instance,
+    resilience: Resilience,
+    health: HealthSettings,
+    balancing: BalancingSettings = this.#balancing,
+  ): void {
+    const concurrency = shareOf(resilience, this.#surroundings);
+    const samePool =
+      concurrency === this.#concurrency && balancing.maxConnectionAgeMs === this.#balancing.maxConnectionAgeMs;
     this.#instance = instance;
+    this.#balancing = balancing;
+    this.latency.configure(balancing.latencyDecayMs);
+    this.updateRamp(this.#surroundings.now());
     this.breaker.configure(resilience);
     this.health.configure(health);
-    if (resilience.concurrency === this.#concurrency) return;
-    this.#concurrency = resilience.concurrency;
+    if (samePool) return;
+    this.#concurrency = concurrency;
     this.#retirePool();
     this.pool = this.#createPool();
+  }
+
+  /** Slow start: the share grows from a tenth to the whole, from now on. Nothing happens where it is not wished. */
+  startRamp(nowMs: number): void {
+    this.#rampStartedAtMs = nowMs;
+    this.ramp = firstRamp;
+    this.updateRamp(nowMs);
+  }
+
+  /** Lets the weight in effect follow the time. */
+  updateRamp(nowMs: number): void {
+    const { slowStartMs } = this.#balancing;
+    if (this.ramp < 1) {
+      const passed = slowStartMs === 0 ? 1 : (nowMs - this.#rampStartedAtMs) / slowStartMs;
+      this.ramp = Math.min(1, Math.max(firstRamp, passed));
+    }
+    this.weight = this.#instance.weight * this.ramp;
   }
 
   /** Notes what went wrong with a call, and takes the instance out when it could not be connected to. */
@@ -118,6 +185,7 @@ export class InstanceState implements Candidate {
     const why = failureCode(failure.error.cause ?? failure.error);
     this.#lastFailure = why;
     if (failure.connectFailure) this.health.eject(why);
+    else if (brokenConnection.has(why)) this.health.doubt();
   }
 
   /** Stops probing. Connections close when the calls in flight have ended. */
@@ -134,24 +202,37 @@ export class InstanceState implements Candidate {
 
   status(): InstanceStatus {
     const { id, url, weight, zone, version, draining } = this.#instance;
+    const nowMs = this.#surroundings.now();
+    this.updateRamp(nowMs);
     return {
       id,
       url,
       weight,
       ...(zone !== undefined && { zone }),
       ...(version !== undefined && { version }),
-      state: draining ? 'draining' : this.health.state,
+      ...this.health.status(),
+      ...(draining && { state: 'draining' }),
       breaker: this.breaker.state,
       inFlight: this.inFlight,
+      latencyMs: this.latency.known ? toHundredths(this.latency.valueMs(nowMs)) : null,
+      weightInEffect: toHundredths(this.weight),
       ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
     };
   }
 
-  #onHealthChange(healthy: boolean, why: string): void {
-    // It was away and is back: most likely another process, which shall not pay for what the old one did.
-    if (healthy) this.breaker.reset();
-    else this.#lastFailure = why;
-    this.#surroundings.observer?.onHealthChange(this.#service, this.id, healthy, why);
+  #onFailure(why: string): void {
+    this.#lastFailure = why;
+  }
+
+  /** It was out and is back: perhaps another process, which shall not pay for what the old one did. */
+  #onReturn(): void {
+    this.breaker.reset();
+    this.latency.reset();
+    this.startRamp(this.#surroundings.now());
+  }
+
+  #random(): number {
+    return (this.#surroundings.random ?? Math.random)();
   }
 
   #retirePool(): void {
@@ -163,12 +244,15 @@ export class InstanceState implements Candidate {
 
   #createPool(): Pool {
     const { lookup } = this.#surroundings;
+    const { maxConnectionAgeMs } = this.#balancing;
     const connect = buildConnector({ timeout: connectTimeoutMs, allowH2: false, ...(lookup && { lookup }) });
     return new Pool(this.url, {
       connections: this.#concurrency,
       pipelining: 1,
       allowH2: false,
       useMilo: false,
+      // Not to the millisecond: the connections of all instances, and of all gateways, shall not end together.
+      ...(maxConnectionAgeMs > 0 && { clientTtl: maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) }),
       // The call keeps time until the head by itself: undici's own timers are coarse, and do not know about uploads.
       headersTimeout: 0,
       connect: (options, callback) =>
@@ -178,6 +262,20 @@ export class InstanceState implements Candidate {
         }),
     });
   }
+}
+
+/** Rounded up: an instance that takes one call at a time is asked by every process all the same. */
+function shareOf({ concurrency }: Resilience, { processes = 1 }: InstanceSurroundings): number {
+  return Math.ceil(concurrency / processes);
+}
+
+/** What tells one copy of a service from another, also from one that had the same id elsewhere. */
+export function instanceKey({ id, url }: Instance): string {
+  return JSON.stringify([id, url]);
+}
+
+function toHundredths(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 function serverNameOf(origin: string): string | undefined {

@@ -11,11 +11,22 @@ export interface ExpiredLease {
   readonly instance: string;
 }
 
+/** A lease as it stands. */
+export interface LeaseStatus extends ExpiredLease {
+  readonly seconds: number;
+  /** Negative once it ran out. */
+  readonly remainingMs: number;
+}
+
 export interface Leases extends Disposable {
   /** Starts or renews a lease. */
   renew(service: string, instance: string, seconds: number): void;
   /** Seconds that are left: 0 once it ran out, null when there is no lease. */
   remainingSeconds(service: string, instance: string): number | null;
+  /** Every lease. What others renewed is known as of the last {@link refresh}. */
+  list(): readonly LeaseStatus[];
+  /** Learns what other gateways renewed; rejects when that cannot be known. */
+  refresh(): Promise<void>;
   /** Forgets the leases of instances that are gone, and gives a full one to those that have none. */
   follow(snapshot: Snapshot): void;
 }
@@ -29,6 +40,7 @@ export const defaultLeaseSeconds = 30;
 const standstillMs = 1_000;
 
 interface Lease extends ExpiredLease {
+  readonly seconds: number;
   expiresAtMs: number;
   /** Ran out and was reported. It stays until the instance is gone, or it would look like one that never had a lease. */
   reported: boolean;
@@ -71,21 +83,31 @@ export function createLeases(onExpire: (expired: readonly ExpiredLease[]) => voi
 
   function renew(service: string, instance: string, seconds: number): void {
     const expiresAtMs = clock.now() + seconds * 1_000;
-    leases.set(keyOf(service, instance), { service, instance, expiresAtMs, reported: false });
+    leases.set(buildLeaseKey(service, instance), { service, instance, seconds, expiresAtMs, reported: false });
     arm(expiresAtMs);
   }
 
   return {
     renew,
     remainingSeconds(service, instance) {
-      const lease = leases.get(keyOf(service, instance));
+      const lease = leases.get(buildLeaseKey(service, instance));
       return lease === undefined ? null : Math.max(0, (lease.expiresAtMs - clock.now()) / 1_000);
     },
+    list() {
+      const now = clock.now();
+      return [...leases.values()].map(({ service, instance, seconds, expiresAtMs }) => ({
+        service,
+        instance,
+        seconds,
+        remainingMs: expiresAtMs - now,
+      }));
+    },
+    refresh: async () => {},
     follow(snapshot) {
       const gone = new Set(leases.keys());
       for (const service of snapshot.services) {
         for (const { id, origin, leaseSeconds } of service.instances) {
-          const key = keyOf(service.name, id);
+          const key = buildLeaseKey(service.name, id);
           if (origin !== 'lease' || gone.delete(key)) continue;
           renew(service.name, id, leaseSeconds ?? defaultLeaseSeconds);
         }
@@ -99,6 +121,7 @@ export function createLeases(onExpire: (expired: readonly ExpiredLease[]) => voi
   };
 }
 
-function keyOf(service: string, instance: string): string {
+/** A lease by one name. */
+export function buildLeaseKey(service: string, instance: string): string {
   return `${service}/${instance}`; // names of services have no slash
 }

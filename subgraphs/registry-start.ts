@@ -25,6 +25,8 @@ export interface FirstState<A> {
   readonly snapshot: Snapshot;
   readonly admission: A;
   readonly audit: readonly AuditEntry[];
+  /** Revision of the stored state that it was made from; 0 for none. */
+  readonly storedRevision: number;
   /** Services whose schema is known from before; it may have changed meanwhile. */
   readonly unverified: ReadonlySet<string>;
 }
@@ -44,6 +46,7 @@ export async function buildFirstState<A>(options: StartOptions<A>): Promise<Firs
   return {
     snapshot: isSame ? { ...snapshot, revision: before } : snapshot,
     admission,
+    storedRevision: before,
     audit: Array.isArray(stored?.audit) ? stored.audit : [],
     unverified: new Set(snapshot.services.filter(isVerifiable).map((service) => service.name)),
   };

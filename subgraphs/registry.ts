@@ -10,15 +10,17 @@ import { checkDefinitions } from './definition-check.ts';
 import { type Admit, createDesiredState } from './desired-state.ts';
 import type { DiscoveredList } from './discovery/discovered-instances.ts';
 import { type DiscoveryAccess, defaultDiscoveryAccess } from './discovery/discovery-access.ts';
+import { probeHealth } from './health-probe.ts';
 import { createInstanceChanges, type InstanceChanges, type NewSoftware } from './instance-changes.ts';
-import { createLeases } from './leases.ts';
+import { createLeases, type ExpiredLease, type Leases } from './leases.ts';
 import { type Log, silentLog } from './log.ts';
+import { createMassExpiryGuard, defaultMassExpiry, type MassExpirySettings } from './mass-expiry.ts';
 import { buildFirstState } from './registry-start.ts';
 import { createSchemaAsking, type Discover } from './schema-asking.ts';
 import { createSchemaHealing, type SchemaNews } from './schema-healing.ts';
 import { applySchemaNews } from './schema-news.ts';
 import { createServiceChanges, type ServiceChanges } from './service-changes.ts';
-import type { Service, Snapshot } from './snapshot.ts';
+import { findInstance, findService, type Service, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
 export interface RegistryOptions<A> {
@@ -38,6 +40,11 @@ export interface RegistryOptions<A> {
   readonly log?: Log;
   /** For the jitter of background work: between 0 and 1. */
   readonly random?: () => number;
+  readonly massExpiry?: MassExpirySettings;
+  /** Connects to the instance at an origin; rejects when that fails. @default a connection over TCP or TLS */
+  readonly probe?: (url: string) => Promise<void>;
+  /** How many instances are kept although their lease ran out. */
+  readonly onSuspects?: (count: number) => void;
 }
 
 type Listener<A> = (snapshot: Snapshot, admission: A) => void;
@@ -56,11 +63,15 @@ export interface Registry<A>
   putDiscovered(lists: readonly DiscoveredList[]): Promise<void>;
   /** Seconds until an instance expires unless it is renewed; null for instances without a lease. */
   leaseRemainingSeconds(service: string, instance: string): number | null;
+  /** Whether an instance is only kept because too many leases ran out at once. */
+  isSuspect(service: string, instance: string): boolean;
   /** What was changed and what was refused, oldest first. */
   audit(): readonly AuditEntry[];
   /** Calls back with every new snapshot. The returned function unsubscribes. */
   subscribe(listener: Listener<A>): () => void;
 }
+
+const probeTimeoutMs = 2_000;
 
 /** How long a start waits for the schemas of services that are up; later ones join the graph when they come. */
 const firstAnswersMs = 1_000;
@@ -80,9 +91,19 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
 
   const state = createDesiredState<A>({ store, admit: options.admit, clock, log, publish });
   const asking = createSchemaAsking(options.discover);
-  const leases = createLeases((expired) => inBackground(instances.expire(expired)), clock);
+  const onExpire = (expired: readonly ExpiredLease[]) => guard.handle(expired);
+  const leases: Leases = store.shared?.createLeases(onExpire, clock) ?? createLeases(onExpire, clock);
   const services = createServiceChanges({ state, asking, addressPolicy, discoveryAccess });
   const instances = createInstanceChanges({ state, asking, leases, addressPolicy });
+  const guard = createMassExpiryGuard({
+    settings: options.massExpiry ?? defaultMassExpiry,
+    leases: () => leases,
+    probe: probeLease,
+    drop: instances.expire,
+    clock,
+    log,
+    onSuspects: options.onSuspects,
+  });
   const healing = createSchemaHealing({ ask, apply: applyNews, clock, random, log });
 
   function publish(snapshot: Snapshot, admission: A, graphChanged: boolean): void {
@@ -134,6 +155,17 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     if (news.flat().length > 0) await applyNews(news.flat());
   }
 
+  async function probeLease({ service, instance }: ExpiredLease): Promise<void> {
+    const url = findInstance(findService(state.snapshot, service), instance)?.url;
+    if (url === undefined) return;
+    const { probe = connect } = options;
+    await probe(url);
+  }
+
+  function connect(url: string): Promise<void> {
+    return probeHealth({ url, check: null, timeoutMs: probeTimeoutMs, lookup: addressPolicy.lookup });
+  }
+
   function inBackground(work: Promise<void>): void {
     work.catch((error) => log.error('background work of the registry failed', { error: toGatewayError(error) }));
   }
@@ -169,6 +201,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
       inBackground(askNewSoftware(await instances.putDiscovered(lists)));
     },
     leaseRemainingSeconds: leases.remainingSeconds,
+    isSuspect: guard.isSuspect,
     audit: () => state.audit,
     subscribe(listener) {
       listeners.add(listener);
@@ -176,6 +209,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     },
     async [Symbol.asyncDispose]() {
       healing[Symbol.dispose]();
+      guard[Symbol.dispose]();
       leases[Symbol.dispose]();
       await state.close();
       listeners.clear();

@@ -122,6 +122,7 @@ export function createSchemaHealing({ ask, apply, clock, random, log }: SchemaHe
       if (found.length > 0 && !disposed) await apply(found);
     } catch (error) {
       log.error('schemas that were found cannot be taken in', { error });
+      for (const { service } of found) unverified.add(service.name); // to be asked again
     }
     applying--;
     if (!isIdle()) return;

@@ -93,6 +93,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
         assertServiceName(name);
         const definition = checkDefinition(value);
         assertAllowed(name, definition);
+        await state.refresh();
         assertChangeable(findService(state.snapshot, name), name, by); // before anybody is asked
         const answer = await ask(name, definition);
         const change = await state.change(
@@ -122,6 +123,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
       const note: AuditNote = { author: by.name, action: 'services.put', targets: Object.keys(values) };
       return state.noteRefusal(note, by, async () => {
         const definitions = checkDefinitions(values);
+        await state.refresh();
         for (const [name, definition] of definitions) {
           assertAllowed(name, definition);
           assertNotOfConfig(findService(state.snapshot, name));
@@ -152,6 +154,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
     deleteService(name, by) {
       const note: AuditNote = { author: by.name, action: 'service.delete', targets: [name] };
       return state.noteRefusal(note, by, async () => {
+        await state.refresh();
         const change = await state.change(
           note,
           (current) => {
@@ -170,6 +173,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
       const note: AuditNote = { author: 'config', action: 'config.replace', targets: Object.keys(values) };
       return state.noteRefusal(note, {}, async () => {
         const definitions = checkDefinitions(values);
+        await state.refresh();
         const answers = await askAll(definitions);
         const change = await state.change(
           note,

@@ -6,8 +6,10 @@ import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { Duration, OneOf, Size } from '../policies/units.ts';
+import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
+import { HealthOptions } from './health-settings.ts';
+import { LoadBalancingOptions } from './load-balancing-options.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -190,34 +192,6 @@ export const Route = Type.Object(
 );
 export type Route = Type.Static<typeof Route>;
 
-export const balancingAlgorithms = ['round-robin', 'weighted', 'least-connections', 'random'] as const;
-export type BalancingAlgorithm = (typeof balancingAlgorithms)[number];
-
-export const HealthOptions = Type.Object(
-  {
-    path: Type.Optional(
-      Type.String({ pattern: '^/[!-~]*$', default: '/health', description: 'Asked with GET; 200-399 is healthy.' }),
-    ),
-    interval: Type.Optional(
-      Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time between probes of a healthy instance.' }),
-    ),
-    timeout: Type.Optional(Type.Unsafe<string>({ ...Duration, default: '2s', description: 'Time for one probe.' })),
-    unhealthyAfter: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 100,
-        default: 2,
-        description: 'Failed probes in a row that take an instance out.',
-      }),
-    ),
-    healthyAfter: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 100, default: 1, description: 'Good probes in a row that bring it back.' }),
-    ),
-  },
-  { additionalProperties: false },
-);
-export type HealthOptions = Type.Static<typeof HealthOptions>;
-
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
   {
@@ -232,16 +206,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     discovery: Type.Optional(ServiceDiscovery),
-    loadBalancing: Type.Optional(
-      Type.Object(
-        {
-          algorithm: Type.Optional(
-            OneOf(balancingAlgorithms, { default: 'least-connections', description: 'How an instance is chosen.' }),
-          ),
-        },
-        { additionalProperties: false },
-      ),
-    ),
+    loadBalancing: Type.Optional(LoadBalancingOptions),
     health: Type.Optional(HealthOptions),
     ...resilienceProperties,
   },

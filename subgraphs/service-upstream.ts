@@ -1,41 +1,83 @@
 /** One service as the call sees it: its settings, its retry budget, and which of its instances may be chosen. */
+import { isDeepStrictEqual } from 'node:util';
 import { GatewayError } from '../policies/errors.ts';
+import { buildOutlierDetection, type OutlierDetection } from '../policies/outlier-detection.ts';
 import { buildResilience, type Resilience, type ResilienceOptions } from '../policies/resilience.ts';
 import { RetryBudget } from '../policies/retry-budget.ts';
-import { type Balancer, createBalancer } from './balancer.ts';
-import { buildHealthSettings } from './health-monitor.ts';
-import { InstanceState, type InstanceSurroundings } from './instance-state.ts';
-import type { BalancingAlgorithm, GraphqlEndpoint } from './service-definition.ts';
+import { type Balancer, type Choice, createBalancer } from './balancer.ts';
+import type { BalancingSubject } from './balancing-key.ts';
+import { CandidateGroup } from './candidate-group.ts';
+import { buildHealthSettings } from './health-settings.ts';
+import { InstanceState, type InstanceSurroundings, instanceKey } from './instance-state.ts';
+import { type BalancingSettings, buildBalancingSettings } from './load-balancing-options.ts';
+import { OutlierDetector } from './outlier-detector.ts';
+import { assessPool, isOpen, type PoolHealth } from './pool-health.ts';
+import type { GraphqlEndpoint } from './service-definition.ts';
 import type { Service } from './snapshot.ts';
+import { StickySessions } from './sticky-sessions.ts';
+import { judgeZone, type SpillOver } from './zone-preference.ts';
+
+/** What the gateway's configuration says about all services. */
+export interface UpstreamDefaults {
+  readonly resilience: ResilienceOptions;
+  /** Where the gateway runs; undefined: no zone comes first. */
+  readonly zone?: string | undefined;
+  /** For cookies of sessions. The first one signs; all are believed. */
+  readonly sessionSecrets: readonly string[];
+}
+
+/** Versions of a service that may be asked; undefined: any. */
+export type Versions = ReadonlySet<string> | undefined;
+
+/** How often slow start and the state of the zone are looked at again, at most. */
+const upkeepMs = 50;
 
 export class ServiceUpstream {
   readonly name: string;
   readonly budget: RetryBudget;
   settings: Resilience;
+  /** Sessions at the REST door; null where they are not wished. */
+  sessions: StickySessions<InstanceState> | null = null;
   #service: Service;
-  #algorithm: BalancingAlgorithm;
+  #balancing: BalancingSettings;
   #balance: Balancer;
-  /** By id and URL: an instance that moves is another one. */
   #instances = new Map<string, InstanceState>();
   /** Those that are not draining, in the order of the snapshot. */
-  #rotation: readonly InstanceState[] = [];
-  #defaults: ResilienceOptions;
+  #rotation = new CandidateGroup<InstanceState>([]);
+  /** Those of the rotation in the gateway's zone; null when no zone comes first. */
+  #local: CandidateGroup<InstanceState> | null = null;
+  #spillOver: SpillOver = null;
+  #upkeepAtMs = 0;
+  #defaults: UpstreamDefaults;
+  readonly #choice = new UpstreamChoice();
   readonly #surroundings: InstanceSurroundings;
+  readonly #detector: OutlierDetector;
+  #outliers: OutlierDetection;
+  #health: PoolHealth = { instances: 0, healthy: 0, panic: false };
+  /** Whether the registry names it. What has left can still be called for a while, but is nobody's concern. */
+  #listed = true;
 
-  constructor(service: Service, defaults: ResilienceOptions, surroundings: InstanceSurroundings) {
+  constructor(service: Service, defaults: UpstreamDefaults, surroundings: InstanceSurroundings) {
     this.name = service.name;
     this.#service = service;
     this.#defaults = defaults;
     this.#surroundings = surroundings;
-    this.settings = buildResilience(service.definition, defaults);
+    this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget = new RetryBudget({ ratio: this.settings.retryBudget, now: surroundings.now });
-    this.#algorithm = algorithmOf(service);
-    this.#balance = createBalancer(this.#algorithm, surroundings.random);
+    this.#balancing = buildBalancingSettings(service.definition.loadBalancing);
+    this.#balance = createBalancer(this.#balancing, surroundings.random);
+    this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
+    this.#detector = new OutlierDetector(this.#outliers, surroundings.clock);
     this.#setInstances();
   }
 
   get instances(): readonly InstanceState[] {
     return [...this.#instances.values()];
+  }
+
+  /** How many of its instances are healthy, and whether all of them get calls because so few are. */
+  get health(): PoolHealth {
+    return this.#health;
   }
 
   /** What the service says of its GraphQL endpoint; undefined when it has none. */
@@ -44,36 +86,51 @@ export class ServiceUpstream {
   }
 
   /** Takes over what a new snapshot, or a new configuration, says. */
-  configure(service: Service, defaults: ResilienceOptions): void {
-    if (service === this.#service && defaults === this.#defaults) return;
+  configure(service: Service, defaults: UpstreamDefaults): void {
+    if (service === this.#service && defaults === this.#defaults && this.#listed) return;
+    this.#listed = true;
     this.#service = service;
     this.#defaults = defaults;
-    this.settings = buildResilience(service.definition, this.#defaults);
+    this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget.configure(this.settings.retryBudget);
-    const algorithm = algorithmOf(service);
-    if (algorithm !== this.#algorithm) {
-      this.#algorithm = algorithm;
-      this.#balance = createBalancer(algorithm, this.#surroundings.random);
+    this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
+    this.#detector.configure(this.#outliers);
+    const balancing = buildBalancingSettings(service.definition.loadBalancing);
+    if (!isDeepStrictEqual(balancing, this.#balancing)) {
+      this.#balancing = balancing;
+      this.#balance = createBalancer(balancing, this.#surroundings.random);
     }
     this.#setInstances();
   }
 
-  /** An instance that may take a call now and is none of those tried; undefined when there is none. */
-  pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
-    const rotation = this.#rotation;
-    // Nearly always all of them may be chosen: then no list is made.
-    if (rotation.every((instance) => isPickable(instance, nowMs, tried))) return this.#balance(rotation);
-    return this.#balance(rotation.filter((instance) => isPickable(instance, nowMs, tried)));
+  /**
+   * An instance that may take a call now and is none of those tried; undefined when there is none. `holder`: the one
+   * that has the client's session, if it has any.
+   */
+  pick(
+    nowMs: number,
+    tried: readonly InstanceState[],
+    subject: BalancingSubject,
+    holder: InstanceState | undefined = undefined,
+    versions: Versions = undefined,
+  ): InstanceState | undefined {
+    if (nowMs >= this.#upkeepAtMs) this.#keepUp(nowMs);
+    const choice = this.#choice.about(nowMs, tried, subject, versions);
+    if (holder !== undefined && choice.accepts(holder)) return holder;
+    const near = this.#local !== null && this.#spillOver === null ? this.#balance(this.#local, choice) : undefined;
+    return near ?? this.#balance(this.#rotation, choice);
   }
 
   /** Whether {@link pick} would find one. */
-  hasAvailable(nowMs: number, tried: readonly InstanceState[]): boolean {
-    return this.#rotation.some((instance) => isPickable(instance, nowMs, tried));
+  hasAvailable(nowMs: number, tried: readonly InstanceState[], versions: Versions = undefined): boolean {
+    return this.#rotation.members.some((instance) => isPickable(instance, nowMs, tried, versions));
   }
 
   /** Why no instance can be chosen. */
-  refusal(nowMs: number): GatewayError {
-    const healthy = this.#rotation.filter((instance) => instance.health.state === 'healthy');
+  refusal(nowMs: number, versions: Versions = undefined): GatewayError {
+    const healthy = this.#rotation.members.filter(
+      (instance) => instance.health.isOpen && hasVersion(instance, versions),
+    );
     const options = { service: this.name, retryAfterSeconds: 1 };
     if (healthy.length === 0) return new GatewayError('SERVICE_UNAVAILABLE', undefined, options);
     if (healthy.some((instance) => instance.isFull && instance.breaker.isReady(nowMs))) {
@@ -83,33 +140,115 @@ export class ServiceUpstream {
     return new GatewayError('CIRCUIT_BREAKER_OPEN', undefined, { ...options, retryAfterSeconds: soonestMs / 1_000 });
   }
 
-  /** The service left the registry. */
+  /** The service left the registry; requests that began before may still need it. */
+  leave(): void {
+    this.#listed = false;
+    this.#surroundings.observer?.onPoolChange?.(this.name, null);
+  }
+
+  /** Nobody needs it any more. */
   retire(): void {
-    this.#rotation = [];
+    this.#setRotation([]);
+    this.#detector.stop();
     for (const instance of this.#instances.values()) instance.retire();
   }
 
   #setInstances(): void {
-    const health = buildHealthSettings(this.#service.definition.health);
+    const health = buildHealthSettings(this.#service.definition);
     const previous = this.#instances;
+    // Of those that are there at the start nobody knows how long they have been.
+    const startsSlowly = previous.size > 0;
     this.#instances = new Map();
     for (const instance of this.#service.instances) {
-      const key = JSON.stringify([instance.id, instance.url]);
+      const key = instanceKey(instance);
       const known = previous.get(key);
-      known?.configure(instance, this.settings, health);
-      const state = known ?? new InstanceState(this.name, instance, this.settings, health, this.#surroundings);
-      this.#instances.set(key, state);
+      known?.configure(instance, this.settings, health, this.#balancing);
+      this.#instances.set(key, known ?? this.#createInstance(instance, startsSlowly));
       previous.delete(key);
     }
-    this.#rotation = [...this.#instances.values()].filter((instance) => !instance.draining);
+    this.#setRotation([...this.#instances.values()].filter((instance) => !instance.draining));
     for (const gone of previous.values()) gone.retire();
+    this.#detector.setMembers(this.#rotation.members.map((instance) => instance.health.outlier));
+    this.#assess();
+  }
+
+  /** Decides anew who gets calls, so that a call need only look it up. */
+  #assess(): void {
+    const members = this.#rotation.members.map((instance) => instance.health);
+    this.#health = assessPool(members, this.#outliers.panicShare);
+    for (const member of members) member.isOpen = isOpen(member, this.#health.panic);
+    if (this.#listed) this.#surroundings.observer?.onPoolChange?.(this.name, this.#health);
+  }
+
+  #createInstance(instance: Service['instances'][number], startsSlowly: boolean): InstanceState {
+    const health = buildHealthSettings(this.#service.definition);
+    const state = new InstanceState(this.name, instance, this.settings, health, this.#balancing, this.#surroundings, {
+      detector: this.#detector,
+      onChange: () => this.#assess(),
+    });
+    if (startsSlowly) state.startRamp(this.#surroundings.now());
+    return state;
+  }
+
+  #setRotation(rotation: readonly InstanceState[]): void {
+    const { zone, sessionSecrets: secrets } = this.#defaults;
+    const { sticky: options, prefersZone } = this.#balancing;
+    this.#rotation = new CandidateGroup(rotation);
+    const local = zone === undefined || !prefersZone ? [] : rotation.filter((instance) => instance.zone === zone);
+    this.#local = local.length > 0 && local.length < rotation.length ? new CandidateGroup(local) : null;
+    this.sessions = options === null ? null : new StickySessions({ service: this.name, options, secrets }, rotation);
+    this.#upkeepAtMs = 0;
+  }
+
+  #keepUp(nowMs: number): void {
+    this.#upkeepAtMs = nowMs + upkeepMs;
+    if (this.#balancing.slowStartMs > 0) {
+      for (const instance of this.#rotation.members) if (instance.ramp < 1) instance.updateRamp(nowMs);
+    }
+    const spillOver = this.#local === null ? null : judgeZone(this.#local.members, this.#balancing, nowMs);
+    if (spillOver === this.#spillOver) return;
+    this.#spillOver = spillOver;
+    this.#surroundings.observer?.onSpillOver?.(this.name, spillOver);
   }
 }
 
-function isPickable(instance: InstanceState, nowMs: number, tried: readonly InstanceState[]): boolean {
-  return instance.isAvailable(nowMs) && (tried.length === 0 || !tried.includes(instance));
+/** One object per service, filled anew for every choice: choosing is synchronous, and shall not make garbage. */
+class UpstreamChoice implements Choice<InstanceState> {
+  nowMs = 0;
+  subject: BalancingSubject = nobody;
+  #tried: readonly InstanceState[] = [];
+  #versions: Versions;
+
+  about(nowMs: number, tried: readonly InstanceState[], subject: BalancingSubject, versions: Versions): this {
+    this.nowMs = nowMs;
+    this.subject = subject;
+    this.#tried = tried;
+    this.#versions = versions;
+    return this;
+  }
+
+  accepts(instance: InstanceState): boolean {
+    return isPickable(instance, this.nowMs, this.#tried, this.#versions);
+  }
 }
 
-function algorithmOf(service: Service): BalancingAlgorithm {
-  return service.definition.loadBalancing?.algorithm ?? 'least-connections';
+const nobody: BalancingSubject = {
+  headers: {},
+  client: { address: '', protocol: 'http', host: '', forwardedFor: '' },
+  viewer: null,
+};
+
+function isPickable(
+  instance: InstanceState,
+  nowMs: number,
+  tried: readonly InstanceState[],
+  versions: Versions,
+): boolean {
+  return (
+    instance.isAvailable(nowMs) && (tried.length === 0 || !tried.includes(instance)) && hasVersion(instance, versions)
+  );
+}
+
+function hasVersion({ version }: InstanceState, versions: Versions): boolean {
+  return versions === undefined || (version !== undefined && versions.has(version));
 }

@@ -1,21 +1,31 @@
 /** All that runs behind the call: per service and instance what a snapshot names, kept alive from snapshot to snapshot. */
+import { randomBytes } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
 import type { Pool } from 'undici';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
-import type { InstanceStatus, InstanceSurroundings } from './instance-state.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { unblemished } from './health-source.ts';
+import type { InstanceState, InstanceStatus, InstanceSurroundings } from './instance-state.ts';
+import type { PoolHealth } from './pool-health.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
-import { ServiceUpstream } from './service-upstream.ts';
+import { ServiceUpstream, type UpstreamDefaults } from './service-upstream.ts';
 import { emptySnapshot, type Snapshot } from './snapshot.ts';
 
 export interface UpstreamsOptions {
   /** Settings of services that do not say otherwise. */
   readonly defaults: ResilienceOptions;
+  /** Where the gateway runs, for services that prefer instances nearby. @default no zone comes first */
+  readonly zone?: string | undefined;
+  /** Secrets for the cookies of sessions. @default a random one: sessions end with this process, and are its own */
+  readonly sessionSecrets?: readonly string[] | undefined;
   readonly observer?: CallObserver;
   /** @default Math.random */
   readonly random?: () => number;
   /** The clock of `context.deadlineAtMs`. @default performance.now */
   readonly now?: () => number;
+  /** Timers of ejections. @default the system's, with `now` */
+  readonly clock?: Pick<Clock, 'now' | 'setTimer'>;
   /** Name resolution for connections to instances, which may refuse addresses. @default dns.lookup */
   readonly lookup?: LookupFunction;
   /** Time without a byte, in a body that a service sends. */
@@ -25,18 +35,31 @@ export interface UpstreamsOptions {
    * (invariant 2). The deadline of a request is the right time. @default 30000
    */
   readonly lingerMs?: number;
+  /**
+   * When set, nothing is probed here: {@link Upstreams.tellHealth} says how instances are, and this hears of those that
+   * could not be connected to.
+   */
+  readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
+  /** Processes of this gateway that call the same instances and share what `concurrency` allows. @default 1 */
+  readonly processes?: number | undefined;
 }
 
 export interface Upstreams extends AsyncDisposable {
   /** Makes, keeps and retires what the snapshot names. Calls under way are not disturbed. */
   apply(snapshot: Snapshot): void;
   /** Takes other defaults, for all services at once. */
-  configure(defaults: ResilienceOptions): void;
+  configure(next: Pick<UpstreamsOptions, 'defaults' | 'zone' | 'sessionSecrets'>): void;
   /** The GraphQL endpoint of a service; undefined when it is not known or has none. */
   endpointOf(service: string): GraphqlEndpoint | undefined;
   readonly call: Call;
   /** The instances of a service as they are now; none for an unknown service. */
   status(service: string): readonly InstanceStatus[];
+  /** The instances of a service as a whole; undefined for an unknown service. */
+  poolHealth(service: string): PoolHealth | undefined;
+  /** Takes an instance out, because another process could not connect to it, until a probe has succeeded. */
+  eject(service: string, instance: string, why: string): void;
+  /** Says how an instance is, where `onEject` is set. `reachable`: whether it can at least be connected to. */
+  tellHealth(service: string, instance: string, healthy: boolean, why: string, reachable?: boolean): void;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
 }
@@ -49,13 +72,30 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     lingerMs = 30_000,
     random = Math.random,
     now = () => performance.now(),
+    clock = { now, setTimer: systemClock.setTimer },
+    onEject,
   } = options;
   const closingPools = new Set<Pool>();
-  const surroundings: InstanceSurroundings = { observer, lookup, random, now, closingPools };
-  let { defaults } = options;
+  const surroundings: InstanceSurroundings = {
+    observer,
+    lookup,
+    random,
+    now,
+    clock,
+    onEject,
+    processes: options.processes,
+    closingPools,
+  };
+  const randomSecrets = [randomBytes(32).toString('base64url')];
+  let defaults = buildDefaults(options);
   let latest = emptySnapshot;
   let upstreams = new Map<string, ServiceUpstream>();
   const lingering = new Map<string, { upstream: ServiceUpstream; timer: NodeJS.Timeout }>();
+
+  function buildDefaults(next: Pick<UpstreamsOptions, 'defaults' | 'zone' | 'sessionSecrets'>): UpstreamDefaults {
+    const { defaults: resilience, zone, sessionSecrets = [] } = next;
+    return { resilience, zone, sessionSecrets: sessionSecrets.length > 0 ? sessionSecrets : randomSecrets };
+  }
 
   function apply(snapshot: Snapshot): void {
     latest = snapshot;
@@ -75,6 +115,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     const { name } = upstream;
     const timer = setTimeout(() => recall(name)?.retire(), lingerMs);
     lingering.set(name, { upstream, timer: timer.unref() });
+    upstream.leave();
   }
 
   function recall(name: string): ServiceUpstream | undefined {
@@ -90,6 +131,10 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
 
   function status(service: string): readonly InstanceStatus[] {
     return upstreams.get(service)?.instances.map((instance) => instance.status()) ?? [];
+  }
+
+  function findInstances(service: string, id: string): readonly InstanceState[] {
+    return upstreams.get(service)?.instances.filter((instance) => instance.id === id) ?? [];
   }
 
   async function probe(service: string): Promise<readonly InstanceStatus[]> {
@@ -111,12 +156,20 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   return {
     apply,
     configure(next) {
-      defaults = next;
+      defaults = buildDefaults(next);
       apply(latest);
     },
     endpointOf: (service) => find(service)?.endpoint,
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
     status,
+    poolHealth: (service) => upstreams.get(service)?.health,
+    eject(service, id, why) {
+      for (const instance of findInstances(service, id)) instance.health.eject(why);
+    },
+    tellHealth(service, id, healthy, why, reachable = true) {
+      const health = healthy ? unblemished : ({ state: 'unhealthy', why, reachable } as const);
+      for (const instance of findInstances(service, id)) instance.health.tell(health);
+    },
     probe,
     [Symbol.asyncDispose]: dispose,
   };

@@ -3,21 +3,31 @@ import type { ServiceDefinition } from '../service-definition.ts';
 import type { Instance, Service } from '../snapshot.ts';
 import { type DiscoveredInstance, type ProviderName, providerNames } from './provider.ts';
 
-/** All instances of one service that one provider knows, checked. */
+/** Instances of one service that one provider knows, checked. */
 export interface DiscoveredList {
   readonly service: string;
   readonly provider: ProviderName;
+  /**
+   * `all`: there are no others. `returning`: some that had stood back, of an answer told before. What else that provider
+   * told stays, since another gateway may have had a newer answer since.
+   */
+  readonly extent: 'all' | 'returning';
   readonly instances: readonly DiscoveredInstance[];
 }
 
-/** The service with these lists in the place of what their providers told before; other providers' instances stay. */
+/** The service with what these lists tell; what other providers told stays. */
 export function withDiscovered(service: Service, lists: readonly DiscoveredList[], maxInstances: number): Service {
-  const told = new Map(lists.map((list) => [list.provider, list.instances]));
+  const told = new Map(lists.map((list) => [list.provider, list]));
   const known = new Map(service.instances.map((instance) => [instance.id, instance]));
   const discovered = providerNames.flatMap((provider): readonly Instance[] => {
-    const instances = told.get(provider);
-    if (instances === undefined) return service.instances.filter((instance) => instance.provider === provider);
-    return instances.map((instance) => buildInstance(provider, instance, known.get(instance.id)));
+    const list = told.get(provider);
+    const before = service.instances.filter((instance) => instance.provider === provider);
+    if (list === undefined) return before;
+    const kept = list.extent === 'all' ? [] : before;
+    const keptIds = new Set(kept.map(({ id }) => id));
+    const added = list.instances.filter(({ id }) => !keptIds.has(id));
+    // In one order at every gateway: the same instances are no change.
+    return [...kept, ...added.map((instance) => buildInstance(provider, instance, known.get(instance.id)))].sort(byId);
   });
   const others = service.instances.filter(({ origin }) => origin !== 'discovered');
   return {
@@ -43,6 +53,22 @@ export function keepDiscovered(
     urls.add(url);
     return true;
   });
+}
+
+/** Of what a provider found, that which stands back for another instance of the same id or URL. */
+export function listHidden(
+  service: Service,
+  provider: ProviderName,
+  found: readonly DiscoveredInstance[],
+): readonly DiscoveredInstance[] {
+  const others = service.instances.filter((instance) => instance.provider !== provider);
+  const ids = new Set(others.map(({ id }) => id));
+  const urls = new Set(others.map(({ url }) => url));
+  return found.filter(({ id, url }) => ids.has(id) || urls.has(url));
+}
+
+function byId(a: Instance, b: Instance): number {
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
 function buildInstance(

@@ -7,7 +7,7 @@ import type { AddressPolicy } from '../address-policy.ts';
 import { type Clock, systemClock, type Timer } from '../clock.ts';
 import { type Log, silentLog } from '../log.ts';
 import type { Service, Snapshot } from '../snapshot.ts';
-import type { DiscoveredList } from './discovered-instances.ts';
+import { type DiscoveredList, listHidden } from './discovered-instances.ts';
 import type { DiscoveryOptions } from './discovery-options.ts';
 import { createAddressCheck } from './instance-check.ts';
 import { type DiscoveredInstance, type ProviderName, providerNames } from './provider.ts';
@@ -44,10 +44,15 @@ interface Watching {
   readonly lookup: unknown;
   readonly origin: Service['origin'];
   readonly watched: WatchedService;
+  /** The service in the last snapshot. */
+  seen: Service;
   /** The last answer; null before the first. */
   found: readonly DiscoveredInstance[] | null;
-  /** Instances that the definition names: they come before those that are found. */
-  named: Service['definition']['instances'];
+  /** Whether the registry has yet to be told of that answer. */
+  isNews: boolean;
+  /** Of the answer, those that stand back for others, and those that need not any more and are not back yet. */
+  hidden: ReadonlySet<string>;
+  returning: ReadonlySet<string>;
 }
 
 export function createInstanceDiscovery(given: InstanceDiscoveryOptions): InstanceDiscovery {
@@ -61,6 +66,7 @@ export function createInstanceDiscovery(given: InstanceDiscoveryOptions): Instan
   let latest: Snapshot | undefined;
   let timer: Timer | null = null;
   let applying: Promise<void> | null = null;
+  let isRefused = false;
   let isClosed = false;
 
   function follow(snapshot: Snapshot): void {
@@ -90,18 +96,18 @@ export function createInstanceDiscovery(given: InstanceDiscoveryOptions): Instan
       const known = byProvider.get(provider);
       if (lookup === undefined) continue;
       if (known === undefined) byProvider.set(provider, watch(provider, service));
-      else if (!isDeepStrictEqual(known.named, definition.instances)) {
-        known.named = definition.instances;
-        schedule(name);
-      }
+      else if (known.seen !== service) look(known, provider, service);
     }
 
     function watch(provider: ProviderName, { definition }: Service): Watching {
       const entry: Watching = {
         lookup: definition.discovery?.[provider],
         origin,
-        named: definition.instances,
+        seen: service,
         found: null,
+        isNews: false,
+        hidden: new Set(),
+        returning: new Set(),
         watched: watchService({
           service: name,
           provider,
@@ -109,6 +115,8 @@ export function createInstanceDiscovery(given: InstanceDiscoveryOptions): Instan
           checkUrl: (url) => check(origin, url),
           onChange(instances) {
             entry.found = instances;
+            entry.isNews = true;
+            entry.hidden = new Set(listHidden(entry.seen, provider, instances).map(({ id }) => id));
             schedule(name);
           },
           clock,
@@ -121,6 +129,21 @@ export function createInstanceDiscovery(given: InstanceDiscoveryOptions): Instan
     }
   }
 
+  /**
+   * What stood back for an instance that is gone comes back: no provider tells of it anew. Only that, and not the whole
+   * answer: gateways that share a registry would write down each its own, whenever a lease ends.
+   */
+  function look(entry: Watching, provider: ProviderName, service: Service): void {
+    entry.seen = service;
+    if (entry.found === null) return;
+    const hidden = new Set(listHidden(service, provider, entry.found).map(({ id }) => id));
+    const returning = [...entry.hidden].filter((id) => !hidden.has(id));
+    entry.hidden = hidden;
+    if (returning.length === 0) return;
+    entry.returning = new Set([...entry.returning, ...returning]);
+    schedule(service.name, 0); // until then a URL that works gets no calls
+  }
+
   function schedule(name: string, delayMs = settleMs): void {
     pending.add(name);
     if (applying === null && !isClosed) timer ??= clock.setTimer(() => void applyPending(), delayMs);
@@ -130,17 +153,36 @@ export function createInstanceDiscovery(given: InstanceDiscoveryOptions): Instan
     timer = null;
     const names = [...pending];
     pending.clear();
-    const lists = names.flatMap((service): DiscoveredList[] =>
-      [...(watching.get(service) ?? [])].flatMap(([provider, { found }]) =>
-        found === null ? [] : [{ service, provider, instances: found }],
-      ),
+    const entries = names.flatMap((service) =>
+      [...(watching.get(service) ?? [])].map(([provider, entry]) => ({ service, provider, entry })),
     );
+    const lists = entries.flatMap(({ service, provider, entry }): DiscoveredList[] => {
+      const { found, isNews, hidden, returning } = entry;
+      if (found === null) return [];
+      if (isNews) return [{ service, provider, extent: 'all', instances: found }];
+      // With those that are hidden still: what hides them may go with the answer of another provider, in this change.
+      const instances = found.filter(({ id }) => hidden.has(id) || returning.has(id));
+      return instances.length === 0 ? [] : [{ service, provider, extent: 'returning', instances }];
+    });
+    const taken = entries.map(({ entry }) => {
+      const { isNews, returning } = entry;
+      entry.isNews = false;
+      entry.returning = new Set();
+      return { entry, isNews, returning };
+    });
     let delayMs = settleMs;
     try {
       applying = apply(lists);
       await applying;
+      isRefused = false;
     } catch (error) {
-      log.error('what discovery found cannot be taken in', { error });
+      // Said once: a shared store may be away for long.
+      if (!isRefused) log.error('what discovery found cannot be taken in; it is tried again', { error });
+      isRefused = true;
+      for (const { entry, isNews, returning } of taken) {
+        entry.isNews ||= isNews;
+        entry.returning = new Set([...entry.returning, ...returning]);
+      }
       for (const name of names) if (watching.has(name)) pending.add(name);
       delayMs = retryMs;
     }

@@ -43,7 +43,7 @@ interface Swap {
 async function timeSwaps(folder: string, subgraphs: readonly NamedSdl[], rounds: number): Promise<Swap> {
   const instances = [{ url: 'http://127.0.0.1:9' }];
   const services = Object.fromEntries(
-    subgraphs.map(({ name, sdl }) => [name, { graphql: { path: '/graphql', sdl }, instances }]),
+    subgraphs.map(({ name, sdl }) => [name, { graphql: { path: '/graphql', schema: sdl }, instances }]),
   );
   await using gateway = await startBenchGateway(folder, { services });
   const times: number[] = [];
@@ -52,11 +52,12 @@ async function timeSwaps(folder: string, subgraphs: readonly NamedSdl[], rounds:
     const sdl = `type Query { added${round}: String }`;
     const startMs = performance.now();
     let isDone = false;
-    const change = put(`${gateway.adminUrl}/services/added`, { graphql: { path: '/graphql', sdl }, instances }).finally(
-      () => {
-        isDone = true;
-      },
-    );
+    const change = put(`${gateway.adminUrl}/services/added`, {
+      graphql: { path: '/graphql', schema: sdl },
+      instances,
+    }).finally(() => {
+      isDone = true;
+    });
     while (!isDone) pauseMs = Math.max(pauseMs, await timeQuery(gateway.url));
     await change;
     times.push(performance.now() - startMs);

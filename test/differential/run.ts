@@ -113,7 +113,7 @@ function createWorker(): Worker {
       return reply;
     },
     async [Symbol.asyncDispose]() {
-      child?.disconnect();
+      if (child?.connected) child.disconnect();
     },
   };
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
@@ -8,6 +9,7 @@ import { until } from '../subgraphs/discovery/session.ts';
 import { etcdSkipReason, startEtcd } from '../support/etcd.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { makeFolder, startGatewayProcess } from '../support/process.ts';
+import { redisSkipReason, startRedis } from '../support/redis.ts';
 
 /** A REST service on a port of its own at 127.0.0.1 that answers with a name. */
 async function startService(t: TestContext, name: string): Promise<{ url: string; port: number }> {
@@ -132,6 +134,124 @@ describe('a gateway with discovery', () => {
     );
     const text = JSON.stringify([gateway.lines, (await gateway.admin('GET', '/services')).body]);
     assert.ok(!text.includes('hush'), 'no credential stands in a log or an answer');
+  });
+
+  it('brings back what it found when the lease at the same URL ends, although the provider tells nothing new', async (t) => {
+    const service = await startService(t, 'here');
+    const entry = { Node: { Address: '127.0.0.1' }, Service: { ID: 'orders-1', Address: '', Port: service.port } };
+    const consul = await startPlaneServer(t, ({ url }, response) =>
+      url?.includes('index=') ? undefined : sendJson(response, [entry], { 'x-consul-index': '5' }),
+    );
+    const gateway = await startGateway(t, {
+      discovery: { consul: { url: consul.url } },
+      services: { orders: { routes, discovery: { consul: {} } } },
+    });
+    const list = async (): Promise<string> =>
+      (await gateway.admin('GET', '/services/orders')).body.instances.map(({ id }: { id: string }) => id).join();
+    await untilAnswer(gateway, 'here');
+    const found = await list();
+    await gateway.admin('PUT', '/services/orders/instances/leased', { url: service.url });
+    assert.equal(await list(), 'leased');
+    await gateway.admin('DELETE', '/services/orders/instances/leased');
+    await untilAnswer(gateway, 'here');
+    assert.equal(await list(), found);
+    await gateway.admin('PUT', '/services/orders/instances/leased', { url: service.url, leaseSeconds: 1 });
+    assert.equal(await list(), 'leased');
+    while ((await list()) !== found) await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(await get(gateway), 'here');
+  });
+
+  it('asks once for all workers, and each of them sends requests to what was found', async (t) => {
+    const [first, second] = [await startService(t, 'first'), await startService(t, 'second')];
+    const dns = await startDnsServer(t);
+    const srv = (port: number) => [{ type: 'SRV', priority: 0, weight: 0, port, target: 'here.test' }] as const;
+    dns.zone.set('here.test', [{ type: 'A', address: '127.0.0.1', ttl: 0 }]);
+    dns.zone.set('_http._tcp.orders.test', srv(first.port));
+    const gateway = await startGatewayProcess(t, await makeFolder(t), {
+      workers: 2,
+      discovery: { dns: { servers: [dns.address] } },
+      services: {
+        orders: { routes, discovery: { dns: { name: '_http._tcp.orders.test', type: 'SRV', interval: '1s' } } },
+      },
+    });
+    /** Each with a connection of its own, so that both workers get some. */
+    const ask = async () => (await fetch(`${gateway.url}/orders`, { headers: { connection: 'close' } })).text();
+    const all = async () => new Set(await Promise.all(Array.from({ length: 20 }, ask)));
+    await untilAnswer(gateway, 'first');
+    while ((await all()).size > 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    dns.zone.set('_http._tcp.orders.test', srv(second.port));
+    await untilAnswer(gateway, 'second');
+    while ((await all()).size > 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual([...(await all())], ['second']);
+    const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text();
+    assert.match(
+      metrics,
+      /^selvage_discovery_up\{service="orders",provider="dns"\} 1$/m,
+      'one asks, not one per worker',
+    );
+    assert.match(metrics, /^selvage_discovery_instances\{service="orders",provider="dns"\} 1$/m);
+  });
+
+  it('makes one change of what two gateways on one registry find, and none of an equal answer', {
+    skip: redisSkipReason,
+  }, async (t) => {
+    const redis = await startRedis();
+    t.after(() => redis[Symbol.asyncDispose]());
+    const services = [await startService(t, 'a'), await startService(t, 'b'), await startService(t, 'c')];
+    const entries = services.map(({ port }, at) => ({
+      Node: { Address: '127.0.0.1' },
+      Service: { ID: `orders-${at}`, Address: '', Port: port },
+    }));
+    let [index, present] = [1, entries.slice(0, 2)];
+    const waiting = new Set<() => void>();
+    const consul = await startPlaneServer(t, ({ url }, response) => {
+      // Never in the same order: what is equal is no change all the same.
+      const answer = () => sendJson(response, present.reverse(), { 'x-consul-index': String(index) });
+      if (url?.includes(`index=${index}`)) waiting.add(answer);
+      else answer();
+    });
+    const tell = (next: typeof entries) => {
+      [index, present] = [index + 1, next];
+      for (const answer of waiting) answer();
+      waiting.clear();
+    };
+    const config = {
+      store: { redis: { url: redis.url, keyPrefix: `selvage-test:${randomUUID()}:` } },
+      discovery: { consul: { url: consul.url } },
+      services: { orders: { routes, discovery: { consul: {} } } },
+    };
+    const [one, two] = await Promise.all([startGateway(t, config), startGateway(t, config)]);
+    const look = async (gateway: TestGateway) => {
+      const { body } = await gateway.admin('GET', '/services/orders');
+      const { revision } = (await gateway.admin('GET', '/graph')).body;
+      const ids: string[] = body.instances.map(({ id }: { id: string }) => id);
+      return { ids: ids.join(), revision: Number(revision) };
+    };
+    const untilBoth = async (ids: string): Promise<number> => {
+      for (;;) {
+        const [a, b] = [await look(one), await look(two)];
+        if (a.ids === ids && b.ids === ids && a.revision === b.revision) return a.revision;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    const begun = await untilBoth('orders-0,orders-1');
+    for (let round = 0; round < 5; round++) {
+      tell([...present]);
+      await until(() => waiting.size === 2);
+    }
+    tell([...entries]);
+    assert.equal(await untilBoth('orders-0,orders-1,orders-2'), begun + 1);
+    tell(entries.slice(2));
+    assert.equal(await untilBoth('orders-2'), begun + 2);
+    const leased = { url: services[2]?.url };
+    assert.equal((await two.admin('PUT', '/services/orders/instances/leased', leased)).status, 201);
+    assert.equal(await untilBoth('leased'), begun + 3);
+    await one.admin('DELETE', '/services/orders/instances/leased');
+    assert.equal(await untilBoth('orders-2'), begun + 5, 'both bring it back, and it is one change');
+    assert.equal((await fetch(`${two.url}/orders`)).status, 200);
+    const { entries: audit } = (await one.admin('GET', '/audit')).body;
+    const changes = audit.filter(({ action }: { action: string }) => action === 'instances.discover');
+    assert.ok(changes.length <= 2, `${changes.length} entries: without a break they are counted, not listed`);
   });
 
   it('follows a real etcd', { skip: etcdSkipReason }, async (t) => {

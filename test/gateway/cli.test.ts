@@ -78,7 +78,7 @@ describe('selvage', () => {
       [['check', '--generate'], /belongs to hash-token/],
     ] as const) {
       const { code, stderr } = await run(t, [...argv]);
-      assert.equal(code, 1);
+      assert.equal(code, 2);
       assert.match(stderr, message);
     }
   });
@@ -101,7 +101,7 @@ describe('selvage check', () => {
       [
         'The configuration has 2 mistakes:',
         '  gateway.yaml:2:1: lissten: unknown key; did you mean `listen`?',
-        '  gateway.yaml:1:8: store: expected `memory` or `file:DIR`, got "disk"',
+        '  gateway.yaml:1:8: store: expected `memory`, `file:DIR` or `redis://HOST:PORT`, or an object, got "disk"',
         '',
       ].join('\n'),
     );
@@ -132,7 +132,7 @@ describe('selvage hash-token', () => {
   });
 
   it('refuses to hash nothing', async (t) => {
-    assert.equal((await run(t, ['hash-token'], { stdin: '\n' })).code, 1);
+    assert.equal((await run(t, ['hash-token'], { stdin: '\n' })).code, 2);
   });
 
   it('makes a token that nobody can guess', async (t) => {

@@ -6,7 +6,7 @@ import { GatewayConfig } from '../../gateway/config-schema.ts';
 import { GatewayError } from '../../policies/errors.ts';
 import { buildResilience } from '../../policies/resilience.ts';
 import type { SchemaNode } from '../../policies/schema-expectation.ts';
-import { parseDurationMs, parseSizeBytes } from '../../policies/units.ts';
+import { parseDurationMs, parsePercentage, parseSizeBytes } from '../../policies/units.ts';
 
 const sha256 = 'a'.repeat(64);
 
@@ -106,6 +106,16 @@ describe('parseConfig', () => {
     ]);
   });
 
+  it('takes one way to Redis, and says what belongs together', () => {
+    assert.deepEqual(refusal({ store: 'redis://localhost' }), []);
+    assert.deepEqual(refusal({ store: { redis: { nodes: [{ host: 'a' }], tls: true, keyPrefix: 'edge:' } } }), []);
+    assert.deepEqual(refusal({ store: { redis: { sentinels: [{ host: 'a' }], url: 'redis://b' } } }), [
+      'store.redis: expected one of `url`, `nodes` (Cluster) and `sentinels`',
+      'store.redis: `sentinels` and `name` belong together',
+    ]);
+    assert.deepEqual(refusal({ store: 'redis' }).length, 1);
+  });
+
   it('names the keys that exist when none is close', () => {
     assert.match(refusal({ shutdown: { colour: 1 } })[0] ?? '', /unknown key; known here: `delay`, `grace`/);
   });
@@ -147,6 +157,11 @@ describe('rules of the configuration', () => {
       'an admin port open to the network without tokens',
       { admin: { host: '0.0.0.0' } },
       /admin\.host: 0\.0\.0\.0 is not/,
+    ],
+    [
+      'a health check with options of another kind',
+      { services: { a: { routes: [{ match: { path: '/a' } }], health: { kind: 'tcp', path: '/x' } } } },
+      /services\.a\.health\.path: a check of kind `tcp` has none/,
     ],
     [
       'a team token without services',
@@ -249,6 +264,7 @@ describe('buildSettings', () => {
     assert.deepEqual(settings, {
       listen: { host: documented('listen.host'), port: documented('listen.port') },
       admin: { host: documented('admin.host'), port: documented('admin.port'), tokens: documented('admin.tokens') },
+      workers: 1,
       store: { kind: 'file', directory: text('store').replace('file:', '') },
       authentication: {
         required: documented('authentication.required'),
@@ -278,8 +294,14 @@ describe('buildSettings', () => {
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
+      sessionSecrets: [],
       trustedProxies: documented('trustedProxies'),
       discovery: {},
+      massExpiry: {
+        share: parsePercentage(text('registry.massExpiry.share')),
+        minimum: documented('registry.massExpiry.minimum'),
+        patienceMs: parseDurationMs(text('registry.massExpiry.patience')),
+      },
       log: { level: documented('logging.level'), access: documented('logging.access') },
       shutdown: {
         delayMs: parseDurationMs(text('shutdown.delay')),

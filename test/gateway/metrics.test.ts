@@ -47,10 +47,24 @@ describe('metrics', () => {
     assert.deepEqual(await readSamples(metrics, 'selvage_requests_in_flight'), { 'door="rest"': 0 });
   });
 
+  it('count ejections, and tell how many instances are healthy as long as there is the service', async () => {
+    const metrics = open();
+    metrics.observeEjection('orders', 'latency');
+    metrics.observePool('orders', { healthy: 1, panic: true });
+    assert.deepEqual(await readSamples(metrics, 'selvage_outlier_ejections_total'), {
+      'service="orders",reason="latency"': 1,
+    });
+    assert.deepEqual(await readSamples(metrics, 'selvage_healthy_instances'), { 'service="orders"': 1 });
+    assert.deepEqual(await readSamples(metrics, 'selvage_service_panic'), { 'service="orders"': 1 });
+    metrics.observePool('orders', null);
+    assert.deepEqual(await readSamples(metrics, 'selvage_healthy_instances'), {});
+    assert.deepEqual(await readSamples(metrics, 'selvage_service_panic'), {});
+  });
+
   it('count attempts by what became of them', async () => {
     const metrics = open();
-    metrics.observeAttempt({ service: 'orders', outcome: 200, durationMs: 5 });
-    metrics.observeAttempt({ service: 'orders', outcome: 'GATEWAY_TIMEOUT', durationMs: 5_000 });
+    metrics.observeAttempt({ service: 'orders', instance: 'a', outcome: 200, durationMs: 5 });
+    metrics.observeAttempt({ service: 'orders', instance: 'a', outcome: 'GATEWAY_TIMEOUT', durationMs: 5_000 });
     assert.deepEqual(await readSamples(metrics, 'selvage_upstream_attempts_total'), {
       'service="orders",outcome="200"': 1,
       'service="orders",outcome="GATEWAY_TIMEOUT"': 1,

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type ClientEvent, type ClientTimers, type RegisterOptions, register } from '../../subgraphs/client.ts';
 import { type AdminStandIn, findUnusedPort, startAdminStandIn, startProgram } from '../support/demo.ts';
-
-const putService = 'PUT /services/products';
-const putInstance = 'PUT /services/products/instances/p-1';
-const drain = 'POST /services/products/instances/p-1/drain';
-const remove = 'DELETE /services/products/instances/p-1';
+import { drain, putInstance, putService, remove, start, typesOf } from './client-fixture.ts';
 
 test('a service registers the definition, then the instance, with the bearer token', async (t) => {
   const admin = await startAdminStandIn(t);
@@ -295,57 +290,3 @@ test('a service that does not listen gets one warning per series of failures', a
   assert.equal(service.output().split('does not compose').length - 1, 1);
   assert.match(service.output(), /SELVAGE_REFUSED.*products\/p-1.*\(422\).*\n {2}because/);
 });
-
-interface FakeTimer {
-  readonly delayMs: number;
-  readonly keepsAlive: boolean;
-  fire(): void;
-  isCancelled(): boolean;
-}
-
-/** Timers that fire when the test says so. */
-function createFakeTimers(): ClientTimers & { next(): Promise<FakeTimer> } {
-  const set: FakeTimer[] = [];
-  let onSet = (): void => {};
-  return {
-    setTimer(callback, delayMs, keepsAlive = false) {
-      let isCancelled = false;
-      set.push({ delayMs, keepsAlive, fire: callback, isCancelled: () => isCancelled });
-      onSet();
-      return {
-        cancel() {
-          isCancelled = true;
-        },
-      };
-    },
-    async next() {
-      while (set.length === 0) await new Promise<void>((resolve) => (onSet = resolve));
-      const [timer] = set.splice(0, 1);
-      assert.ok(timer);
-      return timer;
-    },
-  };
-}
-
-function start(t: TestContext, options: Partial<RegisterOptions> & Pick<RegisterOptions, 'admin'>) {
-  const events: ClientEvent[] = [];
-  const timers = createFakeTimers();
-  const registration = register({
-    service: 'products',
-    instance: { id: 'p-1', url: 'http://127.0.0.1:8080', weight: 2 },
-    definition: { graphql: { path: '/graphql' } },
-    drainOnSigterm: false,
-    onEvent: (event) => events.push(event),
-    timers,
-    ...options,
-  });
-  t.after(() => {
-    // The drain wait of a test that is over must not hold it up.
-    void registration.deregister();
-  });
-  return { registration, events, timers };
-}
-
-function typesOf(events: readonly ClientEvent[]): string[] {
-  return events.map(({ type }) => type);
-}

@@ -38,7 +38,7 @@ test('all mistakes come at once, each with its place and what was expected there
     '/instances/0/url: expected an origin such as http://10.0.0.5:8080: no path, no credentials, got "ftp://a"',
     '/instances/1/weight: expected a whole number from 1 to 1000, got the number 0',
     '/instances/1: the key `url` is missing; expected an origin such as http://10.0.0.5:8080: no path, no credentials',
-    '/loadBalancing/algorithm: expected one of "round-robin", "weighted", "least-connections", "random", got "fastest"',
+    '/loadBalancing/algorithm: expected one of "p2c", "least-connections", "response-time", "round-robin", "weighted", "random", "ip-hash", "consistent-hash", got "fastest"',
     '/routes/0/match/methods/0: expected one of "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", got "FETCH"',
     '/routes/0/timeout: expected a duration such as 500ms, 5s or 1m, got the number 5',
   ]);

@@ -1,29 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildHealthSettings, HealthMonitor, type HealthSettings } from '../../subgraphs/health-monitor.ts';
-import { probeHealth } from '../../subgraphs/health-probe.ts';
-import { closedPort, startRawService, startService } from './stage.ts';
+import { HealthMonitor } from '../../subgraphs/health-monitor.ts';
+import { ProbeFailure } from '../../subgraphs/health-probe.ts';
+import { buildHealthSettings, type HealthSettings } from '../../subgraphs/health-settings.ts';
 
 /** A monitor in a world where time stands, and probes end when the test says so. */
-function observe(settings: Partial<HealthSettings> = {}) {
+function observe(settings: Partial<HealthSettings> = {}, chance = 0.5) {
   const changes: string[] = [];
   const probes: { end(failure?: string): Promise<void> }[] = [];
   let timer: { callback: () => void; delayMs: number } | null = null;
   const monitor = new HealthMonitor({
-    settings: { ...buildHealthSettings({ interval: '10s' }), ...settings },
+    settings: { ...buildHealthSettings({ health: { interval: '10s' } }), ...settings },
     probe: () => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       probes.push({
         end: async (failure) => {
           if (failure === undefined) resolve();
-          else reject(new Error(failure));
+          else reject(new ProbeFailure(new Error(failure), failure !== 'ECONNREFUSED'));
           await new Promise((done) => setImmediate(done));
         },
       });
       return promise;
     },
-    onChange: (healthy, why) => changes.push(`${healthy} ${why}`),
-    random: () => 0.5,
+    onChange: ({ state, why }) => void changes.push(`${state === 'healthy'} ${why ?? 'probe succeeded'}`),
+    random: () => chance,
     timers: {
       set: (callback, delayMs) => {
         timer = { callback, delayMs };
@@ -50,7 +50,7 @@ test('with a health path it probes at the interval, with jitter, and soon for th
   assert.equal(delayMs(), 500);
   await round();
   assert.equal(delayMs(), 10_000);
-  assert.equal(monitor.state, 'healthy');
+  assert.equal(monitor.health.state, 'healthy');
 });
 
 test('so many failures in a row take an instance out, so many successes bring it back', async () => {
@@ -58,24 +58,24 @@ test('so many failures in a row take an instance out, so many successes bring it
   await round('status 500');
   await round();
   await round('status 500');
-  assert.equal(monitor.state, 'healthy');
+  assert.equal(monitor.health.state, 'healthy');
   await round('status 503');
-  assert.equal(monitor.state, 'unhealthy');
+  assert.equal(monitor.health.state, 'unhealthy');
   await round();
   await round('timeout');
   await round();
-  assert.equal(monitor.state, 'unhealthy');
+  assert.equal(monitor.health.state, 'unhealthy');
   await round();
-  assert.equal(monitor.state, 'healthy');
+  assert.equal(monitor.health.state, 'healthy');
   assert.deepEqual(changes, ['false status 503', 'true probe succeeded']);
 });
 
 test('without a health path it does nothing until an instance is ejected, then looks until it is back', async () => {
-  const { monitor, changes, delayMs, round } = observe({ path: null });
+  const { monitor, changes, delayMs, round } = observe({ check: null });
   assert.equal(delayMs(), null);
   monitor.eject('ECONNREFUSED');
   monitor.eject('ECONNREFUSED');
-  assert.equal(monitor.state, 'ejected');
+  assert.equal(monitor.health.state, 'ejected');
   const delays: (number | null)[] = [];
   for (let i = 0; i < 4; i++) {
     delays.push(delayMs());
@@ -83,7 +83,7 @@ test('without a health path it does nothing until an instance is ejected, then l
   }
   assert.deepEqual(delays, [250, 500, 1_000, 1_000]);
   await round();
-  assert.equal(monitor.state, 'healthy');
+  assert.equal(monitor.health.state, 'healthy');
   assert.equal(delayMs(), null);
   assert.deepEqual(changes, ['false ECONNREFUSED', 'true probe succeeded']);
 });
@@ -101,17 +101,17 @@ test('a probe that began before the ejection does not bring the instance back', 
   void monitor.check();
   monitor.eject('ECONNREFUSED');
   await probes[0]?.end();
-  assert.equal(monitor.state, 'ejected');
+  assert.equal(monitor.health.state, 'ejected');
   assert.equal(delayMs(), 250);
 });
 
 test('an instance whose health path goes away with the settings comes back by connecting', async () => {
   const { monitor, round } = observe({ unhealthyAfter: 1 });
   await round('status 404');
-  assert.equal(monitor.state, 'unhealthy');
-  monitor.configure(buildHealthSettings(undefined));
+  assert.equal(monitor.health.state, 'unhealthy');
+  monitor.configure(buildHealthSettings({}));
   await round();
-  assert.equal(monitor.state, 'healthy');
+  assert.equal(monitor.health.state, 'healthy');
 });
 
 test('after it is stopped nothing happens any more', async () => {
@@ -124,24 +124,30 @@ test('after it is stopped nothing happens any more', async () => {
   assert.deepEqual(changes, []);
 });
 
-test('a probe of a path takes 200 to 399 for healthy, and everything else for not', async () => {
-  await using service = await startService((request, response) => {
-    response.writeHead(Number(request.url?.slice(1)) || 200, { location: '/503' }).end('x'.repeat(100_000));
-  });
-  const probe = (path: string) => probeHealth({ url: service.url, path, timeoutMs: 5_000 });
-  for (const status of [200, 204, 302, 399]) await probe(`/${status}`);
-  for (const status of [400, 404, 500, 503]) await assert.rejects(probe(`/${status}`), { message: `status ${status}` });
+test('an ejected instance that can be connected to again, but fails its checks, is unhealthy and reachable', async () => {
+  const { monitor, changes, round } = observe();
+  monitor.eject('ECONNREFUSED');
+  await round('ECONNREFUSED');
+  assert.deepEqual(monitor.health, { state: 'ejected', why: 'ECONNREFUSED', reachable: false });
+  await round('status 503');
+  assert.deepEqual(monitor.health, { state: 'unhealthy', why: 'status 503', reachable: true });
+  await round('status 500');
+  assert.deepEqual(monitor.health, { state: 'unhealthy', why: 'status 500', reachable: true });
+  assert.deepEqual(changes, ['false ECONNREFUSED', 'false status 503']);
 });
 
-test('a probe ends: by a connection, a refusal, silence, or a name that does not resolve', async () => {
-  await using silent = await startRawService(() => {});
-  const refused = `http://127.0.0.1:${await closedPort()}`;
-  await probeHealth({ url: silent.url, path: null, timeoutMs: 5_000 });
-  await assert.rejects(probeHealth({ url: silent.url, path: '/health', timeoutMs: 50 }), { message: 'timeout' });
-  for (const path of [null, '/health']) {
-    await assert.rejects(probeHealth({ url: refused, path, timeoutMs: 5_000 }), { code: 'ECONNREFUSED' });
-    const lookup = (_name: string, _options: unknown, callback: (error: Error, address: string) => void) =>
-      callback(new Error('not allowed'), '');
-    await assert.rejects(probeHealth({ url: 'http://shop.example', path, timeoutMs: 5_000, lookup }), /not allowed/);
-  }
+test('an unhealthy instance that goes down is not reachable any more', async () => {
+  const { monitor, round } = observe({ unhealthyAfter: 1 });
+  await round('status 503');
+  assert.equal(monitor.health.reachable, true);
+  await round('ECONNREFUSED');
+  assert.deepEqual(monitor.health, { state: 'unhealthy', why: 'ECONNREFUSED', reachable: false });
+  await round();
+  assert.deepEqual(monitor.health, { state: 'healthy', why: null, reachable: true });
+});
+
+test('the jitter is as wide as the settings say', async () => {
+  const { delayMs, round } = observe({ jitter: 0.5 }, 0);
+  await round();
+  assert.equal(delayMs(), 5_000);
 });

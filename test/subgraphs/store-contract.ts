@@ -1,7 +1,8 @@
 /** What every store promises. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Store, StoredState } from '../../subgraphs/store.ts';
+import type { AuditEntry } from '../../subgraphs/audit.ts';
+import { type Store, StoreConflict, type StoredState } from '../../subgraphs/store.ts';
 
 /** A state that is told apart by its revision. */
 export function buildState(revision: number, sdl = 'type Query { a: Int }'): StoredState {
@@ -21,16 +22,14 @@ export function buildState(revision: number, sdl = 'type Query { a: Int }'): Sto
         },
       ],
     },
-    audit: [
-      {
-        at: '2030-01-01T00:00:00.000Z',
-        author: 'ops',
-        action: 'service.put',
-        targets: ['orders'],
-        revision,
-        outcome: 'accepted',
-      },
-    ],
+    audit: Array.from({ length: revision }, (_, index) => ({
+      at: '2030-01-01T00:00:00.000Z',
+      author: 'ops',
+      action: 'service.put',
+      targets: ['orders'],
+      revision: index + 1,
+      outcome: 'accepted',
+    })),
   };
 }
 
@@ -59,5 +58,56 @@ export function testStore(kind: string, open: () => Promise<Store>): void {
     const sdl = `type Query { a: Int } # ${'x'.repeat(3_000_000)}`;
     await store.save(buildState(1, sdl));
     assert.deepEqual(await store.load(), buildState(1, sdl));
+  });
+
+  test(`${kind} store: what was made from an older state than it holds is refused and changes nothing`, async () => {
+    await using store = await open();
+    await store.save(buildState(1), 0);
+    await store.save(buildState(2), 1);
+    await assert.rejects(store.save(buildState(2, 'type Query { other: Int }'), 1), StoreConflict);
+    await assert.rejects(store.save(buildState(1), 0), StoreConflict);
+    assert.deepEqual(await store.load(), buildState(2));
+    await store.save(buildState(3), 2);
+    assert.deepEqual(await store.load(), buildState(3));
+  });
+
+  test(`${kind} store: services come and go, and those that stay are the same`, async () => {
+    await using store = await open();
+    const [orders] = buildState(1).snapshot.services;
+    assert.ok(orders);
+    const of = (revision: number, ...names: readonly string[]): StoredState => ({
+      ...buildState(revision),
+      snapshot: { revision, services: names.map((name) => ({ ...orders, name })) },
+    });
+    await store.save(of(1, 'a', 'b', 'c'), 0);
+    await store.save(of(2, 'b', 'd'), 1);
+    assert.deepEqual(await store.load(), of(2, 'b', 'd'));
+    await store.save(of(3), 2);
+    assert.deepEqual(await store.load(), of(3));
+  });
+
+  test(`${kind} store: audit and history grow by what is new, and stay as they were`, async () => {
+    await using store = await open();
+    const long = 'x'.repeat(2_000);
+    const { audit } = buildState(3);
+    const history = [
+      { id: 1, sdl: long },
+      { id: 2, sdl: long },
+      { id: 3, sdl: `${long}y` },
+    ];
+    await store.save({ ...buildState(1), audit: audit.slice(0, 1), history: history.slice(0, 1) }, 0);
+    await store.save({ ...buildState(2), audit: audit.slice(0, 2), history: history.slice(0, 2) }, 1);
+    const last = { ...buildState(3), audit, history: history.slice(1) };
+    await store.save(last, 2);
+    assert.deepEqual(await store.load(), last);
+  });
+
+  test(`${kind} store: a refusal that is noted without a change is kept, too`, async () => {
+    await using store = await open();
+    await store.save(buildState(1), 0);
+    const refusal = { ...buildState(1).audit[0], outcome: 'refused', code: 'CONFLICT' } as AuditEntry;
+    const noted = { ...buildState(1), audit: [...buildState(1).audit, refusal] };
+    await store.save(noted, 1);
+    assert.deepEqual(await store.load(), noted);
   });
 }

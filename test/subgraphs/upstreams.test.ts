@@ -160,7 +160,12 @@ test('the status shows what the admin API needs', async () => {
   await using service = await startService(answerWith('ok'));
   const given = { id: 'one', url: service.url, weight: 3, zone: 'eu', version: '1.2' };
   await using upstreams = stage([given]);
-  assert.deepEqual(upstreams.status('shop'), [{ ...given, state: 'healthy', breaker: 'closed', inFlight: 0 }]);
+  assert.deepEqual(upstreams.status('shop'), [
+    { ...given, state: 'healthy', reachable: true, breaker: 'closed', inFlight: 0, latencyMs: null, weightInEffect: 3 },
+  ]);
+  await ask(upstreams);
+  const [after] = upstreams.status('shop');
+  assert.ok(typeof after?.latencyMs === 'number' && after.latencyMs >= 0);
 });
 
 test('every attempt is recorded and observed', async () => {

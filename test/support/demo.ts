@@ -17,6 +17,7 @@ export interface AdminRequest {
 export interface AdminAnswer {
   readonly status: number;
   readonly body?: unknown;
+  readonly headers?: Record<string, string>;
   /** The answer waits for this. */
   readonly after?: Promise<unknown>;
 }
@@ -48,7 +49,7 @@ export async function startAdminStandIn(t: TestContext, port = 0): Promise<Admin
     waiting = waiting.filter(({ count }) => requests.length < count);
     const answer = standIn.script(received) ?? answerAsUsual(services, method, path);
     await answer.after;
-    response.writeHead(answer.status, { 'content-type': 'application/json' });
+    response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers });
     response.end(answer.status === 204 ? undefined : JSON.stringify(answer.body ?? {}));
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));

@@ -32,6 +32,7 @@ export async function startGatewayProcess(
   t: TestContext,
   folder: string,
   config: GatewayConfig = {},
+  port = 0,
 ): Promise<GatewayProcess> {
   const file = join(folder, 'selvage.json');
   const listen = { host: '127.0.0.1', port: 0 };
@@ -40,7 +41,7 @@ export async function startGatewayProcess(
     JSON.stringify({
       store: `file:${join(folder, 'store')}`,
       ...config,
-      listen,
+      listen: { ...listen, port },
       admin: { ...listen, ...config.admin },
     }),
   );

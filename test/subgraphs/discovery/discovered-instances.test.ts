@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DiscoveredInstance } from '../../../subgraphs/discovery/provider.ts';
+import type { DiscoveredList } from '../../../subgraphs/discovery/discovered-instances.ts';
 import { createMemoryStore } from '../../../subgraphs/memory-store.ts';
 import { findService } from '../../../subgraphs/snapshot.ts';
 import { at, createFixture, type Fixture, given, ops } from '../registry-fixture.ts';
 
 const byDns = { dns: { name: 'orders.test', port: 80 } };
 
-function list(...urls: readonly string[]): { service: string; provider: 'dns'; instances: DiscoveredInstance[] } {
-  return { service: 'orders', provider: 'dns', instances: urls.map((url) => ({ id: url.slice(7), url })) };
+function list(...urls: readonly string[]): DiscoveredList {
+  const instances = urls.map((url) => ({ id: url.slice(7), url }));
+  return { service: 'orders', provider: 'dns', extent: 'all', instances };
 }
 
 function instancesOf({ registry }: Fixture): readonly string[] {
@@ -29,6 +30,31 @@ test('what is found joins those that the definition names, and goes when it is n
   assert.equal(registry.snapshot.revision, revision, 'an equal list is no change');
   await registry.putDiscovered([list('http://b')]);
   assert.deepEqual(instancesOf(fixture), ['static s:80', 'lease leased', 'discovered b']);
+});
+
+test('what returns joins what its provider told last, in the order of an answer', async () => {
+  await using fixture = await createFixture();
+  const { registry } = fixture;
+  await registry.putService('orders', given('o', { discovery: byDns }), ops);
+  await registry.putDiscovered([list('http://b', 'http://c')]);
+  await registry.putDiscovered([{ ...list('http://a', 'http://b'), extent: 'returning' }]);
+  assert.deepEqual(instancesOf(fixture), ['discovered a', 'discovered b', 'discovered c']);
+  const { revision } = registry.snapshot;
+  await registry.putDiscovered([list('http://a', 'http://b', 'http://c')]);
+  assert.equal(registry.snapshot.revision, revision);
+});
+
+test('who registers at a URL that was found stands there instead, at once', async () => {
+  await using fixture = await createFixture();
+  const { registry } = fixture;
+  await registry.putService('orders', given('o', { discovery: byDns }), ops);
+  await registry.putDiscovered([list('http://a', 'http://b')]);
+  await registry.putInstance('orders', 'leased', { url: 'http://a' }, ops);
+  assert.deepEqual(instancesOf(fixture), ['lease leased', 'discovered b']);
+  const { revision } = registry.snapshot;
+  await registry.putDiscovered([{ ...list('http://a'), extent: 'returning' }]);
+  assert.deepEqual(instancesOf(fixture), ['lease leased', 'discovered b'], 'as long as the lease lasts');
+  assert.equal(registry.snapshot.revision, revision);
 });
 
 test('each provider has its own list, and an instance that two of them know is there once', async () => {

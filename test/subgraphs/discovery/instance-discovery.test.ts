@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { createAddressPolicy } from '../../../subgraphs/address-policy.ts';
 import type { DiscoveredList } from '../../../subgraphs/discovery/discovered-instances.ts';
 import { createInstanceDiscovery } from '../../../subgraphs/discovery/instance-discovery.ts';
-import type { Service, Snapshot } from '../../../subgraphs/snapshot.ts';
+import type { Instance, Service, Snapshot } from '../../../subgraphs/snapshot.ts';
 import { startDnsServer } from './dns-server.ts';
 import { until } from './session.ts';
 
@@ -66,14 +66,78 @@ test('a definition that looks elsewhere is followed, one that changes otherwise 
   discovery.follow(snapshotOf(['orders']));
   await until(() => applied.length === 1);
   discovery.follow(snapshotOf(['orders'], { timeout: '1s' }));
-  discovery.follow(snapshotOf(['orders'], { instances: [{ url: 'http://10.0.0.1' }] }));
-  await until(() => applied.length === 2); // laid together anew with what the definition names
   assert.deepEqual(server.asked, ['A orders.test']);
   discovery.follow(snapshotOf(['orders'], { discovery: { dns: { name: 'other.test', port: 80 } } }));
-  await until(() => applied.length === 3);
-  assert.deepEqual(applied, ['10.0.0.1:80', '10.0.0.1:80', '10.0.0.2:80']);
+  await until(() => applied.length === 2);
+  assert.deepEqual(applied, ['10.0.0.1:80', '10.0.0.2:80']);
   discovery.follow({ revision: 9, services: [] });
   assert.deepEqual(discovery.status('orders'), []);
+});
+
+test('what stood back for another instance returns when that is gone, and the rest of the answer is not told again', async (t) => {
+  const server = await startDnsServer(t);
+  const address = (last: number) => ({ type: 'A', address: `10.0.0.${last}` }) as const;
+  server.zone.set('orders.test', [address(1), address(2)]);
+  const applied: (readonly [string, readonly string[]])[] = [];
+  await using discovery = createInstanceDiscovery({
+    options: { dns: { servers: [server.address] } },
+    addressPolicy: createAddressPolicy(),
+    apply: async (lists) =>
+      void applied.push(...lists.map(({ extent, instances }) => [extent, instances.map(({ id }) => id)] as const)),
+  });
+  const leased: Instance = { id: 'x', url: 'http://10.0.0.1', weight: 1, origin: 'lease', draining: false };
+  const withInstances = (...instances: readonly Instance[]): Snapshot => {
+    const { revision, services } = snapshotOf(['orders']);
+    return { revision, services: services.map((service) => ({ ...service, instances })) };
+  };
+  discovery.follow(withInstances());
+  await until(() => applied.length === 1);
+  for (const other of ['lease', 'discovered'] as const) {
+    discovery.follow(
+      withInstances({ ...leased, origin: other, ...(other === 'discovered' && { provider: 'docker' }) }),
+    );
+    discovery.follow(withInstances({ ...leased, url: 'http://10.0.0.9' }));
+    await until(() => applied.length === (other === 'lease' ? 2 : 3));
+  }
+  assert.deepEqual(applied, [
+    ['all', ['10.0.0.1:80', '10.0.0.2:80']],
+    ['returning', ['10.0.0.1:80']],
+    ['returning', ['10.0.0.1:80']],
+  ]);
+  assert.deepEqual(server.asked, ['A orders.test']);
+});
+
+test('what returns and could not be taken is brought again', async (t) => {
+  const server = await startDnsServer(t);
+  server.zone.set('orders.test', [{ type: 'A', address: '10.0.0.1' }]);
+  const applied: string[] = [];
+  const logged: string[] = [];
+  await using discovery = createInstanceDiscovery({
+    options: { dns: { servers: [server.address] } },
+    addressPolicy: createAddressPolicy(),
+    log: { info() {}, warn() {}, error: (message) => void logged.push(message) },
+    clock: {
+      now: () => performance.now(),
+      date: () => new Date(),
+      setTimer(callback, delayMs) {
+        const timer = setTimeout(callback, delayMs === 5_000 ? 10 : delayMs);
+        return { cancel: () => clearTimeout(timer) };
+      },
+    },
+    async apply(lists) {
+      applied.push(...lists.map(({ extent }) => extent));
+      if (applied.length > 1 && applied.length < 4) throw new Error('the store is away');
+    },
+  });
+  const twin: Instance = { id: 'x', url: 'http://10.0.0.1', weight: 1, origin: 'lease', draining: false };
+  discovery.follow(snapshotOf(['orders']));
+  await until(() => applied.length === 1);
+  const { revision, services } = snapshotOf(['orders']);
+  discovery.follow({ revision, services: services.map((service) => ({ ...service, instances: [twin] })) });
+  discovery.follow(snapshotOf(['orders']));
+  await until(() => applied.length === 4);
+  assert.deepEqual(applied, ['all', 'returning', 'returning', 'returning']);
+  assert.equal(logged.length, 1, 'a store that is away for long does not fill the log');
 });
 
 test('what is found for a service of a team is bound by what teams may register', async (t) => {

@@ -1,0 +1,54 @@
+/**
+ * Snapshots from process to process. Only services that changed travel: a registry of 200 services has megabytes of
+ * SDL, and an instance that comes or goes changes one of them. What did not change stays the same object on the other
+ * side, too, by which the data plane knows what to keep.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { emptySnapshot, type Service, type Snapshot } from '../subgraphs/snapshot.ts';
+
+export interface SnapshotDelta {
+  readonly revision: number;
+  /** All services, in order. */
+  readonly names: readonly string[];
+  /** Those that are new or other than before. */
+  readonly changed: readonly Service[];
+}
+
+/** What somebody who has `before` needs to have `after`. */
+export function buildSnapshotDelta(before: Snapshot, after: Snapshot): SnapshotDelta {
+  const known = new Set(before.services);
+  return {
+    revision: after.revision,
+    names: after.services.map(({ name }) => name),
+    changed: after.services.filter((service) => !known.has(service)),
+  };
+}
+
+/** The whole snapshot, for somebody who has none. */
+export function buildWholeDelta(snapshot: Snapshot): SnapshotDelta {
+  return buildSnapshotDelta(emptySnapshot, snapshot);
+}
+
+/** The snapshot that a delta makes of the one before. */
+export function applySnapshotDelta(before: Snapshot, { revision, names, changed }: SnapshotDelta): Snapshot {
+  const services = new Map(before.services.map((service) => [service.name, service]));
+  for (const service of changed) services.set(service.name, adopt(services.get(service.name), service));
+  return {
+    revision,
+    services: names.map((name) => {
+      const service = services.get(name);
+      if (service === undefined) throw new Error(`the service ${name} was never sent`);
+      return service;
+    }),
+  };
+}
+
+/** Parts of a changed service that are equal stay the objects they were: routes are rebuilt when a definition is another. */
+function adopt(known: Service | undefined, service: Service): Service {
+  if (known === undefined) return service;
+  return {
+    ...service,
+    definition: isDeepStrictEqual(known.definition, service.definition) ? known.definition : service.definition,
+    schema: known.schema?.hash === service.schema?.hash ? known.schema : service.schema,
+  };
+}

@@ -1,0 +1,67 @@
+/** What the primary and its workers say to each other. All of it is plain data. */
+import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import type { GcraResult, GcraRule } from '../policies/rate-limit.ts';
+import type { PlanOutcome } from '../schema/planner.ts';
+import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { Settings } from './config.ts';
+import type { DrainOptions, DrainOutcome } from './shutdown.ts';
+import type { SnapshotDelta } from './snapshot-delta.ts';
+
+/** What a worker begins with. */
+export interface WorkerStart {
+  /** Its number, for the log. */
+  readonly worker: number;
+  readonly settings: Settings;
+  readonly news: SnapshotNews;
+  readonly unhealthy: readonly HealthNews[];
+}
+
+export interface SnapshotNews {
+  readonly delta: SnapshotDelta;
+  /** Id of the graph that the primary admitted for this snapshot. */
+  readonly graph: string;
+}
+
+export interface HealthNews {
+  readonly service: string;
+  readonly instance: string;
+  readonly healthy: boolean;
+  readonly why: string;
+  /** Whether it can at least be connected to. */
+  readonly reachable: boolean;
+}
+
+export type MetricsJson = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+/** Requests that rate limits are asked about, several at once. */
+export interface LimitQuestion extends GcraRule {
+  readonly key: string;
+  readonly cost: number;
+}
+
+/** What a worker understands. */
+export interface ToWorker {
+  /** Composes, opens the public port, and answers with its base URL. */
+  start(body: WorkerStart): string;
+  /** Answered when this snapshot, or a later one, is served. */
+  publish(body: SnapshotNews): void;
+  configure(body: Settings): void;
+  health(body: HealthNews): void;
+  metrics(body: null): MetricsJson;
+  /** The instances of every service, as this worker calls them. */
+  status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
+  ping(body: null): void;
+  drain(body: DrainOptions): DrainOutcome;
+  /** Ends the process. */
+  end(body: null): void;
+}
+
+/** What the primary understands. */
+export interface ToPrimary {
+  /** The worker listens to its channel. */
+  hello(body: null): void;
+  takeLimits(body: readonly LimitQuestion[]): readonly GcraResult[];
+  plan(body: { readonly graph: string; readonly document: string }): PlanOutcome;
+  /** A call could not connect to an instance. */
+  ejected(body: { readonly service: string; readonly instance: string; readonly why: string }): void;
+}

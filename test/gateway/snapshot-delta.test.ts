@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { applySnapshotDelta, buildSnapshotDelta, buildWholeDelta } from '../../gateway/snapshot-delta.ts';
+import { buildServiceSchema, emptySnapshot, type Service, type Snapshot } from '../../subgraphs/snapshot.ts';
+
+function service(name: string, more: Partial<Service> = {}): Service {
+  return {
+    name,
+    definition: { graphql: {} },
+    schema: buildServiceSchema('plain', `type Query { ${name}: Int }`, 'registration'),
+    quarantine: null,
+    instances: [],
+    revision: 1,
+    origin: 'admin',
+    ...more,
+  };
+}
+
+const overTheWire = <T>(value: T): T => JSON.parse(JSON.stringify(value));
+
+describe('a snapshot delta', () => {
+  const first: Snapshot = { revision: 1, services: [service('a'), service('b')] };
+
+  it('carries a whole snapshot to somebody who has none', () => {
+    assert.deepEqual(applySnapshotDelta(emptySnapshot, overTheWire(buildWholeDelta(first))), first);
+  });
+
+  it('carries only what changed, and drops what is gone', () => {
+    const [a] = first.services;
+    assert.ok(a !== undefined);
+    const next: Snapshot = { revision: 2, services: [a, service('c')] };
+    const delta = buildSnapshotDelta(first, next);
+    assert.deepEqual(
+      delta.changed.map(({ name }) => name),
+      ['c'],
+    );
+    assert.deepEqual(applySnapshotDelta(first, overTheWire(delta)), next);
+  });
+
+  it('leaves what did not change the objects they were, also within a service that did', () => {
+    const [a, b] = first.services;
+    assert.ok(a !== undefined && b !== undefined);
+    const instance = { id: '1', url: 'http://a', weight: 1, origin: 'lease', draining: false } as const;
+    const next: Snapshot = { revision: 2, services: [{ ...a, instances: [instance] }, b] };
+    const made = applySnapshotDelta(first, overTheWire(buildSnapshotDelta(first, next)));
+    assert.deepEqual(made, next);
+    assert.equal(made.services[1], b);
+    assert.equal(made.services[0]?.definition, a.definition);
+    assert.equal(made.services[0]?.schema, a.schema);
+  });
+});
