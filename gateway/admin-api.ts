@@ -1,10 +1,12 @@
 /** What the calls of the admin API do. Shapes, errors and examples: docs/admin-api.md. */
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { Admission } from '../schema/admission.ts';
+import type { FieldUsage } from '../schema/field-usage.ts';
+import type { Author } from '../subgraphs/audit.ts';
+import type { Change } from '../subgraphs/desired-state.ts';
 import type { InstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
-import type { InstanceOutcome } from '../subgraphs/instance-changes.ts';
+import { describeGeneration, findGeneration, restoreParts } from '../subgraphs/history.ts';
 import type { Registry } from '../subgraphs/registry.ts';
-import type { ServiceOutcome, ServicesOutcome } from '../subgraphs/service-changes.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
@@ -17,6 +19,7 @@ export interface AdminApiOptions {
   readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics'>;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
+  readonly usage: FieldUsage;
   readonly routes: () => RouteTable;
 }
 
@@ -69,6 +72,10 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/graph', () => showGraph(registry)),
     on('GET', '/graph/sdl', () => ok(registry.admission.graph.publicSdl)),
     on('GET', '/graph/supergraph', () => ok(registry.admission.graph.supergraphSdl)),
+    on('GET', '/graph/history', () => ok({ generations: registry.history().map(describeGeneration).toReversed() })),
+    on('GET', '/graph/history/:id', (request) => showGeneration(registry, request)),
+    on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
+    on('GET', '/graph/usage', (request) => showUsage(options, request)),
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
@@ -103,7 +110,7 @@ async function putService({ registry }: AdminApiOptions, request: AdminRequest):
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
   const dryRun = isSet(request.query.get('dryRun'));
-  const by = { name: request.administrator.name, dryRun, ifMatch: request.ifMatch };
+  const by = { ...authorOf(request), dryRun, ifMatch: request.ifMatch };
   const outcome = await registry.putService(name, request.body, by);
   const { created, service, unasked } = outcome;
   return {
@@ -120,12 +127,18 @@ async function putService({ registry }: AdminApiOptions, request: AdminRequest):
   };
 }
 
+/** Who does it, and why: in the query or in `x-reason`. */
+function authorOf({ administrator, query, reason }: AdminRequest): Author {
+  const said = query.get('reason') ?? reason;
+  return said === undefined || said === '' ? { name: administrator.name } : { name: administrator.name, reason: said };
+}
+
 /** A flag of the query: present, and not switched off. */
 function isSet(value: string | null): boolean {
   return value !== null && value !== '0' && value !== 'false';
 }
 
-type Outcome = ServiceOutcome<Admission> | ServicesOutcome<Admission> | InstanceOutcome<Admission>;
+type Outcome = Pick<Change<Admission>, 'changed' | 'graphChanged' | 'admission'>;
 
 function describeChange(registry: Registry<Admission>, { changed, graphChanged, admission }: Outcome) {
   const { revision } = registry.snapshot;
@@ -137,7 +150,7 @@ async function putServices({ registry }: AdminApiOptions, request: AdminRequest)
   if (mode === 'replace') assertMayChangeAll(request.administrator);
   for (const name of Object.keys(services)) assertMayChange(request.administrator, name);
   const dryRun = isSet(request.query.get('dryRun'));
-  const outcome = await registry.putServices(services, mode, { name: request.administrator.name, dryRun });
+  const outcome = await registry.putServices(services, mode, { ...authorOf(request), dryRun });
   const { created, removed } = outcome;
   return ok({ services: Object.keys(services), created, removed, dryRun, ...describeChange(registry, outcome) });
 }
@@ -159,7 +172,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 async function deleteService({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  await registry.deleteService(name, { name: request.administrator.name, ifMatch: request.ifMatch });
+  await registry.deleteService(name, { ...authorOf(request), ifMatch: request.ifMatch });
   return { status: 204 };
 }
 
@@ -167,7 +180,7 @@ async function putInstance({ registry }: AdminApiOptions, request: AdminRequest)
   const name = parameter(request, 'name');
   const id = parameter(request, 'id');
   assertMayChange(request.administrator, name);
-  const outcome = await registry.putInstance(name, id, request.body, { name: request.administrator.name });
+  const outcome = await registry.putInstance(name, id, request.body, authorOf(request));
   return {
     status: outcome.created ? 201 : 200,
     body: { service: name, instance: outcome.instance, ...describeChange(registry, outcome) },
@@ -177,14 +190,14 @@ async function putInstance({ registry }: AdminApiOptions, request: AdminRequest)
 async function drainInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  await registry.drainInstance(name, parameter(request, 'id'), { name: request.administrator.name });
+  await registry.drainInstance(name, parameter(request, 'id'), authorOf(request));
   return ok({ service: name, id: parameter(request, 'id'), draining: true });
 }
 
 async function removeInstance({ registry }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
   const name = parameter(request, 'name');
   assertMayChange(request.administrator, name);
-  await registry.deleteInstance(name, parameter(request, 'id'), { name: request.administrator.name });
+  await registry.deleteInstance(name, parameter(request, 'id'), authorOf(request));
   return { status: 204 };
 }
 
@@ -211,7 +224,7 @@ function requireService(registry: Registry<Admission>, name: string): Service {
 }
 
 async function describeService({ registry, serving, discovery }: AdminApiOptions, service: Service) {
-  const { name, definition, schema, quarantine, revision, origin } = service;
+  const { name, definition, schema, quarantine, rejected, versions, revision, origin } = service;
   const instances = (await serving.status(name)).map((status) => {
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
     return leaseRemainingSeconds === null
@@ -232,6 +245,10 @@ async function describeService({ registry, serving, discovery }: AdminApiOptions
         ? null
         : { kind: schema.kind, hash: schema.hash, source: schema.source, length: schema.sdl.length },
     quarantine,
+    ...(rejected !== undefined && { rejected: { schema: rejected.schema.hash, reasons: rejected.reasons } }),
+    ...(versions !== undefined && {
+      versions: versions.map((entry) => ({ version: entry.version, schema: entry.schema.hash })),
+    }),
     health: serving.poolHealth(name) ?? null,
     instances,
     ...(definition.discovery !== undefined && { discovery: discovery.status(name) }),
@@ -240,13 +257,58 @@ async function describeService({ registry, serving, discovery }: AdminApiOptions
 
 function showGraph(registry: Registry<Admission>): AdminAnswer {
   const { graph } = registry.admission;
-  const quarantined = registry.snapshot.services.filter(({ quarantine }) => quarantine !== null);
   return ok({
     id: graph.id,
+    generation: registry.history().at(-1)?.number ?? null,
     revision: registry.snapshot.revision,
     services: graph.services,
-    quarantined: quarantined.map(({ name, quarantine }) => ({ service: name, reasons: quarantine })),
+    quarantined: registry.snapshot.services.flatMap(describeQuarantine),
   });
+}
+
+/** What of a service is kept out of the graph, why, and what serves instead. */
+function describeQuarantine({ name, quarantine, rejected, schema }: Service) {
+  if (quarantine !== null) return [{ service: name, serving: 'nothing', reasons: quarantine }];
+  if (rejected === undefined) return [];
+  const serving = schema === null ? 'nothing' : 'last good schema';
+  return [{ service: name, serving, schema: rejected.schema.hash, reasons: rejected.reasons }];
+}
+
+function showGeneration(registry: Registry<Admission>, request: AdminRequest): AdminAnswer {
+  const history = registry.history();
+  const entry = findGeneration(history, parameter(request, 'id'));
+  const parts = [...restoreParts(history, entry).values()];
+  return ok({ ...describeGeneration(entry), parts });
+}
+
+async function rollBack(registry: Registry<Admission>, request: AdminRequest): Promise<AdminAnswer> {
+  assertMayChangeAll(request.administrator);
+  const { to, reason, force = false, ...rest } = isRecord(request.body) ? request.body : {};
+  const isTarget = typeof to === 'string' || typeof to === 'number';
+  const isReason = reason === undefined || typeof reason === 'string';
+  if (!isTarget || !isReason || typeof force !== 'boolean' || Object.keys(rest).length > 0) {
+    const expected = '{ "to": number or graph id, "reason": why, "force": true to break what is in use }';
+    throw new GatewayError('BAD_REQUEST', `The body must be ${expected}`);
+  }
+  const dryRun = isSet(request.query.get('dryRun'));
+  const author = { ...authorOf(request), ...(reason !== undefined && { reason }) };
+  const outcome = await registry.rollback(to, { ...author, force, dryRun });
+  const { generation, restored, recreated, takenOut, configured } = outcome;
+  return ok({
+    to: { number: generation.number, graph: generation.graph, at: generation.at },
+    dryRun,
+    restored,
+    recreated,
+    takenOut,
+    configured,
+    ...describeChange(registry, outcome),
+  });
+}
+
+function showUsage({ usage }: AdminApiOptions, request: AdminRequest): AdminAnswer {
+  const coordinate = request.query.get('field') ?? '';
+  if (coordinate === '') throw new GatewayError('BAD_REQUEST', 'Say which: `?field=Type.field`');
+  return ok({ field: coordinate, since: usage.since, usedBy: usage.users()(coordinate) });
 }
 
 async function showMetrics(serving: AdminApiOptions['serving']): Promise<AdminAnswer> {

@@ -18,6 +18,8 @@ export interface AdminRequest {
   readonly parameters: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly ifMatch: string | undefined;
+  /** `x-reason`: why somebody changes something. */
+  readonly reason?: string | undefined;
   /** The parsed JSON body; undefined when there is none. */
   readonly body: unknown;
 }
@@ -68,7 +70,9 @@ async function serve(
     const { endpoint, parameters, query } = findEndpoint(router, request);
     const body = await readJson(request, options.maxBodyBytes);
     const ifMatch = request.headers['if-match'];
-    send(response, await endpoint.handle({ administrator, parameters, query, ifMatch, body }));
+    const given = request.headers['x-reason'];
+    const reason = typeof given === 'string' ? given : undefined;
+    send(response, await endpoint.handle({ administrator, parameters, query, ifMatch, reason, body }));
   } catch (thrown) {
     const error = toGatewayError(thrown);
     options.onFailure(error, id);

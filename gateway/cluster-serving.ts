@@ -77,6 +77,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       takeLimits: (questions) => questions.map((question) => counts.take(question.key, question, question.cost)),
       plan: ({ graph, document }) => plans.plan(graph, document),
       ejected: ({ service, instance, why }) => upstreams.eject(service, instance, why),
+      used: (rows) => options.usage.add(rows),
     },
     onGone(worker) {
       sent.delete(worker.id);

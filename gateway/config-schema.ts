@@ -10,7 +10,7 @@ import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
-import { ServiceDefinition, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
 
 const closed = { additionalProperties: false } as const;
 const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
@@ -289,6 +289,28 @@ export const GatewayConfig = Type.Object(
     registry: Type.Optional(
       Type.Object(
         {
+          schemaChanges: Type.Optional(
+            OneOf(schemaChangePolicies, {
+              default: 'any',
+              description:
+                'Changes of the public schema that are accepted. `any`: all that compose. `no-breaking-in-use`: no breaking change of what this gateway saw a client use within `usageWindow`. `no-breaking`: none at all. A service overrides it.',
+            }),
+          ),
+          usageWindow: Type.Optional(
+            Type.Unsafe<string>({
+              ...Duration,
+              default: '7d',
+              description: 'How long a field counts as in use after it was asked for. A change needs a restart.',
+            }),
+          ),
+          history: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1_000,
+              default: 100,
+              description: 'Generations of the graph that are kept, to be looked at and rolled back to.',
+            }),
+          ),
           massExpiry: Type.Optional(
             Type.Object(
               {
@@ -315,7 +337,10 @@ export const GatewayConfig = Type.Object(
             ),
           ),
         },
-        { ...closed, description: 'How the registry treats what is registered.' },
+        {
+          ...closed,
+          description: 'The registry: what may change, what is remembered, and when instances are given up.',
+        },
       ),
     ),
     logging: Type.Optional(

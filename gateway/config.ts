@@ -10,7 +10,7 @@ import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/un
 import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
-import type { ServiceDefinition } from '../subgraphs/service-definition.ts';
+import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
 
@@ -63,6 +63,11 @@ export interface Settings {
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
   readonly discovery: DiscoveryOptions;
+  readonly registry: {
+    readonly schemaChanges: SchemaChangePolicy;
+    readonly usageWindowMs: number;
+    readonly maxHistory: number;
+  };
   readonly massExpiry: MassExpirySettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
@@ -164,6 +169,11 @@ export function buildSettings(
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
     discovery: config.discovery ?? {},
+    registry: {
+      schemaChanges: config.registry?.schemaChanges ?? 'any',
+      usageWindowMs: parseDurationMs(config.registry?.usageWindow ?? '7d'),
+      maxHistory: config.registry?.history ?? 100,
+    },
     massExpiry: buildMassExpiry(config.registry?.massExpiry ?? {}),
     log: { level: config.logging?.level ?? 'info', access: config.logging?.access ?? true },
     shutdown: {

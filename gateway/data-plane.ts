@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { createAuthenticator } from '../policies/authenticate.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
+import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
@@ -37,6 +38,8 @@ export interface DataPlaneOptions {
   readonly snapshot: Snapshot;
   readonly graph: Graph;
   readonly limiter: RateLimiter;
+  /** Who uses what of the graph. */
+  readonly usage?: FieldUsage;
   readonly call: Call;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
@@ -73,6 +76,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       maxBatchSize: settings.graphql.maxBatchSize,
       path: settings.graphql.path,
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
+      usage: options.usage,
       onUnexpected,
     });
   const buildRoutes = () =>

@@ -5,11 +5,12 @@
 import type { Server } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent } from 'undici';
-import { createAdmission } from '../schema/admission.ts';
+import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
+import { createFieldUsage } from '../schema/field-usage.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
-import { createRegistry } from '../subgraphs/registry.ts';
+import { createRegistry, type Registry } from '../subgraphs/registry.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
@@ -92,16 +93,25 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const metrics = createMetrics();
   const addressPolicy = createAddressPolicy(settings.registrationAllow);
   const { lookup } = addressPolicy;
+  const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
-  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup }));
+  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage }));
   const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
+  const admit = createAdmission({
+    execute: serving.execute,
+    options: { subgraphErrors },
+    policy: () => current.registry.schemaChanges,
+    users: usage.users,
+  });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
-  const registry = building.use(
+  const registry: Registry<Admission> = building.use(
     createRegistry({
       store,
-      admit: serving.warm(createAdmission({ execute: serving.execute, options: { subgraphErrors } })),
+      admit: serving.warm(admit, () => registry.waiting > 0),
+      summarize: ({ graph, changes }) => ({ graph: graph.id, changes }),
+      maxHistory: settings.registry.maxHistory,
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
@@ -135,6 +145,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       serving,
       discovery,
       metrics,
+      usage,
       routes: () => buildRoutes(registry.snapshot, current),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
@@ -154,10 +165,18 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   return {
     addresses: { url, adminUrl },
     async reload(next) {
-      await registry.replaceConfig(next.services);
+      const before = current;
+      // The policy of the new file already holds for its own services.
+      current = { ...current, registry: next.registry };
+      try {
+        await registry.replaceConfig(next.services);
+      } catch (error) {
+        current = before;
+        throw error;
+      }
       discovery.configure(next.discovery);
       await serving.applied();
-      const changed = [...findBoundToStart(current, next), ...(await serving.configure(next))];
+      const changed = [...findBoundToStart(before, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
     },
@@ -195,5 +214,9 @@ function closeNow(server: Server): Promise<void> {
 /** What the control plane is bound to at its start: a reload that changes it says so instead of pretending. */
 function findBoundToStart(before: Settings, after: Settings): readonly string[] {
   const bound = ['admin', 'store', 'registrationAllow', 'massExpiry'] as const;
-  return bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+  const changed: string[] = bound.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+  const { usageWindowMs, maxHistory } = after.registry;
+  if (before.registry.usageWindowMs !== usageWindowMs) changed.push('registry.usageWindow');
+  if (before.registry.maxHistory !== maxHistory) changed.push('registry.history');
+  return changed;
 }

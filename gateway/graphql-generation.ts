@@ -3,7 +3,7 @@
  * Envelop and its validation plugins keep one schema per instance: a request that is waiting while the graph is swapped
  * would be checked against the wrong one.
  */
-import { NoSchemaIntrospectionCustomRule } from 'graphql';
+import { type ExecutionArgs, type GraphQLSchema, NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
 import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
 import {
@@ -15,6 +15,7 @@ import { useDocumentBounds } from '../policies/document-bounds.ts';
 import type { CompiledRule, RateLimiter } from '../policies/rate-limit.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
+import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
@@ -34,6 +35,8 @@ export interface GraphqlGenerationOptions {
   readonly introspection: boolean;
   readonly maxBatchSize: number;
   readonly path: string;
+  /** Who uses what, for the admission of schemas. */
+  readonly usage?: FieldUsage | undefined;
   /** The engine for operations that can be planned; undefined to stitch them all. */
   readonly planned?: PlannedExecutionOptions | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
@@ -74,6 +77,8 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     useOperationName(),
     // Whether they may have it.
     useFieldAuthorization(buildAuthorization(graph, options)) as unknown as GraphqlPlugin,
+    // What of the graph is in use: of operations that may be executed, whoever executes them.
+    options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
     // Who answers it: a plan, or else the stitched schema.
     useGuardedAliases(graph.schema),
     options.planned === undefined ? {} : usePlannedExecution(options.planned),
@@ -101,6 +106,14 @@ function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): Fi
 function useIntrospectionSwitch(allowed: boolean): GraphqlPlugin {
   if (allowed) return {};
   return { onValidate: ({ addValidationRule }) => addValidationRule(NoSchemaIntrospectionCustomRule) };
+}
+
+function useFieldUsage(schema: GraphQLSchema, usage: FieldUsage): GraphqlPlugin {
+  const record = ({ args }: { readonly args: ExecutionArgs }): void => {
+    const { gateway } = args.contextValue as GraphqlContext;
+    usage.record(schema, args.document, args.operationName, args.variableValues ?? {}, gateway.headers);
+  };
+  return { onExecute: record, onSubscribe: record };
 }
 
 /** Notes what is executed, for logs and metrics. */

@@ -55,6 +55,8 @@ export interface Metrics {
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
+  /** Services whose present schema is kept out of the graph. */
+  observeQuarantined(count: number): void;
   observeRegistration(outcome: string): void;
   /** Worker processes that serve now. */
   observeWorkers(serving: number): void;
@@ -159,6 +161,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     name: 'selvage_rate_limit_decisions_total',
     help: 'Decisions of rate limits. store-error comes on top of allowed or refused.',
     labelNames: ['rule', 'outcome'],
+    registers,
+  });
+  const quarantined = new Gauge({
+    name: 'selvage_graph_quarantined_services',
+    help: 'Services whose present schema is kept out of the graph, whether an older one serves or none.',
+    aggregator: 'max',
     registers,
   });
   const revision = new Gauge({
@@ -268,6 +276,9 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeRevision(number) {
       revision.set(number);
+    },
+    observeQuarantined(count) {
+      quarantined.set(count);
     },
     observeGraph(id) {
       if (id === graphId) return;

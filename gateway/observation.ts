@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { CallObserver } from '../subgraphs/call.ts';
 import type { DiscoveryObserver } from '../subgraphs/discovery/watched-service.ts';
-import type { Snapshot } from '../subgraphs/snapshot.ts';
+import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import type { GatewayRequest } from './context.ts';
 import type { AccessEntry, Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -108,6 +108,8 @@ export function createSnapshotObserver(metrics: Metrics): (snapshot: Snapshot, g
   let known = new Map<string, { service: string; instance: string }>();
   return (snapshot, graphId) => {
     metrics.observeRevision(snapshot.revision);
+    const isOut = ({ quarantine, rejected }: Service) => quarantine !== null || rejected !== undefined;
+    metrics.observeQuarantined(snapshot.services.filter(isOut).length);
     if (graphId !== servingGraph) metrics.observeGraph(graphId);
     servingGraph = graphId;
     const present = new Map<string, { service: string; instance: string }>();

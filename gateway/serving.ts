@@ -8,10 +8,12 @@ import type { LookupFunction } from 'node:net';
 import { createClientResolver } from '../policies/client-address.ts';
 import type { RateLimitStore } from '../policies/rate-limit.ts';
 import type { Admit } from '../schema/admission.ts';
+import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
 import { createPlanner, type Planner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
+import { createVersionRouting } from '../schema/version-routing.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { PoolHealth } from '../subgraphs/pool-health.ts';
@@ -31,7 +33,8 @@ export interface Serving extends AsyncDisposable {
   /** How graphs that the control plane composes call services. */
   readonly execute: SubgraphExecutor;
   /** Lets admission prepare a new graph before it serves. */
-  warm(admit: Admit): Admit;
+  /** `isSuperseded`: whether other changes wait, so that the graph will not serve for long. */
+  warm(admit: Admit, isSuperseded?: () => boolean): Admit;
   /** What shall be served from now on. Never throws. */
   publish(snapshot: Snapshot, graph: Graph): void;
   /** Resolves when everything published before is served everywhere. Never rejects, and waits within bounds. */
@@ -57,6 +60,8 @@ export interface ServingOptions {
   readonly metrics: Metrics;
   /** Name resolution for connections to instances, which may refuse addresses. */
   readonly lookup: LookupFunction;
+  /** Who uses what of the graph. */
+  readonly usage: FieldUsage;
   /** Makes plans; is disposed with this. @default a process of its own */
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
@@ -74,7 +79,7 @@ export interface LocalServing extends Serving {
 
 /** Puts together all that a request meets. Nothing is served before the first {@link Serving.publish}. */
 export function createServing(options: ServingOptions): LocalServing {
-  const { settings, log, metrics, lookup, onEject, processes } = options;
+  const { settings, log, metrics, lookup, usage, onEject, processes } = options;
   const stack = new AsyncDisposableStack();
   let current = settings;
   let dataPlane: DataPlane | undefined;
@@ -93,8 +98,10 @@ export function createServing(options: ServingOptions): LocalServing {
       processes,
     }),
   );
+  const versions = createVersionRouting();
   const execute = createSubgraphTransport({
     call: upstreams.call,
+    acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
@@ -112,6 +119,7 @@ export function createServing(options: ServingOptions): LocalServing {
       snapshot,
       graph,
       limiter,
+      usage,
       call: upstreams.call,
       engineOf,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
@@ -121,8 +129,14 @@ export function createServing(options: ServingOptions): LocalServing {
   return {
     upstreams,
     execute,
-    warm: (admit) => createWarmAdmission(admit, { engineOf, serving: () => dataPlane?.current.generation.graph }),
+    warm: (admit, isSuperseded = () => false) =>
+      createWarmAdmission(admit, {
+        engineOf,
+        serving: () => dataPlane?.current.generation.graph,
+        isSuperseded,
+      }),
     publish(snapshot, graph) {
+      versions.apply(snapshot);
       upstreams.apply(snapshot);
       if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
       else dataPlane.publish(snapshot, graph);

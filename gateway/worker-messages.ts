@@ -1,6 +1,7 @@
 /** What the primary and its workers say to each other. All of it is plain data. */
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
 import type { GcraResult, GcraRule } from '../policies/rate-limit.ts';
+import type { UsageRow } from '../schema/field-usage.ts';
 import type { PlanOutcome } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { Settings } from './config.ts';
@@ -62,6 +63,8 @@ export interface ToPrimary {
   hello(body: null): void;
   takeLimits(body: readonly LimitQuestion[]): readonly GcraResult[];
   plan(body: { readonly graph: string; readonly document: string }): PlanOutcome;
+  /** What clients used of the graph since the last time. */
+  used(body: readonly UsageRow[]): void;
   /** A call could not connect to an instance. */
   ejected(body: { readonly service: string; readonly instance: string; readonly why: string }): void;
 }

@@ -1,5 +1,6 @@
 /** A worker: serves the public port with what the primary tells it, and asks the primary for what all workers share. */
 import cluster from 'node:cluster';
+import { createFieldUsage } from '../schema/field-usage.ts';
 import type { Planner, PlanOutcome } from '../schema/planner.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createLog, type Log } from './log.ts';
@@ -13,6 +14,8 @@ import type { ToPrimary, ToWorker, WorkerStart } from './worker-messages.ts';
 /** A primary that composes a large graph answers nobody for that long; counting alone meanwhile would let more through. */
 const limitPatienceMs = 1_000;
 const planPatienceMs = 30_000;
+/** How long the primary may not know that a field is in use. */
+const usageIntervalMs = 1_000;
 
 interface Running {
   readonly log: Log;
@@ -54,6 +57,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
 async function start({ worker, settings, news, unhealthy }: WorkerStart): Promise<string> {
   const log = createLog({ ...settings.log, worker });
   const { lookup } = createAddressPolicy(settings.registrationAllow);
+  const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
   const serving = createServing({
     settings,
     log,
@@ -66,7 +70,12 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     }),
     onEject: (service, instance, why) => primary.tell('ejected', { service, instance, why }),
     processes: settings.workers,
+    usage,
   });
+  setInterval(() => {
+    const rows = usage.take();
+    if (rows.length > 0) primary.tell('used', rows);
+  }, usageIntervalMs).unref();
   let names: readonly string[] = [];
   const followGraph = createWorkerGenerations({ serving, subgraphErrors: settings.graphql.subgraphErrors, log });
   const follow: FollowSnapshots = (latest) => {

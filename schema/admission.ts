@@ -1,17 +1,18 @@
 /** Whether a candidate registry gives a graph that can serve, and what would change for clients if it did. */
-import { buildSchema } from 'graphql';
-import { toGatewayError } from '../policies/errors.ts';
+import type { AdmitOptions } from '../subgraphs/desired-state.ts';
+import type { SchemaChangePolicy } from '../subgraphs/service-definition.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
+import {
+  assertAccepted,
+  chooseStrictest,
+  listChangedServices,
+  type SchemaChange,
+  weighChanges,
+} from './change-policy.ts';
 import { buildGraphId, type CompositionOptions, composeGraph, type GraphService } from './composition.ts';
+import type { UsersOf } from './field-usage.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
-
-/** One difference between the public schemas of two generations. */
-export interface SchemaChange {
-  /** Coordinate of what changed, e.g. `Product.price`; empty for the schema as a whole. */
-  readonly path: string;
-  readonly message: string;
-  readonly criticality: 'breaking' | 'dangerous' | 'safe';
-}
+import { findDifferences } from './schema-diff.ts';
 
 export interface Admission {
   /** The candidate's graph, and its differences to the current one. */
@@ -20,20 +21,28 @@ export interface Admission {
   readonly changes: readonly SchemaChange[];
 }
 
-/** Rejects with REGISTRATION_REFUSED and reasons when the candidate does not compose; nothing has changed then. */
-export type Admit = (candidate: Snapshot, current: Snapshot) => Promise<Admission>;
+/**
+ * Rejects with REGISTRATION_REFUSED and reasons when the candidate does not compose, or changes what the policy keeps;
+ * nothing has changed then. With `force` the policy is left aside, for what nobody could refuse.
+ */
+export type Admit = (candidate: Snapshot, current: Snapshot, options?: AdmitOptions) => Promise<Admission>;
 
 export interface AdmissionOptions {
   readonly execute: SubgraphExecutor;
   readonly options?: CompositionOptions;
   /** Graphs that are remembered. Two at least, the serving one and the candidate. @default 4 */
   readonly remembered?: number;
+  /** What holds for services that do not say it themselves. @default always 'any' */
+  readonly policy?: () => SchemaChangePolicy;
+  /** Who used what lately. @default nobody anything */
+  readonly users?: () => UsersOf;
 }
 
 const maxChanges = 200;
 
 /** Composes each set of services once, however often and at whatever time it is asked about. */
-export function createAdmission({ execute, options = {}, remembered = 4 }: AdmissionOptions): Admit {
+export function createAdmission(admissionOptions: AdmissionOptions): Admit {
+  const { execute, options = {}, remembered = 4, policy = () => 'any', users = () => () => [] } = admissionOptions;
   // Refusals are remembered too: a service that registers again and again with the same fault costs little.
   const graphs = new Map<string, Promise<Graph>>();
   function composeOnce(services: readonly GraphService[]): Promise<Graph> {
@@ -44,11 +53,20 @@ export function createAdmission({ execute, options = {}, remembered = 4 }: Admis
     for (const oldest of graphs.keys()) if (graphs.size > remembered) graphs.delete(oldest);
     return graph;
   }
-  return async (candidate, current) => {
+  return async (candidate, current, { force = false } = {}) => {
     // The serving graph first, and its refusal caught: that the registry was broken must not keep it from mending.
     const before = await composeOnce(listGraphServices(current)).catch(() => null);
     const graph = await composeOnce(listGraphServices(candidate));
-    return { graph, changes: before === null || before.id === graph.id ? [] : await findChanges(before, graph) };
+    if (before === null || before.id === graph.id) return { graph, changes: [] };
+    const concerned = listChangedServices(candidate, current);
+    const strictest = force ? 'any' : chooseStrictest(concerned, policy());
+    const changes = weighChanges(await findDifferences(before, graph), strictest, users);
+    assertAccepted(
+      changes,
+      strictest,
+      concerned.map(({ name }) => name),
+    );
+    return { graph, changes: changes.slice(0, maxChanges) };
   };
 }
 
@@ -65,33 +83,4 @@ async function composeSoon(
   options: CompositionOptions,
 ): Promise<Graph> {
   return composeGraph(services, execute, options);
-}
-
-async function findChanges(before: Graph, after: Graph): Promise<SchemaChange[]> {
-  // Loaded when needed: it is a sixth of the start-up time, and a gateway with a fixed configuration never diffs.
-  const { diff } = await import('@graphql-inspector/core');
-  try {
-    // From the SDL, because the diff reads syntax trees too, and those of the executable schema know about federation.
-    const changes = await diff(buildSchema(before.publicSdl), buildSchema(after.publicSdl));
-    return changes.map(toSchemaChange).toSorted(compareCriticality).slice(0, maxChanges);
-  } catch (error) {
-    throw toGatewayError(error);
-  }
-}
-
-const criticalities = { BREAKING: 'breaking', DANGEROUS: 'dangerous', NON_BREAKING: 'safe' } as const;
-
-interface InspectorChange {
-  readonly path?: string | undefined;
-  readonly message: string;
-  readonly criticality: { readonly level: string };
-}
-
-function toSchemaChange({ path, message, criticality }: InspectorChange): SchemaChange {
-  return { path: path ?? '', message, criticality: criticalities[criticality.level as keyof typeof criticalities] };
-}
-
-function compareCriticality(one: SchemaChange, other: SchemaChange): number {
-  const order = Object.values(criticalities);
-  return order.indexOf(one.criticality) - order.indexOf(other.criticality);
 }

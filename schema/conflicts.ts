@@ -6,7 +6,6 @@ import type { SubschemaConfig } from '@graphql-tools/delegate';
 import {
   type GraphQLField,
   type GraphQLNamedType,
-  type GraphQLSchema,
   type GraphQLType,
   getNullableType,
   isEnumType,
@@ -29,17 +28,30 @@ export interface Layer {
 
 type Report = (reason: Omit<ErrorReason, 'service'>) => void;
 
+/** A type as one service has it. */
+interface Holding {
+  readonly service: string;
+  readonly type: GraphQLNamedType;
+}
+
 /** Reasons against plain services, each once. */
 export function findConflicts(layers: readonly Layer[]): ErrorReason[] {
   const reasons: ErrorReason[] = [];
-  const plain = layers.filter((layer) => layer.plain);
-  for (const [index, layer] of plain.entries()) {
-    const others = [...layers.filter((other) => !other.plain), ...plain.slice(0, index)];
-    for (const other of others) {
-      const report: Report = (reason) => reasons.push({ ...reason, service: layer.service });
-      for (const mine of layer.subschemas) {
-        for (const theirs of other.subschemas) compareSchemas(mine.schema, theirs.schema, other.service, report);
+  // By name: most types are in one service, and there may be hundreds of services.
+  const holdings = new Map<string, Holding[]>();
+  // Federated services among themselves are not compared, so they come first, and plain ones with all before them.
+  for (const layer of layers.toSorted((one, other) => Number(one.plain) - Number(other.plain))) {
+    const own = layer.subschemas.flatMap(({ schema }) => Object.values(schema.getTypeMap()).filter(isOwnType));
+    const report: Report = (reason) => reasons.push({ ...reason, service: layer.service });
+    if (layer.plain) {
+      for (const type of own) {
+        for (const other of holdings.get(type.name) ?? []) compareHoldings(type, other, report);
       }
+    }
+    for (const type of own) {
+      const held = holdings.get(type.name);
+      if (held === undefined) holdings.set(type.name, [{ service: layer.service, type }]);
+      else held.push({ service: layer.service, type });
     }
   }
   if (reasons.length === 0) reasons.push(...findUnreachableFields(layers));
@@ -47,23 +59,24 @@ export function findConflicts(layers: readonly Layer[]): ErrorReason[] {
   return [...unique.values()];
 }
 
-function compareSchemas(mine: GraphQLSchema, theirs: GraphQLSchema, service: string, report: Report): void {
-  const roots = new Set(['Query', 'Mutation', 'Subscription']);
-  for (const type of Object.values(mine.getTypeMap())) {
-    if (isIntrospectionType(type) || isSpecifiedScalarType(type)) continue;
-    const other = theirs.getType(type.name);
-    if (other === undefined) continue;
-    if (kindOf(type) !== kindOf(other)) {
-      report({
-        message: `"${type.name}" is ${kindOf(type)} here and ${kindOf(other)} in service "${service}"`,
-        type: type.name,
-        code: 'TYPE_KIND_MISMATCH',
-      });
-    } else if (roots.has(type.name)) {
-      compareRoots(type, other, service, report);
-    } else {
-      compareTypes(type, other, service, report);
-    }
+function isOwnType(type: GraphQLNamedType): boolean {
+  return !isIntrospectionType(type) && !isSpecifiedScalarType(type);
+}
+
+const roots: ReadonlySet<string> = new Set(['Query', 'Mutation', 'Subscription']);
+
+function compareHoldings(type: GraphQLNamedType, { type: other, service }: Holding, report: Report): void {
+  // By class: the names of kinds are for people.
+  if (type.constructor !== other.constructor) {
+    report({
+      message: `"${type.name}" is ${kindOf(type)} here and ${kindOf(other)} in service "${service}"`,
+      type: type.name,
+      code: 'TYPE_KIND_MISMATCH',
+    });
+  } else if (roots.has(type.name)) {
+    compareRoots(type, other, service, report);
+  } else {
+    compareTypes(type, other, service, report);
   }
 }
 

@@ -3,7 +3,7 @@ import type { ExecutionResult } from 'graphql';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
-import type { Call } from '../subgraphs/call.ts';
+import type { AcceptsVersion, Call } from '../subgraphs/call.ts';
 import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
 import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
 import { plainText } from './plan-run.ts';
@@ -13,6 +13,8 @@ export interface SubgraphTransportOptions {
   readonly call: Call;
   /** The endpoint of a service as it is now; undefined when the service is gone. */
   readonly endpointOf: (service: string) => GraphqlEndpoint | undefined;
+  /** Which instances may be asked, when not all of them know what is asked for. @default all */
+  readonly acceptsOf?: (service: string, query: string) => AcceptsVersion | undefined;
   readonly maxResponseBytes: number;
   /** Whether queries that no service could tell apart share one request while it is under way. @default never */
   readonly sharesRequests?: () => boolean;
@@ -49,13 +51,14 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
 }
 
 async function send(
-  { call, maxResponseBytes }: SubgraphTransportOptions,
-  { service, operationType }: SubgraphRequest,
+  { call, acceptsOf, maxResponseBytes }: SubgraphTransportOptions,
+  { service, operationType, query }: SubgraphRequest,
   endpoint: GraphqlEndpoint,
   body: string,
   context: RequestContext,
 ): Promise<ReceivedAnswer> {
   const answer = new BufferedAnswer(maxResponseBytes);
+  const accepts = acceptsOf?.(service, query);
   await call(
     {
       service,
@@ -66,6 +69,7 @@ async function send(
       // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
       idempotent: operationType === 'query',
       bodyByDeadline: true,
+      ...(accepts !== undefined && { accepts }),
       receiver: answer,
     },
     context,

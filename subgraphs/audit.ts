@@ -5,6 +5,8 @@ import type { Clock } from './clock.ts';
 /** Who makes a change: the name of an admin token. The registry itself acts as `config`, `lease`, `discovery` and `healing`. */
 export interface Author {
   readonly name: string;
+  /** Why, in the author's own words. */
+  readonly reason?: string | undefined;
 }
 
 const auditActions = [
@@ -18,6 +20,7 @@ const auditActions = [
   'instances.discover',
   'schema.heal',
   'config.replace',
+  'graph.rollback',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
@@ -28,6 +31,8 @@ export interface AuditEntry {
   readonly action: AuditAction;
   /** Names of services, `service/instance` for instances. */
   readonly targets: readonly string[];
+  /** Why, in the author's own words. */
+  readonly reason?: string;
   /** The revision that the change made; for a refusal the one that stays. */
   readonly revision: number;
   readonly outcome: 'accepted' | 'refused';
@@ -42,6 +47,14 @@ export interface AuditNote {
   readonly author: string;
   readonly action: AuditAction;
   readonly targets: readonly string[];
+  readonly reason?: string | undefined;
+}
+
+const maxReasonLength = 500;
+
+/** The author's part of a note. */
+export function buildAuthor({ name, reason }: Author): Pick<AuditNote, 'author' | 'reason'> {
+  return { author: name, ...(reason !== undefined && { reason: reason.slice(0, maxReasonLength) }) };
 }
 
 /** Entries that are kept. */
@@ -103,8 +116,9 @@ export function joinAudit(common: readonly AuditEntry[], own: readonly AuditEntr
 }
 
 function buildHead(note: AuditNote, clock: Clock) {
-  const { author, action, targets } = note;
-  return { at: clock.date().toISOString(), author, action, targets: targets.slice(0, maxTargets) };
+  const { author, action, targets, reason } = note;
+  const at = clock.date().toISOString();
+  return { at, author, action, targets: targets.slice(0, maxTargets), ...(reason !== undefined && { reason }) };
 }
 
 function append(entries: readonly AuditEntry[], entry: AuditEntry): readonly AuditEntry[] {

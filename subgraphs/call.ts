@@ -31,15 +31,18 @@ export interface CallRequest {
   readonly idempotent: boolean;
   /** Time for one attempt until the head of the answer; default: the service's. */
   readonly timeoutMs?: number;
-  /** Versions of the service that can answer it; only their instances are asked. Default: all. */
-  readonly versions?: ReadonlySet<string>;
   /**
    * Whether the deadline also covers the body of the answer, as it should where the answer is of use only as a whole.
    * Otherwise a body may flow as long as it does flow. @default false
    */
   readonly bodyByDeadline?: boolean;
+  /** Which instances understand the request, by their version. @default all */
+  readonly accepts?: AcceptsVersion;
   readonly receiver: Receiver;
 }
+
+/** Whether instances of a version understand a request; undefined stands for those that say none. */
+export type AcceptsVersion = (version: string | undefined) => boolean;
 
 /** Where an answer goes while it arrives. Nothing is called before an attempt is final. */
 export interface Receiver {
@@ -187,7 +190,7 @@ class CallRun implements CallScope {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
     const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
-    if (instance === undefined) throw last ?? this.#upstream.refusal(nowMs, this.request.versions);
+    if (instance === undefined) throw last ?? this.#upstream.refusal(nowMs, this.request.accepts);
     this.#tried.push(instance);
     return instance;
   }
@@ -195,11 +198,11 @@ class CallRun implements CallScope {
   #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
     const { context } = this;
     const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
-    return this.#upstream.pick(nowMs, tried, context, holder, this.request.versions);
+    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts);
   }
 
   #hasAvailable(tried: readonly InstanceState[]): boolean {
-    return this.#upstream.hasAvailable(this.options.now(), tried, this.request.versions);
+    return this.#upstream.hasAvailable(this.options.now(), tried, this.request.accepts);
   }
 
   #mayTryAgain(failure: CallFailure): boolean {

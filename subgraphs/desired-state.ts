@@ -5,19 +5,44 @@
 import { type ErrorReason, GatewayError, toGatewayError } from '../policies/errors.ts';
 import { type AuditEntry, type AuditNote, joinAudit, withAccepted, withRefused } from './audit.ts';
 import type { Clock, Timer } from './clock.ts';
+import {
+  type HistoryChange,
+  type HistoryEntry,
+  type NewGeneration,
+  readHistory,
+  trim,
+  withGeneration,
+} from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts } from './route-conflicts.ts';
 import { buildGraphFingerprint, emptySnapshot, isComposed, type Snapshot } from './snapshot.ts';
 import { type Store, StoreConflict, type StoredState } from './store.ts';
 
+export interface AdmitOptions {
+  /** Whether the policy on changes of the schema is left aside: for what happened already, or what an operator insists on. */
+  readonly force?: boolean | undefined;
+}
+
 /** Composes the graph of a snapshot: of its services that have a schema and are not in quarantine. */
-export type Admit<A> = (candidate: Snapshot, current: Snapshot) => Promise<A>;
+export type Admit<A> = (candidate: Snapshot, current: Snapshot, options?: AdmitOptions) => Promise<A>;
+
+/** What the history wants to know of what admitted a graph. */
+export type Summarize<A> = (admission: A, fingerprint: string) => SchemaSummary;
+
+export interface SchemaSummary {
+  /** Id of the graph. */
+  readonly graph: string;
+  readonly changes: readonly HistoryChange[];
+}
 
 export interface DesiredStateOptions<A> {
   readonly store: Store;
   readonly admit: Admit<A>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly summarize: Summarize<A>;
+  /** Generations that are kept. */
+  readonly maxHistory: number;
   /** Called with every new snapshot, at once. */
   readonly publish: (snapshot: Snapshot, admission: A, graphChanged: boolean) => void;
 }
@@ -39,6 +64,7 @@ export interface ChangeOptions {
    * change holds unsaved, or gateways would go different ways.
    */
   readonly evenUnsaved?: boolean;
+  readonly force?: boolean | undefined;
 }
 
 export interface Change<A> {
@@ -49,20 +75,16 @@ export interface Change<A> {
   readonly graphChanged: boolean;
 }
 
-interface FirstState<A> {
-  readonly snapshot: Snapshot;
-  readonly admission: A;
-  readonly audit: readonly AuditEntry[];
-  /** Revision of the stored state that it was made from; 0 for none. */
-  readonly storedRevision: number;
-}
-
 export interface DesiredState<A> {
   readonly snapshot: Snapshot;
   readonly admission: A;
   readonly audit: readonly AuditEntry[];
+  /** The generations of the graph, oldest first. */
+  readonly history: readonly HistoryEntry[];
+  /** Changes that wait for the one under way. */
+  readonly waiting: number;
   /** Admits a candidate, after what no composition would notice. */
-  admit(candidate: Snapshot): Promise<A>;
+  admit(candidate: Snapshot, options?: AdmitOptions): Promise<A>;
   /** Waits for its turn, then builds the proposal and makes it the state. */
   change(
     note: AuditNote,
@@ -75,11 +97,20 @@ export interface DesiredState<A> {
    * Waits for its turn, then makes this the state, whatever the store says. For the start. When a shared store cannot be
    * reached then, it is done once more as soon as it can be.
    */
-  begin(build: () => Promise<FirstState<A>>): Promise<void>;
+  begin(build: () => Promise<Beginning<A>>): Promise<void>;
   /** Takes over what other gateways have saved. Rejects when a shared store cannot be asked. */
   refresh(): Promise<void>;
   /** Ends after the changes that have begun. Later ones are refused. */
   close(): Promise<void>;
+}
+
+export interface Beginning<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  readonly audit: readonly AuditEntry[];
+  readonly history: readonly HistoryEntry[];
+  /** Revision of the stored state that it was made from; 0 for none. */
+  readonly storedRevision: number;
 }
 
 /** Refusals are saved with the next change, or after so long. */
@@ -89,23 +120,28 @@ const saveRefusalsAfterMs = 1_000;
 const maxConflicts = 100;
 
 export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
-  const { store, clock, log, publish } = options;
+  const { store, clock, log, publish, summarize, maxHistory } = options;
   let state: { snapshot: Snapshot; admission: A; fingerprint: string } | null = null;
   let audit: readonly AuditEntry[] = [];
   /** Entries that the store has. */
   let savedAudit: ReadonlySet<AuditEntry> = new Set();
-  let history: StoredState['history'];
+  let history: readonly HistoryEntry[] = [];
   /** A beginning that a shared store does not know yet. */
   let unsavedBeginning: (() => Promise<void>) | null = null;
   let hasNews = false;
   let isCatchingUp = false;
   let auditTimer: Timer | null = null;
   let closed = false;
+  let waiting = 0;
   let tail: Promise<unknown> = Promise.resolve();
 
   function enqueue<T>(job: () => Promise<T>): Promise<T> {
     if (closed) return Promise.reject(unavailable('the gateway is shutting down'));
-    const run = tail.then(job);
+    waiting += 1;
+    const run = tail.then(() => {
+      waiting -= 1;
+      return job();
+    });
     tail = run.catch(() => {});
     return run;
   }
@@ -115,16 +151,26 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     return state;
   }
 
-  async function admit(candidate: Snapshot): Promise<A> {
+  async function admit(candidate: Snapshot, how?: AdmitOptions): Promise<A> {
     assertMergeIsForPlain(candidate);
-    return options.admit(candidate, state?.snapshot ?? emptySnapshot);
+    return options.admit(candidate, state?.snapshot ?? emptySnapshot, how);
   }
 
-  async function save(snapshot: Snapshot, entries: readonly AuditEntry[], expected: number): Promise<void> {
-    const stored = { formatVersion: 1, snapshot, audit: entries, ...(history !== undefined && { history }) } as const;
+  /** The history with the graph of this snapshot in it. */
+  function withGraph(
+    entries: readonly HistoryEntry[],
+    note: NewGeneration['note'],
+    { snapshot, admission, fingerprint }: { snapshot: Snapshot; admission: A; fingerprint: string },
+  ): readonly HistoryEntry[] {
+    const { graph, changes } = summarize(admission, fingerprint);
+    return withGeneration(entries, { graph, changes, snapshot, note, at: clock.date() }, maxHistory);
+  }
+
+  /** `expected`: the revision that the store must be at. */
+  async function save(state: Omit<StoredState, 'formatVersion'>, expected: number): Promise<void> {
     try {
-      await store.save(stored, expected);
-      savedAudit = new Set(entries);
+      await store.save({ formatVersion: 1, ...state }, expected);
+      savedAudit = new Set(state.audit);
     } catch (cause) {
       if (cause instanceof StoreConflict) throw cause;
       log.error('the registry cannot be saved', { error: cause });
@@ -132,13 +178,9 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     }
   }
 
-  async function saveUnlessRequired(
-    snapshot: Snapshot,
-    entries: readonly AuditEntry[],
-    expected: number,
-  ): Promise<void> {
+  async function saveUnlessRequired(...what: Parameters<typeof save>): Promise<void> {
     try {
-      await save(snapshot, entries, expected);
+      await save(...what);
     } catch (error) {
       if (store.shared !== undefined) throw error;
       // Logged; the next change saves it all.
@@ -178,14 +220,14 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
         revision: mine.revision,
         stored: stored?.snapshot.revision ?? 0,
       });
-      return save(mine, audit, stored?.snapshot.revision ?? 0);
+      return save({ snapshot: mine, audit, history }, stored?.snapshot.revision ?? 0);
     }
     audit = joinAudit(
       stored.audit,
       audit.filter((entry) => !savedAudit.has(entry)),
     );
     savedAudit = new Set(stored.audit);
-    history = stored.history;
+    history = readHistory(stored.history);
     const { snapshot } = stored;
     if (snapshot === mine) return;
     if (snapshot.revision === mine.revision) {
@@ -198,7 +240,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     const graphChanged = fingerprint !== current.fingerprint;
     try {
       // Compared with itself: what may change was decided where it was changed, and its diff is nobody's question here.
-      const admission = graphChanged ? await options.admit(snapshot, snapshot) : current.admission;
+      const admission = graphChanged ? await options.admit(snapshot, snapshot, { force: true }) : current.admission;
       state = { snapshot, admission, fingerprint };
       publish(snapshot, admission, graphChanged);
     } catch (error) {
@@ -224,7 +266,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
 
   async function saveAudit(): Promise<void> {
     const { snapshot } = started();
-    if (unsavedBeginning === null) await saveUnlessRequired(snapshot, audit, snapshot.revision);
+    if (unsavedBeginning === null) await saveUnlessRequired({ snapshot, audit, history }, snapshot.revision);
   }
 
   function saveRefusalsLater(): void {
@@ -246,9 +288,15 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     get audit() {
       return audit;
     },
+    get history() {
+      return history;
+    },
+    get waiting() {
+      return waiting;
+    },
     admit,
 
-    change(note, build, { dryRun, evenUnsaved } = {}) {
+    change(note, build, { dryRun, evenUnsaved, force } = {}) {
       return enqueue(async () => {
         if (hasNews) await catchUp();
         return untilSaved(async () => {
@@ -264,18 +312,22 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
           assertNoRouteConflicts(snapshot.services);
           const fingerprint = buildGraphFingerprint(snapshot);
           const graphChanged = fingerprint !== current.fingerprint;
-          const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot))) : old;
+          const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot, { force }))) : old;
           const result = { before, after: snapshot, admission, changed: true, graphChanged };
           if (dryRun === true) return result;
           const known = new Set(audit);
           const entries = withAccepted(audit, note, revision, clock, proposal.reasons);
-          await (evenUnsaved === true ? saveUnlessRequired : save)(snapshot, entries, before.revision);
+          const next = { snapshot, admission, fingerprint };
+          const generations = graphChanged ? withGraph(history, note, next) : history;
+          const stored = { snapshot, audit: entries, history: generations };
+          await (evenUnsaved === true ? saveUnlessRequired : save)(stored, before.revision);
           // Refusals may have been noted meanwhile.
           audit = joinAudit(
             entries,
             audit.filter((noted) => !known.has(noted)),
           );
-          state = { snapshot, admission, fingerprint };
+          history = generations;
+          state = next;
           publish(snapshot, admission, graphChanged);
           return result;
         });
@@ -304,12 +356,18 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       const first = async (isRequired: boolean): Promise<void> => {
         const begun = await build();
         const { snapshot, admission, storedRevision } = begun;
+        const fingerprint = buildGraphFingerprint(snapshot);
+        const next = { snapshot, admission, fingerprint };
         const entries = joinAudit(
           begun.audit,
           audit.filter((entry) => !savedAudit.has(entry)),
         );
+        const known = trim(begun.history, maxHistory);
+        const isKnown = known.at(-1)?.graph === summarize(admission, fingerprint).graph;
+        const note = { author: 'config', action: 'start', targets: [] } as const;
+        const generations = isKnown ? known : withGraph(known, note, next);
         try {
-          await saveUnlessRequired(snapshot, entries, storedRevision);
+          await saveUnlessRequired({ snapshot, audit: entries, history: generations }, storedRevision);
           unsavedBeginning = null;
         } catch (error) {
           if (error instanceof StoreConflict) return first(isRequired);
@@ -317,8 +375,9 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
           unsavedBeginning = () => first(true);
         }
         audit = entries;
-        const graphChanged = state?.fingerprint !== buildGraphFingerprint(snapshot);
-        state = { snapshot, admission, fingerprint: buildGraphFingerprint(snapshot) };
+        history = generations;
+        const graphChanged = state?.fingerprint !== fingerprint;
+        state = next;
         publish(snapshot, admission, graphChanged);
       };
       return enqueue(() => first(false));

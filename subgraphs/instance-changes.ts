@@ -2,16 +2,26 @@
 import { isDeepStrictEqual } from 'node:util';
 import { GatewayError } from '../policies/errors.ts';
 import { type AddressPolicy, buildOrigin } from './address-policy.ts';
-import type { AuditAction, AuditNote, Author } from './audit.ts';
+import { type AuditAction, type AuditNote, type Author, buildAuthor } from './audit.ts';
 import { assertInstanceId, checkInstance } from './definition-check.ts';
 import type { DesiredState } from './desired-state.ts';
 import { type DiscoveredList, listNewSoftware, withDiscovered } from './discovery/discovered-instances.ts';
 import { defaultLeaseSeconds, type ExpiredLease, type Leases } from './leases.ts';
-import type { SchemaAnswer, SchemaAsking } from './schema-asking.ts';
+import { nothingAsked, type SchemaAnswer, type SchemaAsking } from './schema-asking.ts';
 import { isAskedOf } from './service-change.ts';
 import { getService } from './service-changes.ts';
 import type { GraphqlEndpoint, InstanceRegistration } from './service-definition.ts';
-import { findInstance, findService, type Instance, type Service, type Snapshot, withServices } from './snapshot.ts';
+import { withPresentVersions, withVersionSchema } from './service-versions.ts';
+import {
+  findInstance,
+  findService,
+  type Instance,
+  type Service,
+  type Snapshot,
+  withoutKeys,
+  withServices,
+} from './snapshot.ts';
+import { settleVersions } from './version-settling.ts';
 
 export interface InstanceOutcome<A> {
   readonly service: Service;
@@ -37,7 +47,7 @@ export interface InstanceChanges<A> {
 /** Instances of a service that may have another schema than the one that is known. */
 export interface NewSoftware {
   readonly service: Service;
-  readonly urls: readonly string[];
+  readonly instances: readonly Instance[];
 }
 
 /** Instances that one service may have. */
@@ -59,14 +69,16 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
     build: (service: Service, existing: Instance | undefined, revision: number) => Service,
     prepare: () => Promise<void> = async () => {},
   ): Promise<InstanceOutcome<A>> {
-    const note: AuditNote = { author: by.name, action, targets: [`${name}/${id}`] };
+    const note: AuditNote = { ...buildAuthor(by), action, targets: [`${name}/${id}`] };
     return state.noteRefusal(note, {}, async () => {
       await state.refresh();
       await prepare();
       const { before, after, ...rest } = await state.change(note, (current, revision) => {
         const service = getService(current, name);
         const next = build(service, findInstance(service, id), revision);
-        return { snapshot: isDeepStrictEqual(next, service) ? current : withServices(current, [next]) };
+        if (isDeepStrictEqual(next, service)) return { snapshot: current };
+        if (action === 'instance.put') return { snapshot: withServices(current, [next]) };
+        return settleVersions(state, current, [next], revision);
       });
       const service = getService(after, name);
       const instance = findInstance(service, id) ?? null;
@@ -83,7 +95,7 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
   ): Promise<InstanceOutcome<A>> {
     const wanted = buildInstance(id, registration);
     let endpoint: GraphqlEndpoint | undefined;
-    let answer: SchemaAnswer = { schema: null, failure: null, stamp: 0 };
+    let answer: SchemaAnswer = nothingAsked;
     const prepare = async () => {
       addressPolicy.assertAllowed(registration.url);
       const service = getService(state.snapshot, name);
@@ -91,7 +103,7 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
       assertLeased(service, existing);
       // An instance that is not listening yet is welcome: it will be asked again in the background.
       endpoint = service.definition.graphql;
-      if (isOtherSoftware(existing, wanted)) answer = await asking.ask(name, endpoint, [wanted.url]);
+      if (isOtherSoftware(existing, wanted)) answer = await asking.ask(name, endpoint, [wanted]);
     };
     const build = (service: Service, existing: Instance | undefined, revision: number): Service => {
       assertLeased(service, existing);
@@ -101,12 +113,10 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
         });
       }
       const draining = existing?.draining === true && !isOtherSoftware(existing, wanted);
-      const asked = isAskedOf(service, endpoint) ? asking.take(name, answer) : null;
-      const isNews = asked !== null && asked.hash !== service.schema?.hash;
-      return {
-        ...withInstance(service, { ...wanted, draining }),
-        ...(isNews && { schema: asked, quarantine: null, revision }),
-      };
+      const registered = withPresentVersions(withInstance(service, { ...wanted, draining }));
+      const asked = isAskedOf(service, endpoint) ? asking.take(name, answer.found) : [];
+      const next = asked.reduce(withVersionSchema, asked.length === 0 ? registered : withoutDefect(registered));
+      return next.schema?.hash === service.schema?.hash ? next : { ...next, quarantine: null, revision };
     };
     const outcome = await change('instance.put', name, id, by, build, prepare);
     leases.renew(name, id, registration.leaseSeconds ?? defaultLeaseSeconds);
@@ -115,7 +125,7 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
 
   return {
     async putInstance(name, id, value, by) {
-      const note: AuditNote = { author: by.name, action: 'instance.put', targets: [`${name}/${id}`] };
+      const note: AuditNote = { ...buildAuthor(by), action: 'instance.put', targets: [`${name}/${id}`] };
       const registration = await state.noteRefusal(note, {}, async () => {
         assertInstanceId(id);
         return checkInstance(value);
@@ -150,13 +160,13 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
       const note: AuditNote = { author: 'lease', action: 'instance.expire', targets };
       await state.change(
         note,
-        (current) => {
+        (current, revision) => {
           const gone = new Set(
             expired
               .filter(({ service, instance }) => leases.remainingSeconds(service, instance) === 0)
               .map(({ service, instance }) => `${service}/${instance}`),
           );
-          return { snapshot: withoutInstances(current, gone) };
+          return settleVersions(state, current, withoutInstances(current, gone), revision);
         },
         { evenUnsaved: true }, // dead instances must leave the rotation even if the disk is full
       );
@@ -167,7 +177,7 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
       const note: AuditNote = { author: 'discovery', action: 'instances.discover', targets };
       const { before, after } = await state.change(
         note,
-        (current) => {
+        (current, revision) => {
           const services = targets.flatMap((name): Service[] => {
             const service = findService(current, name);
             if (service === undefined) return [];
@@ -178,14 +188,14 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
             );
             return isDeepStrictEqual(next, service) ? [] : [next];
           });
-          return { snapshot: services.length === 0 ? current : withServices(current, services) };
+          return settleVersions(state, current, services, revision);
         },
         { evenUnsaved: true }, // it is found again after a restart
       );
       return targets.flatMap((name): NewSoftware[] => {
         const [was, service] = [findService(before, name), findService(after, name)];
-        const urls = was === undefined || service === undefined ? [] : listNewSoftware(was, service);
-        return service === undefined || urls.length === 0 ? [] : [{ service, urls }];
+        const instances = was === undefined || service === undefined ? [] : listNewSoftware(was, service);
+        return service === undefined || instances.length === 0 ? [] : [{ service, instances }];
       });
     },
   };
@@ -241,12 +251,17 @@ function withInstance(service: Service, instance: Instance): Service {
   return { ...service, instances: [...others, ...(isKnown ? [] : [instance]), ...found] };
 }
 
-function withoutInstances(snapshot: Snapshot, gone: ReadonlySet<string>): Snapshot {
-  const changed = snapshot.services.flatMap((service) => {
+/** Those services that lose instances, without them. */
+function withoutInstances(snapshot: Snapshot, gone: ReadonlySet<string>): readonly Service[] {
+  return snapshot.services.flatMap((service) => {
     const instances = service.instances.filter(
       ({ id, origin }) => origin !== 'lease' || !gone.has(`${service.name}/${id}`),
     );
     return instances.length === service.instances.length ? [] : [{ ...service, instances }];
   });
-  return changed.length === 0 ? snapshot : withServices(snapshot, changed);
+}
+
+/** An instance that registers tries its schema anew, unless a rollback holds it back. */
+function withoutDefect(service: Service): Service {
+  return service.rejected?.held === true ? service : withoutKeys(service, 'rejected');
 }

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import { type AuditEntry, maxAuditEntries } from './audit.ts';
+import type { HistoryEntry } from './history.ts';
 import { type Log, silentLog } from './log.ts';
 import { buildChannel, createRedisCommands, type RedisReading } from './redis-commands.ts';
 import { connectRedis, defaultKeyPrefix, type RedisOptions, retryDelayMs } from './redis-connection.ts';
@@ -200,7 +201,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       formatVersion: 1,
       snapshot: base.snapshot,
       audit: audit.entries as readonly AuditEntry[],
-      ...(history.entries.length > 0 && { history: history.entries }),
+      ...(history.entries.length > 0 && { history: history.entries as readonly HistoryEntry[] }),
     };
   }
 

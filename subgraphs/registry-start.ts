@@ -2,14 +2,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
-import type { AuditEntry } from './audit.ts';
-import type { Admit } from './desired-state.ts';
+import type { Admit, Beginning } from './desired-state.ts';
+import { readHistory } from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts';
 import { selectComposable } from './schema-selection.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
-import { isComposed, type Service, type Snapshot, sortByName, withServices } from './snapshot.ts';
+import { withRejected } from './service-versions.ts';
+import { isComposed, type Service, type Snapshot, sortByName, withoutKeys, withServices } from './snapshot.ts';
 import type { Store, StoredState } from './store.ts';
 import { readStoredServices } from './stored-services.ts';
 
@@ -21,12 +22,7 @@ export interface StartOptions<A> {
   readonly log: Log;
 }
 
-export interface FirstState<A> {
-  readonly snapshot: Snapshot;
-  readonly admission: A;
-  readonly audit: readonly AuditEntry[];
-  /** Revision of the stored state that it was made from; 0 for none. */
-  readonly storedRevision: number;
+export interface FirstState<A> extends Beginning<A> {
   /** Services whose schema is known from before; it may have changed meanwhile. */
   readonly unverified: ReadonlySet<string>;
 }
@@ -48,6 +44,7 @@ export async function buildFirstState<A>(options: StartOptions<A>): Promise<Firs
     admission,
     storedRevision: before,
     audit: Array.isArray(stored?.audit) ? stored.audit : [],
+    history: readHistory(stored?.history),
     unverified: new Set(snapshot.services.filter(isVerifiable).map((service) => service.name)),
   };
 }
@@ -75,7 +72,7 @@ function buildServices(
       definition,
       origin: 'config',
       existing: known.get(name),
-      asked: null,
+      asked: [],
       revision,
       retry: false,
     }),
@@ -84,7 +81,7 @@ function buildServices(
   for (const existing of known.values()) {
     const { name, definition, origin } = existing;
     if (origin === 'config' || config.has(name)) continue;
-    const service = buildService({ name, definition, origin, existing, asked: null, revision, retry: false });
+    const service = buildService({ name, definition, origin, existing, asked: [], revision, retry: false });
     const reasons = findRouteConflicts([...services, service]);
     if (reasons.length === 0) services.push(service);
     else log.error('a stored service has routes of another one and is dropped', { service: name, reasons });
@@ -121,12 +118,36 @@ async function compose<A>(
   // The refused of the first round get their chance with the others of the second.
   const rest = offers.filter((offer) => !isServing(offer) || serving.refused.has(offer.name));
   const all = await selectComposable(serving.snapshot, rest, admit);
+  const fallbacks = rest.flatMap((offer) => findLastGood(offer, known.get(offer.name), all.refused.get(offer.name)));
+  const last = await selectComposable(all.snapshot, fallbacks, admit);
+  const isSaved = ({ name }: Service) => fallbacks.some((offer) => offer.name === name) && !last.refused.has(name);
   const quarantined = rest.flatMap((offer): Service[] => {
     const reasons = all.refused.get(offer.name);
     if (reasons === undefined) return [];
+    if (isSaved(offer)) {
+      log.error('the schema does not compose; the last good one serves', { service: offer.name, reasons });
+      return [];
+    }
     log.error('the schema does not compose; the graph goes without it', { service: offer.name, reasons });
     return [{ ...offer, quarantine: reasons }];
   });
-  const admission = all.admission ?? serving.admission ?? (await admit(nothing));
-  return { snapshot: withServices(all.snapshot, quarantined), admission };
+  const admission = last.admission ?? all.admission ?? serving.admission ?? (await admit(nothing));
+  return { snapshot: withServices(last.snapshot, quarantined), admission };
+}
+
+/** A service that another schema has come for since it was part of the graph: with the one that it had. */
+function findLastGood(
+  offer: Service,
+  before: Service | undefined,
+  reasons: readonly ErrorReason[] | undefined,
+): readonly Service[] {
+  if (reasons === undefined || before === undefined || offer.schema === null) return [];
+  if (!isComposed(before) || before.schema.hash === offer.schema.hash) return [];
+  const { schema, schemaVersion } = before;
+  const good = {
+    ...withoutKeys(offer, 'schemaVersion'),
+    schema,
+    ...(schemaVersion !== undefined && { schemaVersion }),
+  };
+  return [withRejected(good, offer, reasons)];
 }

@@ -2,24 +2,28 @@
  * The registry: which services there are, where their instances run, and what holds for them. It is the only writer of
  * the snapshot. What it accepts has been checked, composed and saved; what it refuses changes nothing.
  */
+import { createHash } from 'node:crypto';
 import { toGatewayError } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
 import type { AuditEntry } from './audit.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { checkDefinitions } from './definition-check.ts';
-import { type Admit, createDesiredState } from './desired-state.ts';
+import { type Admit, createDesiredState, type SchemaSummary, type Summarize } from './desired-state.ts';
 import type { DiscoveredList } from './discovery/discovered-instances.ts';
 import { type DiscoveryAccess, defaultDiscoveryAccess } from './discovery/discovery-access.ts';
 import { probeHealth } from './health-probe.ts';
+import type { HistoryEntry } from './history.ts';
 import { createInstanceChanges, type InstanceChanges, type NewSoftware } from './instance-changes.ts';
 import { createLeases, type ExpiredLease, type Leases } from './leases.ts';
 import { type Log, silentLog } from './log.ts';
 import { createMassExpiryGuard, defaultMassExpiry, type MassExpirySettings } from './mass-expiry.ts';
 import { buildFirstState } from './registry-start.ts';
+import { createRollback, type Rollback } from './rollback.ts';
 import { createSchemaAsking, type Discover } from './schema-asking.ts';
 import { createSchemaHealing, type SchemaNews } from './schema-healing.ts';
 import { applySchemaNews } from './schema-news.ts';
 import { createServiceChanges, type ServiceChanges } from './service-changes.ts';
+import { findUnknownVersions, unversioned } from './service-versions.ts';
 import { findInstance, findService, type Service, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
@@ -36,6 +40,10 @@ export interface RegistryOptions<A> {
   readonly addressPolicy: AddressPolicy;
   /** Which providers services of the admin API may name. @default DNS alone */
   readonly discoveryAccess?: DiscoveryAccess;
+  /** What the history says of a graph. @default a hash of what it is made of, and no changes */
+  readonly summarize?: Summarize<A>;
+  /** Generations that the history keeps. @default 100 */
+  readonly maxHistory?: number;
   readonly clock?: Clock;
   readonly log?: Log;
   /** For the jitter of background work: between 0 and 1. */
@@ -61,16 +69,30 @@ export interface Registry<A>
   start(config: Readonly<Record<string, unknown>>): Promise<void>;
   /** Takes what providers found. What runs there is asked for its schema in the background. */
   putDiscovered(lists: readonly DiscoveredList[]): Promise<void>;
+  /** Changes that wait for the one under way: it will soon be replaced. */
+  readonly waiting: number;
   /** Seconds until an instance expires unless it is renewed; null for instances without a lease. */
   leaseRemainingSeconds(service: string, instance: string): number | null;
+  /** Brings back what a generation was made of. */
+  readonly rollback: Rollback<A>;
   /** Whether an instance is only kept because too many leases ran out at once. */
   isSuspect(service: string, instance: string): boolean;
   /** What was changed and what was refused, oldest first. */
   audit(): readonly AuditEntry[];
+  /** The generations of the graph, oldest first. */
+  history(): readonly HistoryEntry[];
   /** Calls back with every new snapshot. The returned function unsubscribes. */
   subscribe(listener: Listener<A>): () => void;
 }
 
+/** Whether it has a schema that might become part of the graph. */
+function isOutOfGraph({ quarantine, rejected }: Service): boolean {
+  return quarantine !== null || (rejected !== undefined && rejected.held !== true);
+}
+
+function summarizeByHash(_admission: unknown, fingerprint: string): SchemaSummary {
+  return { graph: createHash('sha256').update(fingerprint).digest('hex').slice(0, 16), changes: [] };
+}
 const probeTimeoutMs = 2_000;
 
 /** How long a start waits for the schemas of services that are up; later ones join the graph when they come. */
@@ -89,7 +111,8 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   let isStarted = false;
   let isRetrying = false;
 
-  const state = createDesiredState<A>({ store, admit: options.admit, clock, log, publish });
+  const { admit, summarize = summarizeByHash, maxHistory = 100 } = options;
+  const state = createDesiredState<A>({ store, admit, summarize, maxHistory, clock, log, publish });
   const asking = createSchemaAsking(options.discover);
   const onExpire = (expired: readonly ExpiredLease[]) => guard.handle(expired);
   const leases: Leases = store.shared?.createLeases(onExpire, clock) ?? createLeases(onExpire, clock);
@@ -122,7 +145,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
 
   /** With another graph, what did not compose may do so now. */
   function retryQuarantined(snapshot: Snapshot): void {
-    if (isRetrying || snapshot.services.every((service) => service.quarantine === null)) return;
+    if (isRetrying || snapshot.services.every((service) => !isOutOfGraph(service))) return;
     isRetrying = true;
     const retry = async () => {
       isRetrying = false;
@@ -136,20 +159,26 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   }
 
   async function ask(service: Service, attempt: number): Promise<SchemaNews> {
-    const urls = service.instances.filter((instance) => !instance.draining).map((instance) => instance.url);
-    const url = urls[attempt % urls.length];
-    const answer = await asking.ask(service.name, service.definition.graphql, url === undefined ? [] : [url]);
-    if (answer.schema === null) throw answer.failure;
-    return { service, schema: answer.schema, stamp: answer.stamp };
+    const candidates = service.instances.filter((instance) => !instance.draining);
+    const unknown = findUnknownVersions(service);
+    const { version: refused = unversioned } = service.rejected ?? {};
+    const isLacking = (version: string) =>
+      unknown.has(version) || (service.rejected !== undefined && version === refused);
+    const lacking = candidates.filter(({ version }) => isLacking(version ?? unversioned));
+    const askable = lacking.length > 0 ? lacking : candidates;
+    const instance = askable[attempt % askable.length];
+    const answer = await asking.ask(service.name, service.definition.graphql, instance === undefined ? [] : [instance]);
+    if (answer.failure !== null) throw answer.failure;
+    return { service, found: answer.found };
   }
 
   /** A service that has no schema yet is asked by the healing. */
-  async function askNewSoftware(found: readonly NewSoftware[]): Promise<void> {
+  async function askNewSoftware(newSoftware: readonly NewSoftware[]): Promise<void> {
     const news = await Promise.all(
-      found.map(async ({ service, urls }): Promise<readonly SchemaNews[]> => {
+      newSoftware.map(async ({ service, instances }): Promise<readonly SchemaNews[]> => {
         if (service.schema === null) return [];
-        const { schema, stamp } = await asking.ask(service.name, service.definition.graphql, urls);
-        return schema === null ? [] : [{ service, schema, stamp }];
+        const { found } = await asking.ask(service.name, service.definition.graphql, instances);
+        return found.length === 0 ? [] : [{ service, found }];
       }),
     );
     if (news.flat().length > 0) await applyNews(news.flat());
@@ -177,6 +206,9 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     get admission() {
       return state.admission;
     },
+    get waiting() {
+      return state.waiting;
+    },
     async start(values) {
       const config = checkDefinitions(values);
       let unverified: ReadonlySet<string> = new Set();
@@ -201,8 +233,10 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
       inBackground(askNewSoftware(await instances.putDiscovered(lists)));
     },
     leaseRemainingSeconds: leases.remainingSeconds,
+    rollback: createRollback({ state, addressPolicy, log }),
     isSuspect: guard.isSuspect,
     audit: () => state.audit,
+    history: () => state.history,
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

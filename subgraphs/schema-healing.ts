@@ -4,14 +4,15 @@
  */
 import type { Clock, Timer } from './clock.ts';
 import type { Log } from './log.ts';
-import type { Service, ServiceSchema, Snapshot } from './snapshot.ts';
+import type { AskedSchema } from './schema-asking.ts';
+import { findUnknownVersions } from './service-versions.ts';
+import type { Service, Snapshot } from './snapshot.ts';
 
 /** A schema that was found, and the service as it was when it was asked. */
 export interface SchemaNews {
   readonly service: Service;
-  readonly schema: ServiceSchema;
-  /** When it was asked, in relation to others: an older answer never replaces a newer one. */
-  readonly stamp: number;
+  /** What was answered, by version. */
+  readonly found: readonly AskedSchema[];
 }
 
 export interface SchemaHealingOptions {
@@ -156,8 +157,12 @@ export function createSchemaHealing({ ask, apply, clock, random, log }: SchemaHe
 function isInNeed(service: Service, unverified: ReadonlySet<string>): boolean {
   const endpoint = service.definition.graphql;
   if (endpoint === undefined || endpoint.schema !== undefined) return false;
-  const isSuspect = service.schema === null || service.quarantine !== null || unverified.has(service.name);
-  return isSuspect && service.instances.some((instance) => !instance.draining);
+  const { schema, quarantine, rejected, name } = service;
+  if (rejected?.held === true) return false;
+  const isSuspect = schema === null || quarantine !== null || rejected !== undefined || unverified.has(name);
+  return (
+    (isSuspect || findUnknownVersions(service).size > 0) && service.instances.some((instance) => !instance.draining)
+  );
 }
 
 function describeSituation({ definition, instances }: Service): string {

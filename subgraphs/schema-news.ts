@@ -8,7 +8,16 @@ import type { SchemaAsking } from './schema-asking.ts';
 import type { SchemaNews } from './schema-healing.ts';
 import { selectComposable } from './schema-selection.ts';
 import { isAskedOf } from './service-change.ts';
-import { findService, isComposed, type Service, type Snapshot, withServices } from './snapshot.ts';
+import { unversioned, withRejected, withTakenBack, withVersionSchema } from './service-versions.ts';
+import {
+  findService,
+  isComposed,
+  type Service,
+  type Snapshot,
+  type VersionSchema,
+  withoutKeys,
+  withServices,
+} from './snapshot.ts';
 
 interface Parts<A> {
   readonly state: DesiredState<A>;
@@ -17,8 +26,8 @@ interface Parts<A> {
 }
 
 /**
- * What composes becomes part of the graph. What does not goes into quarantine, or, if the service has a schema that
- * does, is left aside: the last good one stays.
+ * What composes becomes part of the graph. What does not goes into quarantine; if the service has a schema that does, the
+ * last good one stays, and the other is kept aside with the reasons.
  */
 export async function applySchemaNews<A>({ state, asking, log }: Parts<A>, news: readonly SchemaNews[]): Promise<void> {
   const note: AuditNote = {
@@ -30,25 +39,30 @@ export async function applySchemaNews<A>({ state, asking, log }: Parts<A>, news:
   await state.change(
     note,
     async (current, revision): Promise<Proposal<A>> => {
-      const offers = buildOffers(current, news, asking, revision);
-      if (offers.length === 0) return { snapshot: current };
-      const { snapshot, admission, refused } = await selectComposable(current, offers, state.admit);
-      const isServing = ({ name }: Service) => {
-        const service = findService(current, name);
-        return service !== undefined && isComposed(service);
-      };
-      const losers = offers.filter((offer) => refused.has(offer.name));
-      leftAside = losers.filter(isServing).flatMap(({ name }) => nameService(name, refused.get(name)));
+      const heard = takeNews(current, news, asking);
+      const offers = buildOffers(heard, revision);
+      const selection = await selectComposable(heard, offers, state.admit);
+      const losers = offers.flatMap((offer) => {
+        const service = findService(heard, offer.name);
+        const reasons = selection.refused.get(offer.name);
+        return reasons === undefined || service === undefined ? [] : [{ offer, service, reasons }];
+      });
+      const serving = losers
+        .filter(({ service }) => isComposed(service))
+        .map(({ offer, service, reasons }) => withRejected(service, offer, reasons));
       const quarantined = losers
-        .filter((offer) => !isServing(offer))
-        .map((offer): Service => ({ ...offer, quarantine: refused.get(offer.name) ?? [] }));
-      const next = withServices(snapshot, quarantined);
-      const reasons = quarantined.flatMap(({ name, quarantine }) => nameService(name, quarantine ?? []));
+        .filter(({ service }) => !isComposed(service))
+        .map(({ offer, reasons }): Service => ({ ...offer, quarantine: reasons }));
       for (const { name, quarantine } of quarantined) {
         log.warn('the schema does not compose; the graph goes on without it', { service: name, reasons: quarantine });
       }
+      const isNew = ({ name, rejected }: Service) =>
+        rejected?.schema.hash !== findService(current, name)?.rejected?.schema.hash;
+      leftAside = serving.filter(isNew).flatMap(({ name, rejected }) => nameService(name, rejected?.reasons));
+      const next = withServices(selection.snapshot, [...quarantined, ...serving]);
+      const reasons = quarantined.flatMap(({ name, quarantine }) => nameService(name, quarantine ?? []));
       if (isDeepStrictEqual(next, current)) return { snapshot: current };
-      return { snapshot: next, admission, ...(reasons.length > 0 && { reasons }) };
+      return { snapshot: next, admission: selection.admission, ...(reasons.length > 0 && { reasons }) };
     },
     { evenUnsaved: true },
   );
@@ -58,22 +72,41 @@ export async function applySchemaNews<A>({ state, asking, log }: Parts<A>, news:
   await state.noteRefusal(note, {}, refuse).catch(() => {});
 }
 
-/** Services as they would be with what was found; and those in quarantine, for which the graph may be a better one now. */
-function buildOffers(
-  current: Snapshot,
-  news: readonly SchemaNews[],
-  asking: SchemaAsking,
-  revision: number,
-): readonly Service[] {
-  const found = new Map(news.map((item) => [item.service.name, item]));
-  return current.services.flatMap((service): Service[] => {
-    const item = found.get(service.name);
-    const isMeant = item !== undefined && isAskedOf(service, item.service.definition.graphql);
-    const schema = isMeant ? asking.take(service.name, item) : null;
-    if (schema !== null && schema.hash !== service.schema?.hash) {
-      return [{ ...service, schema, quarantine: null, revision }];
+/** The services with what is known now of their versions, and with the schemas that they have in the graph. */
+function takeNews(current: Snapshot, news: readonly SchemaNews[], asking: SchemaAsking): Snapshot {
+  const changed = news.flatMap((item): Service[] => {
+    const service = findService(current, item.service.name);
+    if (service === undefined || !isAskedOf(service, item.service.definition.graphql)) return [];
+    const found = asking.take(service.name, item.found);
+    const next = found.reduce(withVersionSchema, service);
+    if (next.schema === null || next.schema.hash === service.schema?.hash) {
+      return [isGoodAgain(service, found) ? withoutKeys(next, 'rejected') : next];
     }
-    return service.quarantine === null || service.schema === null ? [] : [{ ...service, quarantine: null }];
+    const { versions } = next;
+    const heard = versions === undefined ? withoutKeys(service, 'versions') : { ...service, versions };
+    return [withRejected(heard, next, notTried)];
+  });
+  return withServices(current, changed);
+}
+
+/** Whether the instances whose schema was refused have the one again that serves. */
+function isGoodAgain({ schema, rejected }: Service, found: readonly VersionSchema[]): boolean {
+  if (rejected === undefined || rejected.held === true) return false;
+  return found.some(
+    (answer) => answer.version === (rejected.version ?? unversioned) && answer.schema.hash === schema?.hash,
+  );
+}
+
+const notTried: readonly ErrorReason[] = [{ message: 'not tried yet' }];
+
+/** Services as they would be with what was found; and those left out so far, for which the graph may be a better one now. */
+function buildOffers(heard: Snapshot, revision: number): readonly Service[] {
+  return heard.services.flatMap((service): Service[] => {
+    const { rejected, quarantine, schema } = service;
+    if (rejected !== undefined && rejected.held !== true) {
+      return [{ ...withTakenBack(service), quarantine: null, revision }];
+    }
+    return quarantine === null || schema === null ? [] : [{ ...service, quarantine: null }];
   });
 }
 

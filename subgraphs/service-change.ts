@@ -4,15 +4,23 @@ import { buildOrigin } from './address-policy.ts';
 import { buildStaticId } from './definition-check.ts';
 import { keepDiscovered } from './discovery/discovered-instances.ts';
 import type { GraphqlEndpoint, ServiceDefinition } from './service-definition.ts';
-import { buildServiceSchema, type Instance, type Service, type ServiceSchema } from './snapshot.ts';
+import { withPresentVersions, withVersionSchema } from './service-versions.ts';
+import {
+  buildServiceSchema,
+  type Instance,
+  type Service,
+  type ServiceSchema,
+  type VersionSchema,
+  withoutKeys,
+} from './snapshot.ts';
 
 export interface ServiceChange {
   readonly name: string;
   readonly definition: ServiceDefinition;
   readonly origin: Service['origin'];
   readonly existing: Service | undefined;
-  /** The schema that an instance gave, or null when nobody could be asked. */
-  readonly asked: ServiceSchema | null;
+  /** The schemas that instances gave, by version; none when nobody could be asked. */
+  readonly asked: readonly VersionSchema[];
   /** The revision that the change will make. */
   readonly revision: number;
   /** Whether a schema that is in quarantine is to be tried although it is the same. */
@@ -22,41 +30,59 @@ export interface ServiceChange {
 /** The service after the change; the existing one itself when nothing changes. */
 export function buildService(change: ServiceChange): Service {
   const { name, definition, origin, existing } = change;
-  const { schema, quarantine } = chooseSchema(change);
-  const isNew = existing?.schema?.hash !== schema?.hash || !isDeepStrictEqual(existing?.definition, definition);
-  const service: Service = {
+  const instances = buildInstances(definition, existing);
+  const chosen = chooseSchema(change, {
     name,
     definition,
-    schema,
-    quarantine,
-    instances: buildInstances(definition, existing),
-    revision: isNew || existing === undefined ? change.revision : existing.revision,
     origin,
-  };
+    instances,
+    revision: 0,
+    schema: null,
+    quarantine: null,
+  });
+  const isNew = existing?.schema?.hash !== chosen.schema?.hash || !isDeepStrictEqual(existing?.definition, definition);
+  const service = { ...chosen, revision: isNew || existing === undefined ? change.revision : existing.revision };
   return existing !== undefined && isDeepStrictEqual(service, existing) ? existing : service;
 }
 
-function chooseSchema(change: ServiceChange): Pick<Service, 'schema' | 'quarantine'> {
+function chooseSchema(change: ServiceChange, bare: Service): Service {
   const { existing, asked, retry } = change;
   const endpoint = change.definition.graphql;
-  if (endpoint === undefined) return { schema: null, quarantine: null };
-  const fresh = buildGivenSchema(endpoint) ?? asked;
-  if (fresh === null) {
-    // Nobody could be asked: what is known stays, unless it is known of another endpoint.
-    return existing !== undefined && isSameEndpoint(existing.definition.graphql, endpoint)
-      ? { schema: existing.schema, quarantine: existing.quarantine }
-      : { schema: null, quarantine: null };
-  }
-  const isKnown = existing?.schema?.hash === fresh.hash;
+  if (endpoint === undefined) return bare;
+  const isSame = existing !== undefined && isSameEndpoint(existing.definition.graphql, endpoint);
+  const known = isSame ? withPresentVersions({ ...bare, ...pickSchema(existing) }) : bare;
+  const given = buildGivenSchema(endpoint);
+  // Nobody could be asked: what is known stays, unless it is known of another endpoint.
+  if (given === null && asked.length === 0) return known;
   const isSameMerge = isDeepStrictEqual(existing?.definition.graphql?.merge, endpoint.merge);
+  const base = retry || !isSameMerge ? withoutKeys(known, 'rejected') : known;
+  const fresh = given === null ? asked.reduce(withVersionSchema, base) : takeGiven(base, given);
+  const isKnown = existing?.schema?.hash === fresh.schema?.hash;
+  const quarantine = isKnown && isSameMerge && !retry ? (existing?.quarantine ?? null) : null;
+  const isRejected = asked.some(({ schema }) => schema.hash === fresh.rejected?.schema.hash) || given !== null;
+  return { ...(isRejected ? fresh : withoutKeys(fresh, 'rejected')), quarantine };
+}
+
+/** A schema that the definition brings along, unless it is the one that does not compose. */
+function takeGiven(base: Service, given: ServiceSchema): Service {
+  const service = withoutKeys(base, 'versions', 'schemaVersion');
+  if (given.hash === base.rejected?.schema.hash) return service;
+  const isKnown = base.schema?.hash === given.hash && base.schema.source === given.source;
+  return { ...withoutKeys(service, 'rejected'), schema: isKnown ? base.schema : given };
+}
+
+function pickSchema({ schema, quarantine, rejected, versions, schemaVersion }: Service) {
   return {
-    schema: isKnown && existing?.schema?.source === fresh.source ? existing.schema : fresh,
-    quarantine: isKnown && isSameMerge && !retry ? (existing?.quarantine ?? null) : null,
+    schema,
+    quarantine,
+    ...(rejected !== undefined && { rejected }),
+    ...(versions !== undefined && { versions }),
+    ...(schemaVersion !== undefined && { schemaVersion }),
   };
 }
 
 /** The schema that a definition brings along, or null. */
-function buildGivenSchema({ schema, kind, merge }: GraphqlEndpoint): ServiceSchema | null {
+export function buildGivenSchema({ schema, kind, merge }: GraphqlEndpoint): ServiceSchema | null {
   if (schema === undefined) return null;
   const isFederation = kind === undefined ? merge === undefined && looksFederated(schema) : kind === 'federation';
   return buildServiceSchema(isFederation ? 'federation' : 'plain', schema, 'registration');

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { type AddressPolicy, buildOrigin } from './address-policy.ts';
-import type { AuditNote, Author } from './audit.ts';
+import { type AuditNote, type Author, buildAuthor } from './audit.ts';
 import { assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
 import type { Change, DesiredState } from './desired-state.ts';
 import { type DiscoveryAccess, findDiscoveryRefusals } from './discovery/discovery-access.ts';
@@ -66,10 +66,10 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
 
   /** Asks the instances that the definition names, else those that registered themselves or were found. */
   function ask(name: string, definition: ServiceDefinition): Promise<SchemaAnswer> {
-    const named = (definition.instances ?? []).map((instance) => buildOrigin(instance.url));
-    const registered = (findService(state.snapshot, name)?.instances ?? [])
-      .filter((instance) => instance.origin !== 'static' && !instance.draining)
-      .map((instance) => instance.url);
+    const named = (definition.instances ?? []).map(({ url, version }) => ({ url: buildOrigin(url), version }));
+    const registered = (findService(state.snapshot, name)?.instances ?? []).filter(
+      (instance) => instance.origin !== 'static' && !instance.draining,
+    );
     return asking.ask(name, definition.graphql, [...named, ...registered]);
   }
 
@@ -88,7 +88,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
 
   return {
     putService(name, value, by) {
-      const note: AuditNote = { author: by.name, action: 'service.put', targets: [name] };
+      const note: AuditNote = { ...buildAuthor(by), action: 'service.put', targets: [name] };
       return state.noteRefusal(note, by, async () => {
         assertServiceName(name);
         const definition = checkDefinition(value);
@@ -101,7 +101,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
           (current, revision) => {
             const existing = findService(current, name);
             assertChangeable(existing, name, by);
-            const asked = asking.take(name, answer);
+            const asked = asking.take(name, answer.found);
             const service = buildService({ name, definition, origin: 'admin', existing, asked, revision, retry: true });
             return { snapshot: service === existing ? current : assertSize(withServices(current, [service])) };
           },
@@ -120,7 +120,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
     },
 
     putServices(values, mode, by) {
-      const note: AuditNote = { author: by.name, action: 'services.put', targets: Object.keys(values) };
+      const note: AuditNote = { ...buildAuthor(by), action: 'services.put', targets: Object.keys(values) };
       return state.noteRefusal(note, by, async () => {
         const definitions = checkDefinitions(values);
         await state.refresh();
@@ -138,7 +138,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
             );
             const services = [...definitions].map(([name, definition]) => {
               const existing = findService(current, name);
-              const asked = asking.take(name, answers.get(name) ?? { schema: null, stamp: 0 });
+              const asked = asking.take(name, answers.get(name)?.found ?? []);
               return buildService({ name, definition, origin: 'admin', existing, asked, revision, retry: true });
             });
             return {
@@ -152,7 +152,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
     },
 
     deleteService(name, by) {
-      const note: AuditNote = { author: by.name, action: 'service.delete', targets: [name] };
+      const note: AuditNote = { ...buildAuthor(by), action: 'service.delete', targets: [name] };
       return state.noteRefusal(note, by, async () => {
         await state.refresh();
         const change = await state.change(
@@ -181,7 +181,7 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
             const kept = current.services.filter(({ name, origin }) => origin === 'admin' || definitions.has(name));
             const services = [...definitions].map(([name, definition]) => {
               const existing = findService(current, name);
-              const asked = asking.take(name, answers.get(name) ?? { schema: null, stamp: 0 });
+              const asked = asking.take(name, answers.get(name)?.found ?? []);
               // What was in quarantine before and is as it was must not stand in the way of the rest of the file.
               return buildService({ name, definition, origin: 'config', existing, asked, revision, retry: false });
             });

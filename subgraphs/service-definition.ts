@@ -192,6 +192,9 @@ export const Route = Type.Object(
 );
 export type Route = Type.Static<typeof Route>;
 
+export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking'] as const;
+export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
+
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
   {
@@ -208,6 +211,12 @@ export const ServiceDefinition = Type.Object(
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
     health: Type.Optional(HealthOptions),
+    schemaChanges: Type.Optional(
+      OneOf(schemaChangePolicies, {
+        description:
+          'Changes of the schema that are accepted of this service, as in `registry.schemaChanges`. Default: what stands there.',
+      }),
+    ),
     ...resilienceProperties,
   },
   { additionalProperties: false },

@@ -6,6 +6,7 @@ import { buildResilience, type Resilience, type ResilienceOptions } from '../pol
 import { RetryBudget } from '../policies/retry-budget.ts';
 import { type Balancer, type Choice, createBalancer } from './balancer.ts';
 import type { BalancingSubject } from './balancing-key.ts';
+import type { AcceptsVersion } from './call.ts';
 import { CandidateGroup } from './candidate-group.ts';
 import { buildHealthSettings } from './health-settings.ts';
 import { InstanceState, type InstanceSurroundings, instanceKey } from './instance-state.ts';
@@ -25,9 +26,6 @@ export interface UpstreamDefaults {
   /** For cookies of sessions. The first one signs; all are believed. */
   readonly sessionSecrets: readonly string[];
 }
-
-/** Versions of a service that may be asked; undefined: any. */
-export type Versions = ReadonlySet<string> | undefined;
 
 /** How often slow start and the state of the zone are looked at again, at most. */
 const upkeepMs = 50;
@@ -112,24 +110,24 @@ export class ServiceUpstream {
     tried: readonly InstanceState[],
     subject: BalancingSubject,
     holder: InstanceState | undefined = undefined,
-    versions: Versions = undefined,
+    accepts?: AcceptsVersion,
   ): InstanceState | undefined {
     if (nowMs >= this.#upkeepAtMs) this.#keepUp(nowMs);
-    const choice = this.#choice.about(nowMs, tried, subject, versions);
+    const choice = this.#choice.about(nowMs, tried, subject, accepts);
     if (holder !== undefined && choice.accepts(holder)) return holder;
     const near = this.#local !== null && this.#spillOver === null ? this.#balance(this.#local, choice) : undefined;
     return near ?? this.#balance(this.#rotation, choice);
   }
 
   /** Whether {@link pick} would find one. */
-  hasAvailable(nowMs: number, tried: readonly InstanceState[], versions: Versions = undefined): boolean {
-    return this.#rotation.members.some((instance) => isPickable(instance, nowMs, tried, versions));
+  hasAvailable(nowMs: number, tried: readonly InstanceState[], accepts?: AcceptsVersion): boolean {
+    return this.#rotation.members.some((instance) => isPickable(instance, nowMs, tried, accepts));
   }
 
   /** Why no instance can be chosen. */
-  refusal(nowMs: number, versions: Versions = undefined): GatewayError {
+  refusal(nowMs: number, accepts?: AcceptsVersion): GatewayError {
     const healthy = this.#rotation.members.filter(
-      (instance) => instance.health.isOpen && hasVersion(instance, versions),
+      (instance) => instance.health.isOpen && hasVersion(instance, accepts),
     );
     const options = { service: this.name, retryAfterSeconds: 1 };
     if (healthy.length === 0) return new GatewayError('SERVICE_UNAVAILABLE', undefined, options);
@@ -217,18 +215,23 @@ class UpstreamChoice implements Choice<InstanceState> {
   nowMs = 0;
   subject: BalancingSubject = nobody;
   #tried: readonly InstanceState[] = [];
-  #versions: Versions;
+  #accepts: AcceptsVersion | undefined;
 
-  about(nowMs: number, tried: readonly InstanceState[], subject: BalancingSubject, versions: Versions): this {
+  about(
+    nowMs: number,
+    tried: readonly InstanceState[],
+    subject: BalancingSubject,
+    accepts: AcceptsVersion | undefined,
+  ): this {
     this.nowMs = nowMs;
     this.subject = subject;
     this.#tried = tried;
-    this.#versions = versions;
+    this.#accepts = accepts;
     return this;
   }
 
   accepts(instance: InstanceState): boolean {
-    return isPickable(instance, this.nowMs, this.#tried, this.#versions);
+    return isPickable(instance, this.nowMs, this.#tried, this.#accepts);
   }
 }
 
@@ -242,13 +245,13 @@ function isPickable(
   instance: InstanceState,
   nowMs: number,
   tried: readonly InstanceState[],
-  versions: Versions,
+  accepts: AcceptsVersion | undefined,
 ): boolean {
   return (
-    instance.isAvailable(nowMs) && (tried.length === 0 || !tried.includes(instance)) && hasVersion(instance, versions)
+    instance.isAvailable(nowMs) && (tried.length === 0 || !tried.includes(instance)) && hasVersion(instance, accepts)
   );
 }
 
-function hasVersion({ version }: InstanceState, versions: Versions): boolean {
-  return versions === undefined || (version !== undefined && versions.has(version));
+function hasVersion({ version }: InstanceState, accepts: AcceptsVersion | undefined): boolean {
+  return accepts === undefined || accepts(version);
 }

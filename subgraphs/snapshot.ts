@@ -16,6 +16,23 @@ export interface ServiceSchema {
   readonly source: 'registration' | 'federation' | 'introspection';
 }
 
+/** The schema that instances of one version have. */
+export interface VersionSchema {
+  /** As the instances say it; empty for those that say nothing. */
+  readonly version: string;
+  readonly schema: ServiceSchema;
+}
+
+/** A schema that a service has now, and that is not served. */
+export interface RejectedSchema {
+  readonly schema: ServiceSchema;
+  /** The version of the instances that have it; missing when they say none. */
+  readonly version?: string;
+  readonly reasons: readonly ErrorReason[];
+  /** Whether a rollback took it out: then it comes back only when the service is registered again. */
+  readonly held?: boolean;
+}
+
 export interface Instance {
   readonly id: string;
   /** Origin, without a slash at the end. */
@@ -45,6 +62,15 @@ export interface Service {
    * found in the background can come to this: a registration that does not compose is refused instead.
    */
   readonly quarantine: readonly ErrorReason[] | null;
+  /** What is not served in the place of `schema`, which is the last good one. Missing as a rule. */
+  readonly rejected?: RejectedSchema;
+  /**
+   * The schemas of a rolling deploy, in the order in which the versions came: present as long as instances of more than
+   * one version take calls. `schema` is that of the newest which composes.
+   */
+  readonly versions?: readonly VersionSchema[];
+  /** The version that gave `schema`; missing when instances say none. */
+  readonly schemaVersion?: string;
   readonly instances: readonly Instance[];
   /** Revision of the registry in which the definition or schema last changed: the ETag of the service. */
   readonly revision: number;
@@ -112,4 +138,14 @@ export function buildGraphFingerprint(snapshot: Snapshot): string {
       .filter(isComposed)
       .map((service) => [service.name, service.schema.hash, service.definition.graphql?.merge ?? null]),
   );
+}
+
+/** A service without some of what it need not have. */
+export function withoutKeys<Key extends 'versions' | 'rejected' | 'schemaVersion'>(
+  service: Service,
+  ...keys: readonly Key[]
+): Service {
+  const copy: { -readonly [Name in keyof Service]: Service[Name] } = { ...service };
+  for (const key of keys) delete copy[key];
+  return copy;
 }

@@ -1,6 +1,7 @@
 /** Where the registry survives a restart. The memory, file and Redis stores pass the same tests. */
 import type { AuditEntry } from './audit.ts';
 import type { Clock } from './clock.ts';
+import type { HistoryEntry } from './history.ts';
 import type { ExpiredLease, Leases } from './leases.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -8,8 +9,11 @@ export interface StoredState {
   readonly formatVersion: 1;
   readonly snapshot: Snapshot;
   readonly audit: readonly AuditEntry[];
-  /** Bounded, newest last; an entry never changes. The stores keep it as they keep the audit. */
-  readonly history?: readonly unknown[];
+  /**
+   * The generations of the graph. Bounded, newest last; an entry never changes. The stores keep it as they keep the audit.
+   * Missing in what older versions wrote.
+   */
+  readonly history?: readonly HistoryEntry[];
 }
 
 export interface Store extends AsyncDisposable {

@@ -26,20 +26,29 @@ const storedInstances = Compile(
 
 const Reasons = Type.Array(Type.Object({ message: Type.String() }));
 
+const Schema = Type.Object({
+  kind: Type.Union([Type.Literal('federation'), Type.Literal('plain')]),
+  sdl: Type.String(),
+  hash: Type.String(),
+  source: Type.String(),
+});
+
 const storedServices = Compile(
   Type.Object({
     name: Type.String({ pattern: serviceNamePattern }),
     definition: Type.Object({}),
-    schema: Type.Union([
-      Type.Null(),
-      Type.Object({
-        kind: Type.Union([Type.Literal('federation'), Type.Literal('plain')]),
-        sdl: Type.String(),
-        hash: Type.String(),
-        source: Type.String(),
-      }),
-    ]),
+    schema: Type.Union([Type.Null(), Schema]),
     quarantine: Type.Union([Type.Null(), Reasons]),
+    rejected: Type.Optional(
+      Type.Object({
+        schema: Schema,
+        version: Type.Optional(Type.String()),
+        reasons: Reasons,
+        held: Type.Optional(Type.Boolean()),
+      }),
+    ),
+    versions: Type.Optional(Type.Array(Type.Object({ version: Type.String(), schema: Schema }))),
+    schemaVersion: Type.Optional(Type.String()),
     instances: Type.Array(Type.Unknown()),
     revision: Type.Integer({ minimum: 0 }),
     origin: Type.Union([Type.Literal('config'), Type.Literal('admin')]),

@@ -89,10 +89,10 @@ function buildInstance(
   };
 }
 
-/** URLs of instances that run something the gateway has not seen, so that the schema may be another one. */
-export function listNewSoftware(before: Service, after: Service): readonly string[] {
+/** Instances that run something the gateway has not seen, so that the schema may be another one. */
+export function listNewSoftware(before: Service, after: Service): readonly Instance[] {
   const known = new Set(before.instances.map(({ url, version }) => JSON.stringify([url, version])));
-  return after.instances
-    .filter(({ url, version, draining }) => !draining && !known.has(JSON.stringify([url, version])))
-    .map(({ url }) => url);
+  return after.instances.filter(
+    ({ url, version, draining }) => !draining && !known.has(JSON.stringify([url, version])),
+  );
 }

@@ -294,6 +294,11 @@ describe('buildSettings', () => {
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
       },
+      registry: {
+        schemaChanges: documented('registry.schemaChanges'),
+        usageWindowMs: parseDurationMs(text('registry.usageWindow')),
+        maxHistory: documented('registry.history'),
+      },
       sessionSecrets: [],
       trustedProxies: documented('trustedProxies'),
       discovery: {},

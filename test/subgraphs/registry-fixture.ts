@@ -63,10 +63,18 @@ interface FixtureOptions {
   readonly upstreams?: Record<string, string>;
   readonly allow?: readonly string[];
   readonly start?: boolean;
+  readonly maxHistory?: number;
 }
 
 export async function createFixture(options: FixtureOptions = {}): Promise<Fixture> {
-  const { config = {}, store: inner = createMemoryStore(), upstreams = {}, allow, start = true } = options;
+  const {
+    config = {},
+    store: inner = createMemoryStore(),
+    upstreams = {},
+    allow,
+    start = true,
+    maxHistory = 100,
+  } = options;
   const clock = createFakeClock();
   const logged: string[] = [];
   const note = (message: string) => void logged.push(message);
@@ -84,6 +92,7 @@ export async function createFixture(options: FixtureOptions = {}): Promise<Fixtu
     store,
     clock,
     log,
+    maxHistory,
     random: () => 1,
     addressPolicy: createAddressPolicy(allow),
     async admit(candidate) {

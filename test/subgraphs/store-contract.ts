@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AuditEntry } from '../../subgraphs/audit.ts';
+import type { HistoryEntry } from '../../subgraphs/history.ts';
 import { type Store, StoreConflict, type StoredState } from '../../subgraphs/store.ts';
 
 /** A state that is told apart by its revision. */
@@ -94,7 +95,7 @@ export function testStore(kind: string, open: () => Promise<Store>): void {
       { id: 1, sdl: long },
       { id: 2, sdl: long },
       { id: 3, sdl: `${long}y` },
-    ];
+    ] as unknown as HistoryEntry[];
     await store.save({ ...buildState(1), audit: audit.slice(0, 1), history: history.slice(0, 1) }, 0);
     await store.save({ ...buildState(2), audit: audit.slice(0, 2), history: history.slice(0, 2) }, 1);
     const last = { ...buildState(3), audit, history: history.slice(1) };

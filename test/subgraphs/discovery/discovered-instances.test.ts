@@ -169,3 +169,16 @@ test('discovery that changes all the time does not push others out of the audit'
   );
   assert.ok(entries.length === 2);
 });
+
+test('a rollback leaves alone what was found, and where it is looked for', async () => {
+  await using fixture = await createFixture();
+  const { registry } = fixture;
+  await registry.putService('orders', given('o'), ops);
+  const generation = registry.history().at(-1)?.number ?? 0;
+  await registry.putService('orders', given('p', { discovery: byDns }), ops);
+  await registry.putDiscovered([list('http://a')]);
+  await registry.rollback(generation, ops);
+  assert.deepEqual(registry.admission.parts, ['orders@o']);
+  assert.deepEqual(instancesOf(fixture), ['discovered a']);
+  assert.deepEqual(findService(registry.snapshot, 'orders')?.definition.discovery, byDns);
+});
