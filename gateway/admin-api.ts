@@ -4,6 +4,7 @@ import type { Admission } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Author } from '../subgraphs/audit.ts';
 import type { Change } from '../subgraphs/desired-state.ts';
+import type { InstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { describeGeneration, findGeneration, restoreParts } from '../subgraphs/history.ts';
 import type { Registry } from '../subgraphs/registry.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
@@ -16,6 +17,7 @@ import type { Serving } from './serving.ts';
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
   readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics'>;
+  readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
   readonly routes: () => RouteTable;
@@ -221,7 +223,7 @@ function requireService(registry: Registry<Admission>, name: string): Service {
   return service;
 }
 
-async function describeService({ registry, serving }: AdminApiOptions, service: Service) {
+async function describeService({ registry, serving, discovery }: AdminApiOptions, service: Service) {
   const { name, definition, schema, quarantine, rejected, versions, revision, origin } = service;
   const instances = (await serving.status(name)).map((status) => {
     const leaseRemainingSeconds = registry.leaseRemainingSeconds(name, status.id);
@@ -249,6 +251,7 @@ async function describeService({ registry, serving }: AdminApiOptions, service: 
     }),
     health: serving.poolHealth(name) ?? null,
     instances,
+    ...(definition.discovery !== undefined && { discovery: discovery.status(name) }),
   };
 }
 

@@ -4,6 +4,7 @@ import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
+import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
 import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
@@ -29,6 +30,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkServices(config),
     ...checkFields(config),
     ...checkNetworks(config),
+    ...checkDiscovery(config),
     ...findDurationMistakes(GatewayConfig, config),
   ];
 }
@@ -182,6 +184,54 @@ function checkAuthorize(
   return open === true
     ? [{ path: [...path, 'public'], message: '`public` and `authorize` contradict each other' }]
     : [];
+}
+
+function checkDiscovery(config: GatewayConfig): Mistake[] {
+  const { discovery = {}, services = {} } = config;
+  const servers = discovery.dns?.servers ?? [];
+  return [
+    ...servers.flatMap((server, index) =>
+      isServer(server)
+        ? []
+        : [
+            {
+              path: ['discovery', 'dns', 'servers', index],
+              message: `expected an address such as 10.0.0.2 or 10.0.0.2:8600, got ${JSON.stringify(server)}`,
+            },
+          ],
+    ),
+    ...(discovery.consul?.token !== undefined && discovery.consul.tokenFile !== undefined
+      ? [{ path: ['discovery', 'consul', 'tokenFile'], message: '`token` and `tokenFile` contradict each other' }]
+      : []),
+    ...(['etcd', 'eureka'] as const).flatMap((name) =>
+      discovery[name]?.password !== undefined && discovery[name].username === undefined
+        ? [{ path: ['discovery', name, 'password'], message: 'a password needs a `username`' }]
+        : [],
+    ),
+    ...Object.entries(services).flatMap(([name, service]) => [
+      ...findUnaddressed(service.discovery, discovery).map(({ path, message }) => ({
+        path: ['services', name, ...path.split('/').slice(1)],
+        message,
+      })),
+      ...(service.discovery?.dns !== undefined &&
+      service.discovery.dns.type !== 'SRV' &&
+      service.discovery.dns.port === undefined
+        ? [
+            {
+              path: ['services', name, 'discovery', 'dns'],
+              message: 'A and AAAA records have no port: say `port`, or `type: SRV`',
+            },
+          ]
+        : []),
+    ]),
+  ];
+}
+
+/** An address, with a port or without; that of IPv6 in brackets where there is a port. */
+function isServer(text: string): boolean {
+  const withPort = /^(?:\[(?<ipv6>[^\]]+)\]|(?<ipv4>[0-9.]+)):(?<port>\d{1,5})$/.exec(text)?.groups;
+  if (withPort === undefined) return isIP(text.replace(/^\[(.*)\]$/, '$1')) > 0;
+  return isIP(withPort['ipv6'] ?? withPort['ipv4'] ?? '') > 0 && Number(withPort['port']) <= 65_535;
 }
 
 function checkNetworks(config: GatewayConfig): Mistake[] {

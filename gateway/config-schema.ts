@@ -8,6 +8,7 @@ import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
+import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
 
@@ -284,6 +285,7 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'What teams may register.' },
       ),
     ),
+    discovery: Type.Optional(DiscoveryOptions),
     registry: Type.Optional(
       Type.Object(
         {

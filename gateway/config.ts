@@ -7,6 +7,7 @@ import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
+import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
@@ -61,6 +62,7 @@ export interface Settings {
   readonly sessionSecrets: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly registrationAllow?: readonly string[];
+  readonly discovery: DiscoveryOptions;
   readonly registry: {
     readonly schemaChanges: SchemaChangePolicy;
     readonly usageWindowMs: number;
@@ -166,6 +168,7 @@ export function buildSettings(
     sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],
     ...(config.registration?.allow !== undefined && { registrationAllow: config.registration.allow }),
+    discovery: config.discovery ?? {},
     registry: {
       schemaChanges: config.registry?.schemaChanges ?? 'any',
       usageWindowMs: parseDurationMs(config.registry?.usageWindow ?? '7d'),

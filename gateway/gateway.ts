@@ -9,6 +9,7 @@ import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createFieldUsage } from '../schema/field-usage.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
+import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
@@ -19,7 +20,7 @@ import type { GatewayConfig } from './config-schema.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
-import { createSnapshotObserver } from './observation.ts';
+import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
@@ -113,15 +114,27 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       maxHistory: settings.registry.maxHistory,
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
+      discoveryAccess: () => current.discovery,
       log,
       massExpiry: settings.massExpiry,
       onSuspects: (count) => metrics.observeSuspects(count),
+    }),
+  );
+  // Beside the registry, once for all workers: they learn what was found by the snapshot.
+  const discovery = building.use(
+    createInstanceDiscovery({
+      options: settings.discovery,
+      addressPolicy,
+      apply: registry.putDiscovered,
+      observer: createDiscoveryObserver(metrics),
+      log,
     }),
   );
 
   const observeSnapshot = createSnapshotObserver(metrics);
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
+    discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
   await registry.start(settings.services);
@@ -130,6 +143,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     endpoints: buildAdminEndpoints({
       registry,
       serving,
+      discovery,
       metrics,
       usage,
       routes: () => buildRoutes(registry.snapshot, current),
@@ -160,6 +174,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         current = before;
         throw error;
       }
+      discovery.configure(next.discovery);
       await serving.applied();
       const changed = [...findBoundToStart(before, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });

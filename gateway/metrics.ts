@@ -8,6 +8,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client';
+import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface MetricsOptions {
@@ -37,6 +38,7 @@ export interface AttemptObservation {
 }
 
 export interface Metrics {
+  readonly discovery: DiscoveryMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -231,6 +233,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   let graphId: string | undefined;
 
   return {
+    discovery: createDiscoveryMetrics(registry),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

@@ -1,6 +1,7 @@
 /** What logs and metrics are told of requests and calls. */
 import type { ServerResponse } from 'node:http';
 import type { CallObserver } from '../subgraphs/call.ts';
+import type { DiscoveryObserver } from '../subgraphs/discovery/watched-service.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import type { GatewayRequest } from './context.ts';
 import type { AccessEntry, Log } from './log.ts';
@@ -89,6 +90,15 @@ export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = tru
         log.warn('panic is over', { service, ...pool });
       }
     },
+  };
+}
+
+/** What metrics are told of the providers of instances. The log is told by the discovery itself, once per change. */
+export function createDiscoveryObserver({ discovery }: Metrics): DiscoveryObserver {
+  return {
+    onAnswer: (service, provider, instances) => discovery.observeAnswer(service, provider, instances),
+    onFailure: (service, provider) => discovery.observeFailure(service, provider),
+    onEnd: (service, provider) => discovery.forget(service, provider),
   };
 }
 

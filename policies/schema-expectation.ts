@@ -32,6 +32,7 @@ const patternMeanings: ReadonlyMap<string, string> = new Map([
   [patternOf(Percentage), 'a percentage such as 20%'],
   ['^[0-9a-f]{64}$', 'a SHA-256 in hex (64 digits, lower case; `selvage hash-token` makes one)'],
   ['^https?://', 'a URL that begins with http:// or https://'],
+  ['^https?://[^?#@\\s]+$', 'a URL that begins with http:// or https://, without credentials'],
   ['^rediss?://', 'a URL that begins with redis:// or rediss://'],
   ['^https?://[^/?#@\\s]+/?$', 'an origin such as http://10.0.0.5:8080: no path, no credentials'],
   ['^/[!-~]*$', 'a path that begins with /'],

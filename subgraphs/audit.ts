@@ -2,7 +2,7 @@
 import type { ErrorCode, ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { Clock } from './clock.ts';
 
-/** Who makes a change: the name of an admin token. The registry itself acts as `config`, `lease` and `healing`. */
+/** Who makes a change: the name of an admin token. The registry itself acts as `config`, `lease`, `discovery` and `healing`. */
 export interface Author {
   readonly name: string;
   /** Why, in the author's own words. */
@@ -17,6 +17,7 @@ const auditActions = [
   'instance.drain',
   'instance.delete',
   'instance.expire',
+  'instances.discover',
   'schema.heal',
   'config.replace',
   'graph.rollback',
@@ -35,7 +36,7 @@ export interface AuditEntry {
   /** The revision that the change made; for a refusal the one that stays. */
   readonly revision: number;
   readonly outcome: 'accepted' | 'refused';
-  /** How often the same author got the same refusal without a break. */
+  /** How often the same happened without a break: a refusal, or an answer of discovery about the same services. */
   readonly times?: number;
   readonly code?: ErrorCode;
   readonly reasons?: readonly ErrorReason[];
@@ -62,7 +63,10 @@ const maxTargets = 50;
 const maxReasons = 10;
 const maxMessageLength = 500;
 
-/** The list with an accepted change in it. Newest last. */
+/**
+ * The list with an accepted change in it. Newest last. Discovery that tells of the same services again gets one entry with
+ * a count, as it must not push the history of others out of the list.
+ */
 export function withAccepted(
   entries: readonly AuditEntry[],
   note: AuditNote,
@@ -70,12 +74,17 @@ export function withAccepted(
   clock: Clock,
   reasons?: readonly ErrorReason[],
 ): readonly AuditEntry[] {
-  return append(entries, {
+  const entry: AuditEntry = {
     ...buildHead(note, clock),
     revision,
     outcome: 'accepted',
     ...(reasons !== undefined && { reasons: shorten(reasons) }),
-  });
+  };
+  const last = entries.at(-1);
+  if (note.action !== 'instances.discover' || last === undefined || !isRepetition(last, entry)) {
+    return append(entries, entry);
+  }
+  return [...entries.slice(0, -1), { ...entry, times: (last.times ?? 1) + 1 }];
 }
 
 /**
@@ -118,7 +127,7 @@ function append(entries: readonly AuditEntry[], entry: AuditEntry): readonly Aud
 
 function isRepetition(last: AuditEntry, entry: AuditEntry): boolean {
   return (
-    last.outcome === 'refused' &&
+    last.outcome === entry.outcome &&
     last.author === entry.author &&
     last.action === entry.action &&
     last.code === entry.code &&

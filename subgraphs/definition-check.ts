@@ -91,6 +91,10 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     const message = '`merge` is for plain services; a federated one says it in its schema, with `@key`';
     reasons.push({ path: '/graphql/merge', message });
   }
+  const dns = definition.discovery?.dns;
+  if (dns !== undefined && dns.type !== 'SRV' && dns.port === undefined) {
+    reasons.push({ path: '/discovery/dns', message: 'A and AAAA records have no port: say `port`, or `type: SRV`' });
+  }
   reasons.push(...buildReasons(findHealthMistakes(definition)));
   return [
     ...reasons,

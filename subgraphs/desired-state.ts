@@ -315,6 +315,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
           const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot, { force }))) : old;
           const result = { before, after: snapshot, admission, changed: true, graphChanged };
           if (dryRun === true) return result;
+          const known = new Set(audit);
           const entries = withAccepted(audit, note, revision, clock, proposal.reasons);
           const next = { snapshot, admission, fingerprint };
           const generations = graphChanged ? withGraph(history, note, next) : history;
@@ -323,7 +324,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
           // Refusals may have been noted meanwhile.
           audit = joinAudit(
             entries,
-            audit.filter((noted) => !entries.includes(noted)),
+            audit.filter((noted) => !known.has(noted)),
           );
           history = generations;
           state = next;

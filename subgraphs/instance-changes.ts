@@ -5,6 +5,7 @@ import { type AddressPolicy, buildOrigin } from './address-policy.ts';
 import { type AuditAction, type AuditNote, type Author, buildAuthor } from './audit.ts';
 import { assertInstanceId, checkInstance } from './definition-check.ts';
 import type { DesiredState } from './desired-state.ts';
+import { type DiscoveredList, listNewSoftware, withDiscovered } from './discovery/discovered-instances.ts';
 import { defaultLeaseSeconds, type ExpiredLease, type Leases } from './leases.ts';
 import { nothingAsked, type SchemaAnswer, type SchemaAsking } from './schema-asking.ts';
 import { isAskedOf } from './service-change.ts';
@@ -39,6 +40,14 @@ export interface InstanceChanges<A> {
   deleteInstance(service: string, id: string, by: Author): Promise<InstanceOutcome<A>>;
   /** Removes instances whose lease ran out and was not renewed since. */
   expire(expired: readonly ExpiredLease[]): Promise<void>;
+  /** Takes what providers found; tells what of it runs something new. */
+  putDiscovered(lists: readonly DiscoveredList[]): Promise<readonly NewSoftware[]>;
+}
+
+/** Instances of a service that may have another schema than the one that is known. */
+export interface NewSoftware {
+  readonly service: Service;
+  readonly instances: readonly Instance[];
 }
 
 /** Instances that one service may have. */
@@ -162,6 +171,33 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
         { evenUnsaved: true }, // dead instances must leave the rotation even if the disk is full
       );
     },
+
+    async putDiscovered(lists) {
+      const targets = [...new Set(lists.map(({ service }) => service))].sort();
+      const note: AuditNote = { author: 'discovery', action: 'instances.discover', targets };
+      const { before, after } = await state.change(
+        note,
+        (current, revision) => {
+          const services = targets.flatMap((name): Service[] => {
+            const service = findService(current, name);
+            if (service === undefined) return [];
+            const next = withDiscovered(
+              service,
+              lists.filter((list) => list.service === name),
+              maxInstances,
+            );
+            return isDeepStrictEqual(next, service) ? [] : [next];
+          });
+          return settleVersions(state, current, services, revision);
+        },
+        { evenUnsaved: true }, // it is found again after a restart
+      );
+      return targets.flatMap((name): NewSoftware[] => {
+        const [was, service] = [findService(before, name), findService(after, name)];
+        const instances = was === undefined || service === undefined ? [] : listNewSoftware(was, service);
+        return service === undefined || instances.length === 0 ? [] : [{ service, instances }];
+      });
+    },
   };
 }
 
@@ -188,8 +224,11 @@ function isRenewal(existing: Instance, wanted: Instance): boolean {
 }
 
 function assertLeased(service: Service, existing: Instance | undefined): void {
-  if (existing?.origin !== 'static') return;
-  const message = `${existing.id} is named in the definition of ${service.name}; change it there`;
+  if (existing === undefined || existing.origin === 'lease') return;
+  const message =
+    existing.origin === 'static'
+      ? `${existing.id} is named in the definition of ${service.name}; change it there`
+      : `${existing.id} was found by ${existing.provider}, and would be again; it can be drained`;
   throw new GatewayError('CONFLICT', message, { service: service.name });
 }
 
@@ -198,12 +237,18 @@ function assertExists(service: Service, existing: Instance | undefined, id: stri
   throw new GatewayError('ROUTE_NOT_FOUND', `${service.name} has no instance ${id}`, { service: service.name });
 }
 
+/**
+ * What was found stands last, as in `withDiscovered`, or its next answer would look like a change. And who registers at a
+ * URL that was found takes its place: twice there, an instance would get twice its share.
+ */
 function withInstance(service: Service, instance: Instance): Service {
   const isKnown = service.instances.some(({ id }) => id === instance.id);
-  const instances = isKnown
-    ? service.instances.map((known) => (known.id === instance.id ? instance : known))
-    : [...service.instances, instance];
-  return { ...service, instances };
+  const next = service.instances.map((known) => (known.id === instance.id ? instance : known));
+  const others = next.filter(({ origin }) => origin !== 'discovered');
+  const found = next.filter(
+    ({ id, origin, url }) => origin === 'discovered' && (id === instance.id || url !== instance.url),
+  );
+  return { ...service, instances: [...others, ...(isKnown ? [] : [instance]), ...found] };
 }
 
 /** Those services that lose instances, without them. */

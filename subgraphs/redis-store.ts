@@ -332,7 +332,8 @@ function waitForConnection(redis: Redis | Cluster): Promise<void> {
   return promise.finally(() => clearTimeout(timer));
 }
 
-/** Refusals that are the same but for their time and count. */
+/** Of refusals, and of what discovery finds: those that are the same but for their time and count. */
 function fingerprintOf({ outcome, author, action, code, targets }: AuditEntry): string {
-  return outcome === 'refused' ? buildFingerprint([author, action, code, targets]) : '';
+  const isCounted = outcome === 'refused' || action === 'instances.discover';
+  return isCounted ? buildFingerprint([author, action, code, targets]) : '';
 }

@@ -9,9 +9,11 @@ import type { AuditEntry } from './audit.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { checkDefinitions } from './definition-check.ts';
 import { type Admit, createDesiredState, type SchemaSummary, type Summarize } from './desired-state.ts';
+import type { DiscoveredList } from './discovery/discovered-instances.ts';
+import { type DiscoveryAccess, defaultDiscoveryAccess } from './discovery/discovery-access.ts';
 import { probeHealth } from './health-probe.ts';
 import type { HistoryEntry } from './history.ts';
-import { createInstanceChanges, type InstanceChanges } from './instance-changes.ts';
+import { createInstanceChanges, type InstanceChanges, type NewSoftware } from './instance-changes.ts';
 import { createLeases, type ExpiredLease, type Leases } from './leases.ts';
 import { type Log, silentLog } from './log.ts';
 import { createMassExpiryGuard, defaultMassExpiry, type MassExpirySettings } from './mass-expiry.ts';
@@ -36,6 +38,8 @@ export interface RegistryOptions<A> {
   readonly admit: Admit<A>;
   readonly discover: Discover;
   readonly addressPolicy: AddressPolicy;
+  /** Which providers services of the admin API may name. @default DNS alone */
+  readonly discoveryAccess?: DiscoveryAccess;
   /** What the history says of a graph. @default a hash of what it is made of, and no changes */
   readonly summarize?: Summarize<A>;
   /** Generations that the history keeps. @default 100 */
@@ -53,13 +57,18 @@ export interface RegistryOptions<A> {
 
 type Listener<A> = (snapshot: Snapshot, admission: A) => void;
 
-export interface Registry<A> extends AsyncDisposable, ServiceChanges<A>, Omit<InstanceChanges<A>, 'expire'> {
+export interface Registry<A>
+  extends AsyncDisposable,
+    ServiceChanges<A>,
+    Omit<InstanceChanges<A>, 'expire' | 'putDiscovered'> {
   /** Empty until the registry is started. */
   readonly snapshot: Snapshot;
   /** What `admit` made of the present graph. Throws until the registry is started. */
   readonly admission: A;
   /** Loads the store and lays the configuration's services over it. Services that are down delay it little. */
   start(config: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Takes what providers found. What runs there is asked for its schema in the background. */
+  putDiscovered(lists: readonly DiscoveredList[]): Promise<void>;
   /** Changes that wait for the one under way: it will soon be replaced. */
   readonly waiting: number;
   /** Seconds until an instance expires unless it is renewed; null for instances without a lease. */
@@ -90,7 +99,14 @@ const probeTimeoutMs = 2_000;
 const firstAnswersMs = 1_000;
 
 export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
-  const { store, addressPolicy, clock = systemClock, log = silentLog, random = Math.random } = options;
+  const {
+    store,
+    addressPolicy,
+    discoveryAccess = defaultDiscoveryAccess,
+    clock = systemClock,
+    log = silentLog,
+    random = Math.random,
+  } = options;
   const listeners = new Set<Listener<A>>();
   let isStarted = false;
   let isRetrying = false;
@@ -100,7 +116,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   const asking = createSchemaAsking(options.discover);
   const onExpire = (expired: readonly ExpiredLease[]) => guard.handle(expired);
   const leases: Leases = store.shared?.createLeases(onExpire, clock) ?? createLeases(onExpire, clock);
-  const services = createServiceChanges({ state, asking, addressPolicy });
+  const services = createServiceChanges({ state, asking, addressPolicy, discoveryAccess });
   const instances = createInstanceChanges({ state, asking, leases, addressPolicy });
   const guard = createMassExpiryGuard({
     settings: options.massExpiry ?? defaultMassExpiry,
@@ -156,6 +172,18 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     return { service, found: answer.found };
   }
 
+  /** A service that has no schema yet is asked by the healing. */
+  async function askNewSoftware(newSoftware: readonly NewSoftware[]): Promise<void> {
+    const news = await Promise.all(
+      newSoftware.map(async ({ service, instances }): Promise<readonly SchemaNews[]> => {
+        if (service.schema === null) return [];
+        const { found } = await asking.ask(service.name, service.definition.graphql, instances);
+        return found.length === 0 ? [] : [{ service, found }];
+      }),
+    );
+    if (news.flat().length > 0) await applyNews(news.flat());
+  }
+
   async function probeLease({ service, instance }: ExpiredLease): Promise<void> {
     const url = findInstance(findService(state.snapshot, service), instance)?.url;
     if (url === undefined) return;
@@ -201,6 +229,9 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     putInstance: instances.putInstance,
     drainInstance: instances.drainInstance,
     deleteInstance: instances.deleteInstance,
+    async putDiscovered(lists) {
+      inBackground(askNewSoftware(await instances.putDiscovered(lists)));
+    },
     leaseRemainingSeconds: leases.remainingSeconds,
     rollback: createRollback({ state, addressPolicy, log }),
     isSuspect: guard.isSuspect,

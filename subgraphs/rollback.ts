@@ -121,10 +121,11 @@ function hold(service: Service, schema: Service['schema'], generation: number): 
   return { ...service, schema, quarantine: null, ...held };
 }
 
-/** Instances stay as they are now, those of the definition too. */
+/** Instances stay as they are now, those of the definition too; and so does where others are looked for. */
 function withInstancesOf(definition: ServiceDefinition, present: ServiceDefinition): ServiceDefinition {
-  const { instances: _, ...rest } = definition;
-  return present.instances === undefined ? rest : { ...rest, instances: present.instances };
+  const { instances: _, discovery: __, ...rest } = definition;
+  const { instances, discovery } = present;
+  return { ...rest, ...(instances !== undefined && { instances }), ...(discovery !== undefined && { discovery }) };
 }
 
 function describe<A>({ before, after }: Change<A>, parts: ReadonlyMap<string, RestoredPart>) {

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { buildOrigin } from './address-policy.ts';
 import { buildStaticId } from './definition-check.ts';
+import { keepDiscovered } from './discovery/discovered-instances.ts';
 import type { GraphqlEndpoint, ServiceDefinition } from './service-definition.ts';
 import { withPresentVersions, withVersionSchema } from './service-versions.ts';
 import {
@@ -104,7 +105,7 @@ export function isAskedOf(service: Service, endpoint: GraphqlEndpoint | undefine
   return graphql !== undefined && graphql.schema === undefined && isSameEndpoint(graphql, endpoint);
 }
 
-/** Those that the definition names, and those that registered themselves and have not been named. */
+/** Those that the definition names, those that registered themselves and have not been named, and those that were found. */
 function buildInstances(definition: ServiceDefinition, existing: Service | undefined): readonly Instance[] {
   const known = new Map(existing?.instances.map((instance) => [instance.id, instance]));
   const named = (definition.instances ?? []).map((entry): Instance => {
@@ -123,5 +124,6 @@ function buildInstances(definition: ServiceDefinition, existing: Service | undef
   });
   const ids = new Set(named.map((instance) => instance.id));
   const leased = (existing?.instances ?? []).filter(({ id, origin }) => origin === 'lease' && !ids.has(id));
-  return [...named, ...leased];
+  const found = (existing?.instances ?? []).filter(({ origin }) => origin === 'discovered');
+  return [...named, ...leased, ...keepDiscovered(definition, [...named, ...leased], found)];
 }

@@ -5,6 +5,7 @@ import { type AddressPolicy, buildOrigin } from './address-policy.ts';
 import { type AuditNote, type Author, buildAuthor } from './audit.ts';
 import { assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
 import type { Change, DesiredState } from './desired-state.ts';
+import { type DiscoveryAccess, findDiscoveryRefusals } from './discovery/discovery-access.ts';
 import type { SchemaAnswer, SchemaAsking } from './schema-asking.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
@@ -57,20 +58,27 @@ interface Parts<A> {
   readonly state: DesiredState<A>;
   readonly asking: SchemaAsking;
   readonly addressPolicy: AddressPolicy;
+  readonly discoveryAccess: DiscoveryAccess;
 }
 
-export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<A>): ServiceChanges<A> {
-  /** Asks the instances that the definition names, else those that registered themselves. */
+export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
+  const { state, asking, addressPolicy, discoveryAccess } = parts;
+
+  /** Asks the instances that the definition names, else those that registered themselves or were found. */
   function ask(name: string, definition: ServiceDefinition): Promise<SchemaAnswer> {
     const named = (definition.instances ?? []).map(({ url, version }) => ({ url: buildOrigin(url), version }));
     const registered = (findService(state.snapshot, name)?.instances ?? []).filter(
-      (instance) => instance.origin === 'lease' && !instance.draining,
+      (instance) => instance.origin !== 'static' && !instance.draining,
     );
     return asking.ask(name, definition.graphql, [...named, ...registered]);
   }
 
-  function assertAddresses(definition: ServiceDefinition): void {
+  /** What teams may not say although it is well-formed: addresses, and whom the gateway asks for them. */
+  function assertAllowed(name: string, definition: ServiceDefinition): void {
     for (const { url } of definition.instances ?? []) addressPolicy.assertAllowed(url);
+    const reasons = findDiscoveryRefusals(name, definition, discoveryAccess);
+    const [first] = reasons;
+    if (first !== undefined) throw new GatewayError('FORBIDDEN', first.message, { service: name, reasons });
   }
 
   async function askAll(definitions: ReadonlyMap<string, ServiceDefinition>) {
@@ -84,7 +92,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
       return state.noteRefusal(note, by, async () => {
         assertServiceName(name);
         const definition = checkDefinition(value);
-        assertAddresses(definition);
+        assertAllowed(name, definition);
         await state.refresh();
         assertChangeable(findService(state.snapshot, name), name, by); // before anybody is asked
         const answer = await ask(name, definition);
@@ -117,7 +125,7 @@ export function createServiceChanges<A>({ state, asking, addressPolicy }: Parts<
         const definitions = checkDefinitions(values);
         await state.refresh();
         for (const [name, definition] of definitions) {
-          assertAddresses(definition);
+          assertAllowed(name, definition);
           assertNotOfConfig(findService(state.snapshot, name));
         }
         const answers = await askAll(definitions);

@@ -7,6 +7,7 @@ import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
+import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
 
@@ -22,7 +23,8 @@ const InstanceUrl = Type.String({
   examples: ['http://10.0.0.5:8080'],
 });
 
-const instanceProperties = {
+/** What every instance has, wherever it comes from. */
+export const instanceProperties = {
   url: InstanceUrl,
   weight: Type.Optional(
     Type.Integer({
@@ -206,6 +208,7 @@ export const ServiceDefinition = Type.Object(
         description: 'Instances known beforehand. Others register themselves.',
       }),
     ),
+    discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
     health: Type.Optional(HealthOptions),
     schemaChanges: Type.Optional(

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ErrorReason } from '../policies/errors.ts';
+import type { ProviderName } from './discovery/provider.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 
 /** The schema that a service has, and where it came from. */
@@ -39,8 +40,13 @@ export interface Instance {
   readonly weight: number;
   readonly zone?: string;
   readonly version?: string;
-  /** `static`: named in the definition. `lease`: registered at run time, gone when not renewed. */
-  readonly origin: 'static' | 'lease';
+  /**
+   * `static`: named in the definition. `lease`: registered at run time, gone when not renewed. `discovered`: found by a
+   * provider that the definition names, gone when it tells so.
+   */
+  readonly origin: 'static' | 'lease' | 'discovered';
+  /** Who found it. */
+  readonly provider?: ProviderName;
   readonly leaseSeconds?: number;
   /** Takes no new calls; those in flight end. */
   readonly draining: boolean;

@@ -2,8 +2,11 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { OneOf } from '../policies/units.ts';
 import type { AddressPolicy } from './address-policy.ts';
 import { checkDefinition } from './definition-check.ts';
+import { createAddressCheck } from './discovery/instance-check.ts';
+import { providerNames } from './discovery/provider.ts';
 import type { Log } from './log.ts';
 import { instanceIdPattern, serviceNamePattern } from './service-definition.ts';
 import type { Instance, Service } from './snapshot.ts';
@@ -14,7 +17,8 @@ const storedInstances = Compile(
     id: Type.String({ pattern: instanceIdPattern }),
     url: Type.String(),
     weight: Type.Integer({ minimum: 1 }),
-    origin: Type.Union([Type.Literal('static'), Type.Literal('lease')]),
+    origin: OneOf(['static', 'lease', 'discovered']),
+    provider: Type.Optional(OneOf(providerNames)),
     leaseSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3_600 })),
     draining: Type.Boolean(),
   }),
@@ -80,6 +84,7 @@ function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Se
   const definition = checkDefinition(service.definition);
   // The operator's own file is not bound by what teams may register.
   const isBound = service.origin === 'admin';
+  const checkDiscovered = createAddressCheck(addressPolicy);
   if (isBound) for (const { url } of definition.instances ?? []) addressPolicy.assertAllowed(url);
   return { ...service, definition, instances: service.instances.filter((instance) => isValid(instance, service.name)) };
 
@@ -88,6 +93,7 @@ function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Se
       const [mistake] = findSchemaMistakes(storedInstances, instance);
       if (mistake !== undefined) throw new Error(`${formatPointer(mistake.path)}: ${mistake.message}`);
       if (instance.origin === 'lease') addressPolicy.assertAllowed(instance.url);
+      if (instance.origin === 'discovered') checkDiscovered(service.origin, instance.url);
       return true;
     } catch (error) {
       log.warn('a stored instance is not valid any more and is dropped', { error, service: name });

@@ -301,6 +301,7 @@ describe('buildSettings', () => {
       },
       sessionSecrets: [],
       trustedProxies: documented('trustedProxies'),
+      discovery: {},
       massExpiry: {
         share: parsePercentage(text('registry.massExpiry.share')),
         minimum: documented('registry.massExpiry.minimum'),
