@@ -3,7 +3,7 @@ import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { Admission } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Author } from '../subgraphs/audit.ts';
-import type { Change } from '../subgraphs/desired-state.ts';
+import type { Change } from '../subgraphs/change.ts';
 import type { InstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { describeGeneration, findGeneration, restoreParts } from '../subgraphs/history.ts';
 import type { Registry } from '../subgraphs/registry.ts';

@@ -1,5 +1,5 @@
 /** Whether a candidate registry gives a graph that can serve, and what would change for clients if it did. */
-import type { AdmitOptions } from '../subgraphs/desired-state.ts';
+import type { AdmitOptions } from '../subgraphs/change.ts';
 import type { SchemaChangePolicy } from '../subgraphs/service-definition.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import {

@@ -2,38 +2,15 @@
  * The one place where the desired state changes: one change after the other, each admitted, saved, and only then
  * published. What is refused leaves no trace but a line in the audit.
  */
-import { type ErrorReason, GatewayError, toGatewayError } from '../policies/errors.ts';
+import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import { type AuditEntry, type AuditNote, joinAudit, withAccepted, withRefused } from './audit.ts';
+import type { Admit, AdmitOptions, Change, ChangeOptions, Proposal, Summarize } from './change.ts';
+import { type BuiltSteps, buildSteps, type ChangeStep, joinNotes, takeBatch, WaitingChange } from './change-batch.ts';
 import type { Clock, Timer } from './clock.ts';
-import {
-  type HistoryChange,
-  type HistoryEntry,
-  type NewGeneration,
-  readHistory,
-  trim,
-  withGeneration,
-} from './history.ts';
+import { type HistoryEntry, type NewGeneration, readHistory, trim, withGeneration } from './history.ts';
 import type { Log } from './log.ts';
-import { assertNoRouteConflicts } from './route-conflicts.ts';
 import { buildGraphFingerprint, emptySnapshot, isComposed, type Snapshot } from './snapshot.ts';
 import { type Store, StoreConflict, type StoredState } from './store.ts';
-
-export interface AdmitOptions {
-  /** Whether the policy on changes of the schema is left aside: for what happened already, or what an operator insists on. */
-  readonly force?: boolean | undefined;
-}
-
-/** Composes the graph of a snapshot: of its services that have a schema and are not in quarantine. */
-export type Admit<A> = (candidate: Snapshot, current: Snapshot, options?: AdmitOptions) => Promise<A>;
-
-/** What the history wants to know of what admitted a graph. */
-export type Summarize<A> = (admission: A, fingerprint: string) => SchemaSummary;
-
-export interface SchemaSummary {
-  /** Id of the graph. */
-  readonly graph: string;
-  readonly changes: readonly HistoryChange[];
-}
 
 export interface DesiredStateOptions<A> {
   readonly store: Store;
@@ -45,34 +22,6 @@ export interface DesiredStateOptions<A> {
   readonly maxHistory: number;
   /** Called with every new snapshot, at once. */
   readonly publish: (snapshot: Snapshot, admission: A, graphChanged: boolean) => void;
-}
-
-/** What a change makes of the snapshot before it. The same snapshot means that there is nothing to do. */
-export interface Proposal<A> {
-  readonly snapshot: Snapshot;
-  /** What admitted the graph of this snapshot, when that is known already. */
-  readonly admission?: A | null;
-  /** For the audit: what was left out. */
-  readonly reasons?: readonly ErrorReason[];
-}
-
-export interface ChangeOptions {
-  /** Only look whether it would be accepted. */
-  readonly dryRun?: boolean | undefined;
-  /**
-   * Whether the change holds although it cannot be saved: for those that nobody could refuse. In a shared store no
-   * change holds unsaved, or gateways would go different ways.
-   */
-  readonly evenUnsaved?: boolean;
-  readonly force?: boolean | undefined;
-}
-
-export interface Change<A> {
-  readonly before: Snapshot;
-  readonly after: Snapshot;
-  readonly admission: A;
-  readonly changed: boolean;
-  readonly graphChanged: boolean;
 }
 
 export interface DesiredState<A> {
@@ -113,6 +62,12 @@ export interface Beginning<A> {
   readonly storedRevision: number;
 }
 
+interface State<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  readonly fingerprint: string;
+}
+
 /** Refusals are saved with the next change, or after so long. */
 const saveRefusalsAfterMs = 1_000;
 
@@ -121,7 +76,8 @@ const maxConflicts = 100;
 
 export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
   const { store, clock, log, publish, summarize, maxHistory } = options;
-  let state: { snapshot: Snapshot; admission: A; fingerprint: string } | null = null;
+  let state: State<A> | null = null;
+  const changes: WaitingChange<A>[] = [];
   let audit: readonly AuditEntry[] = [];
   /** Entries that the store has. */
   let savedAudit: ReadonlySet<AuditEntry> = new Set();
@@ -160,7 +116,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   function withGraph(
     entries: readonly HistoryEntry[],
     note: NewGeneration['note'],
-    { snapshot, admission, fingerprint }: { snapshot: Snapshot; admission: A; fingerprint: string },
+    { snapshot, admission, fingerprint }: State<A>,
   ): readonly HistoryEntry[] {
     const { graph, changes } = summarize(admission, fingerprint);
     return withGeneration(entries, { graph, changes, snapshot, note, at: clock.date() }, maxHistory);
@@ -264,6 +220,87 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   }
   const unwatch = store.shared?.watch(onNews);
 
+  /** Says to each what became of it. Never rejects. */
+  async function makeChanges(batch: readonly WaitingChange<A>[]): Promise<void> {
+    try {
+      if (hasNews) await catchUp();
+      await makeUntilSaved(batch);
+    } catch (error) {
+      for (const change of batch) if (!change.isSettled) change.reject(error);
+    }
+  }
+
+  function makeUntilSaved(batch: readonly WaitingChange<A>[]): Promise<void> {
+    return untilSaved(() => makeTogether(batch.filter(({ isSettled }) => !isSettled)));
+  }
+
+  async function makeTogether(batch: readonly WaitingChange<A>[]): Promise<void> {
+    const current = started();
+    const { steps, failed } = await buildSteps(current.snapshot, batch);
+    const made = steps.filter(({ before, after }) => after !== before);
+    const snapshot = made.at(-1)?.after ?? current.snapshot;
+    const fingerprint = buildGraphFingerprint(snapshot);
+    const graphChanged = fingerprint !== current.fingerprint;
+    const [first, second] = made;
+    let { admission } = current;
+    try {
+      const admitted = second === undefined ? first?.proposal.admission : undefined;
+      if (graphChanged) admission = admitted ?? (await admit(snapshot, { force: first?.change.options.force }));
+    } catch (error) {
+      if (second !== undefined) return makeInHalves(batch);
+      const refused = made.map(({ change }) => ({ change, error }));
+      const untouched = steps.filter(({ before, after }) => after === before);
+      return settle([...failed, ...refused], untouched, current.admission, false);
+    }
+    if (first !== undefined && first.change.options.dryRun !== true) {
+      await become({ snapshot, admission, fingerprint }, made, graphChanged);
+    }
+    settle(failed, steps, admission, graphChanged);
+  }
+
+  /** One of them does not compose with the others, or is against the policy: it shall not take them along. */
+  async function makeInHalves(batch: readonly WaitingChange<A>[]): Promise<void> {
+    const middle = Math.ceil(batch.length / 2);
+    await makeUntilSaved(batch.slice(0, middle));
+    await makeUntilSaved(batch.slice(middle));
+  }
+
+  /** Saves what the changes made, and publishes it. */
+  async function become(next: State<A>, made: readonly ChangeStep<A>[], graphChanged: boolean): Promise<void> {
+    const before = started().snapshot;
+    const known = new Set(audit);
+    let entries = audit;
+    for (const { change, proposal, after } of made) {
+      entries = withAccepted(entries, change.note, after.revision, clock, proposal.reasons);
+    }
+    const note = joinNotes(made.map(({ change }) => change.note));
+    const generations = graphChanged ? withGraph(history, note, next) : history;
+    const stored = { snapshot: next.snapshot, audit: entries, history: generations };
+    const evenUnsaved = made.some(({ change }) => change.options.evenUnsaved === true);
+    await (evenUnsaved ? saveUnlessRequired : save)(stored, before.revision);
+    // Refusals may have been noted meanwhile.
+    audit = joinAudit(
+      entries,
+      audit.filter((noted) => !known.has(noted)),
+    );
+    history = generations;
+    state = next;
+    publish(next.snapshot, next.admission, graphChanged);
+  }
+
+  function settle(
+    failed: BuiltSteps<A>['failed'],
+    steps: readonly ChangeStep<A>[],
+    admission: A,
+    graphChanged: boolean,
+  ): void {
+    for (const { change, error } of failed) change.reject(error);
+    for (const { change, before, after } of steps) {
+      const changed = after !== before;
+      change.resolve({ before, after, admission, changed, graphChanged: changed && graphChanged });
+    }
+  }
+
   async function saveAudit(): Promise<void> {
     const { snapshot } = started();
     if (unsavedBeginning === null) await saveUnlessRequired({ snapshot, audit, history }, snapshot.revision);
@@ -296,41 +333,13 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     },
     admit,
 
-    change(note, build, { dryRun, evenUnsaved, force } = {}) {
+    change(note, build, changeOptions = {}) {
+      const change = new WaitingChange<A>(note, build, changeOptions);
+      if (!closed) changes.push(change);
       return enqueue(async () => {
-        if (hasNews) await catchUp();
-        return untilSaved(async () => {
-          const current = started();
-          const before = current.snapshot;
-          const revision = before.revision + 1;
-          const proposal = await build(before, revision);
-          const { admission: old } = current;
-          if (proposal.snapshot === before) {
-            return { before, after: before, admission: old, changed: false, graphChanged: false };
-          }
-          const snapshot: Snapshot = { ...proposal.snapshot, revision };
-          assertNoRouteConflicts(snapshot.services);
-          const fingerprint = buildGraphFingerprint(snapshot);
-          const graphChanged = fingerprint !== current.fingerprint;
-          const admission = graphChanged ? (proposal.admission ?? (await admit(snapshot, { force }))) : old;
-          const result = { before, after: snapshot, admission, changed: true, graphChanged };
-          if (dryRun === true) return result;
-          const known = new Set(audit);
-          const entries = withAccepted(audit, note, revision, clock, proposal.reasons);
-          const next = { snapshot, admission, fingerprint };
-          const generations = graphChanged ? withGraph(history, note, next) : history;
-          const stored = { snapshot, audit: entries, history: generations };
-          await (evenUnsaved === true ? saveUnlessRequired : save)(stored, before.revision);
-          // Refusals may have been noted meanwhile.
-          audit = joinAudit(
-            entries,
-            audit.filter((noted) => !known.has(noted)),
-          );
-          history = generations;
-          state = next;
-          publish(snapshot, admission, graphChanged);
-          return result;
-        });
+        // Unless it was made together with one that came before.
+        if (!change.isSettled) await makeChanges(takeBatch(changes));
+        return change.outcome;
       });
     },
 

@@ -6,7 +6,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AddressPolicy } from './address-policy.ts';
 import { type AuditNote, type Author, buildAuthor } from './audit.ts';
-import type { Change, DesiredState } from './desired-state.ts';
+import type { Change } from './change.ts';
+import type { DesiredState } from './desired-state.ts';
 import { findGeneration, type HistoryEntry, type RestoredPart, restoreParts } from './history.ts';
 import type { Log } from './log.ts';
 import { buildService } from './service-change.ts';

@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { AuditNote } from './audit.ts';
-import type { DesiredState, Proposal } from './desired-state.ts';
+import type { Proposal } from './change.ts';
+import type { DesiredState } from './desired-state.ts';
 import type { Log } from './log.ts';
 import type { SchemaAsking } from './schema-asking.ts';
 import type { SchemaNews } from './schema-healing.ts';

@@ -1,5 +1,6 @@
 /** When the last instance of the newest version goes, its schema goes: an older one takes its place, if it composes. */
-import type { DesiredState, Proposal } from './desired-state.ts';
+import type { Proposal } from './change.ts';
+import type { DesiredState } from './desired-state.ts';
 import { selectComposable } from './schema-selection.ts';
 import { withPresentVersions, withRejected } from './service-versions.ts';
 import { findService, type Service, type Snapshot, withoutKeys, withServices } from './snapshot.ts';
