@@ -2,6 +2,7 @@
  * The one place where the desired state changes: one change after the other, each admitted, saved, and only then
  * published. What is refused leaves no trace but a line in the audit.
  */
+import { setImmediate } from 'node:timers/promises';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import { type AuditEntry, type AuditNote, joinAudit, withAccepted, withRefused } from './audit.ts';
 import type { Admit, AdmitOptions, Change, ChangeOptions, Proposal, Summarize } from './change.ts';
@@ -337,6 +338,8 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       const change = new WaitingChange<A>(note, build, changeOptions);
       if (!closed) changes.push(change);
       return enqueue(async () => {
+        // Those that came while the one before was composed are read only now.
+        if (!change.isSettled) await letOthersCome();
         // Unless it was made together with one that came before.
         if (!change.isSettled) await makeChanges(takeBatch(changes));
         return change.outcome;
@@ -402,6 +405,13 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       await tail;
     },
   };
+}
+
+/** Turns of the event loop in which a request comes from its socket to its change. */
+const arrivalTurns = 8;
+
+async function letOthersCome(): Promise<void> {
+  for (let turn = 0; turn < arrivalTurns; turn++) await setImmediate();
 }
 
 /** Only after it was asked is it known what a service speaks, so no check of definitions can say this. */
