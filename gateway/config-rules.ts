@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
+import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
@@ -157,6 +158,7 @@ function checkServices(config: GatewayConfig): Mistake[] {
 
 function checkFields(config: GatewayConfig): Mistake[] {
   return Object.entries(config.fields ?? {}).flatMap(([name, policy]) => [
+    ...checkFieldResilience(name, policy),
     ...checkAuthorize(policy.authorize, policy.public, ['fields', name]),
     ...(policy.public === true && !/^(Query|Mutation|Subscription)\./.test(name)
       ? [
@@ -167,6 +169,14 @@ function checkFields(config: GatewayConfig): Mistake[] {
         ]
       : []),
   ]);
+}
+
+/** What a service answers in one piece with other fields cannot be late by itself, and mutations run one after the other. */
+function checkFieldResilience(name: string, policy: object): Mistake[] {
+  if (name.startsWith('Query.')) return [];
+  return Object.keys(fieldResilienceProperties)
+    .filter((key) => key in policy)
+    .map((key) => ({ path: ['fields', name, key], message: 'only fields of Query can have this' }));
 }
 
 /** An empty requirement looks like protection and is none. */

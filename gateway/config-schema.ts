@@ -5,6 +5,7 @@
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
@@ -44,6 +45,7 @@ const FieldPolicy = Type.Object(
       }),
     ),
     authorize: Type.Optional(AuthorizeOptions),
+    ...fieldResilienceProperties,
   },
   closed,
 );

@@ -8,6 +8,9 @@ import type { Attempt, Client, Departure, RequestContext, Viewer } from '../poli
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
 
+/** Milliseconds that a client waits at most. What is no such number is no wish. */
+const wellFormedTimeout = /^\d{1,9}$/;
+
 /** Facts that only the edge needs, beside those that policies and the call read. */
 export interface GatewayRequest extends RequestContext {
   readonly door: 'graphql' | 'rest';
@@ -47,6 +50,7 @@ class HttpRequest implements GatewayRequest {
   readonly client: Client;
   viewer: Viewer | null = null;
   deadlineAtMs: number;
+  readonly isHurried: boolean;
   readonly departure: ClientDeparture;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
@@ -64,13 +68,19 @@ class HttpRequest implements GatewayRequest {
     this.path = path;
     this.headers = request.headers;
     this.client = options.resolveClient(request);
-    this.deadlineAtMs = this.startedAtMs + options.deadlineMs;
+    const wishMs = requestTimeoutMs(request.headers['x-request-timeout-ms']);
+    this.isHurried = wishMs < options.deadlineMs;
+    this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
     this.departure = new ClientDeparture(response);
   }
 }
 
 function requestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && wellFormedRequestId.test(given) ? given : randomUUID();
+}
+
+function requestTimeoutMs(given: string | string[] | undefined): number {
+  return typeof given === 'string' && wellFormedTimeout.test(given) ? Number(given) : Number.POSITIVE_INFINITY;
 }
 
 /** The client is gone when its response closes before it was written whole. */

@@ -4,13 +4,16 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { createAuthenticator } from '../policies/authenticate.ts';
+import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
+import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import type { Settings } from './config.ts';
+import type { FieldPolicy, Settings } from './config.ts';
+import type { DegradedListener } from './field-execution.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
@@ -44,6 +47,8 @@ export interface DataPlaneOptions {
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly onUnexpected: UnexpectedErrorListener;
+  readonly onDegraded?: DegradedListener;
+  readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
 }
 
 /** Creates the data plane with a first state. */
@@ -52,6 +57,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
   let authenticator = createAuthenticator(settings.authentication);
+
+  const lastGood = new LastGoodAnswers();
+  let guards = buildGuards(settings.fields, new Map(), options);
 
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
@@ -77,6 +85,15 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       path: settings.graphql.path,
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       usage: options.usage,
+      fieldExecution:
+        guards.size === 0
+          ? undefined
+          : {
+              guards,
+              lastGood,
+              forwardedHeaders: () => forwardedHeaders,
+              onDegraded: options.onDegraded ?? (() => {}),
+            },
       onUnexpected,
     });
   const buildRoutes = () =>
@@ -113,6 +130,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         authenticator = createAuthenticator(nextSettings.authentication);
       }
       settings = nextSettings;
+      guards = buildGuards(settings.fields, guards, options);
       current = {
         ...buildDoors(),
         generation: buildGeneration(),
@@ -120,6 +138,24 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       };
     },
   };
+}
+
+/** One for each field that asks for it. A field that goes on to ask keeps what its breaker knows. */
+function buildGuards(
+  fields: Readonly<Record<string, FieldPolicy>>,
+  known: ReadonlyMap<string, FieldGuard>,
+  { onFieldBreaker }: Pick<DataPlaneOptions, 'onFieldBreaker'>,
+): ReadonlyMap<string, FieldGuard> {
+  const guards = new Map<string, FieldGuard>();
+  for (const [name, policy] of Object.entries(fields)) {
+    if (!hasResilience(policy)) continue;
+    const guard =
+      known.get(name) ??
+      new FieldGuard(name, policy, onFieldBreaker === undefined ? {} : { onBreakerChange: onFieldBreaker });
+    guard.configure(policy);
+    guards.set(name, guard);
+  }
+  return guards;
 }
 
 /** The client's headers that any service of a snapshot gets, in lower case and sorted. */

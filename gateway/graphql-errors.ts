@@ -135,7 +135,7 @@ function classifyError(error: GraphQLError, executed: boolean): string {
 }
 
 /** Our own error in a chain of `originalError`s: stitching wraps what an executor throws, once per level. */
-function findGatewayError(error: unknown): GatewayError | undefined {
+export function findGatewayError(error: unknown): GatewayError | undefined {
   for (let depth = 0, current: unknown = error; depth < 10 && current instanceof Error; depth++) {
     if (current instanceof GatewayError) return current;
     current = current instanceof GraphQLError ? current.originalError : undefined;

@@ -18,6 +18,7 @@ import type { GraphqlContext } from '../policies/request-context.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
@@ -39,6 +40,8 @@ export interface GraphqlGenerationOptions {
   readonly usage?: FieldUsage | undefined;
   /** The engine for operations that can be planned; undefined to stitch them all. */
   readonly planned?: PlannedExecutionOptions | undefined;
+  /** Fields that may be late or missing without taking the rest along; undefined when there are none. */
+  readonly fieldExecution?: Omit<FieldExecutionOptions, 'graph' | 'planned'> | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
@@ -68,6 +71,8 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
 export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): GraphqlPlugin[] {
+  const { fieldExecution, planned } = options;
+  const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
   return [
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules }),
@@ -81,7 +86,9 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
     // Who answers it: a plan, or else the stitched schema.
     useGuardedAliases(graph.schema),
-    options.planned === undefined ? {} : usePlannedExecution(options.planned),
+    planned === undefined ? {} : usePlannedExecution(planned, (document, name) => findParts(document, name) !== null),
+    // Fields that stand for themselves: they and the rest, each by one of the two.
+    fieldExecution === undefined ? {} : useFieldExecution({ ...fieldExecution, graph, planned }, findParts),
     // What may leave.
     useErrorContract(options.onUnexpected),
   ];

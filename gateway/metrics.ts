@@ -9,6 +9,7 @@ import {
   Registry,
 } from 'prom-client';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
+import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface MetricsOptions {
@@ -39,6 +40,7 @@ export interface AttemptObservation {
 
 export interface Metrics {
   readonly discovery: DiscoveryMetrics;
+  readonly resilience: ResilienceMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -234,6 +236,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
 
   return {
     discovery: createDiscoveryMetrics(registry),
+    resilience: createResilienceMetrics(registry),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

@@ -1,5 +1,5 @@
 /** Planned execution in the pipeline: the operations that the engine takes, in place of the executor. */
-import { type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import { InvalidVariablesError } from '../schema/plan-errors.ts';
@@ -36,15 +36,21 @@ export interface PlannedAnswer {
   readonly stringify: typeof stringifyPlanned;
 }
 
-/** Yoga plugin: runs what has a plan. Stands after everything that may still refuse the operation. */
-export function usePlannedExecution(options: PlannedExecutionOptions): Plugin<object, GraphqlContext> {
+/**
+ * Yoga plugin: runs what has a plan. Stands after everything that may still refuse the operation. `isLeft`: what is
+ * executed otherwise, and needs no plan as a whole.
+ */
+export function usePlannedExecution(
+  options: PlannedExecutionOptions,
+  isLeft: (document: DocumentNode, operationName: string | null | undefined) => boolean = () => false,
+): Plugin<object, GraphqlContext> {
   const { engine } = options;
-  const run = createRun(options);
+  const run = createPlannedRun(options);
   return {
     onExecute({ args, setExecuteFn }) {
       const { document, operationName } = args;
       const text = document.loc?.source.body;
-      if (text === undefined) return undefined;
+      if (text === undefined || isLeft(document, operationName)) return undefined;
       const use = (operation: PlannedOperation | null): void => {
         if (operation !== null) setExecuteFn((own: ExecutionArgs) => run(operation, own));
       };
@@ -56,7 +62,8 @@ export function usePlannedExecution(options: PlannedExecutionOptions): Plugin<ob
 
 type Run = (operation: PlannedOperation, args: ExecutionArgs) => Promise<PlannedAnswer>;
 
-function createRun({ shareOperations }: PlannedExecutionOptions): Run {
+/** What runs planned operations. */
+export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): Run {
   const sharing = createRequestSharing<PlannedResult>();
   function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
     const variables = args.variableValues ?? {};

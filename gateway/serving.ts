@@ -123,6 +123,11 @@ export function createServing(options: ServingOptions): LocalServing {
       call: upstreams.call,
       engineOf,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
+      onDegraded: metrics.resilience.observeFieldFailure,
+      onFieldBreaker(field, state) {
+        metrics.resilience.observeFieldBreaker(field, state);
+        log.warn('circuit breaker', { field, state });
+      },
     });
   }
 

@@ -9,13 +9,16 @@ export function useGuardedAliases(schema: GraphQLSchema): Plugin<object, Graphql
   const fieldNames = listFieldNames(schema);
   // Documents come from the parser's cache, so each is looked at once.
   const guardedBy = new WeakMap<DocumentNode, DocumentNode>();
+  function guardOnce(document: DocumentNode): DocumentNode {
+    const guarded = guardedBy.get(document) ?? guardAliases(document, fieldNames);
+    guardedBy.set(document, guarded);
+    return guarded;
+  }
   return {
     onExecute({ args, executeFn, setExecuteFn }) {
-      const { document } = args;
-      const guarded = guardedBy.get(document) ?? guardAliases(document, fieldNames);
-      guardedBy.set(document, guarded);
-      if (guarded === document) return;
-      setExecuteFn(async (own) => unguardResult(await executeFn({ ...own, document: guarded })));
+      if (guardOnce(args.document) === args.document) return;
+      // Looked up again: it may be a part of the document that is executed.
+      setExecuteFn(async (own) => unguardResult(await executeFn({ ...own, document: guardOnce(own.document) })));
     },
   };
 }

@@ -46,6 +46,12 @@ export interface RequestContext {
   viewer: Viewer | null;
   /** Moment on the `performance.now()` clock after which no answer is of use any more. */
   deadlineAtMs: number;
+  /**
+   * Whether the deadline is earlier than the gateway gives: by the client's wish, or for a field with a timeout. Who
+   * misses such a one has not failed: otherwise a client in a hurry could open the breakers of everybody's services.
+   * @default false
+   */
+  readonly isHurried?: boolean;
   readonly departure: Departure;
   /** What the rate limits said, for the answer's headers. Null until they were asked. */
   rateLimit: RateLimitDecision | null;

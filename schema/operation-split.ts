@@ -76,7 +76,8 @@ function hasMisleadingNames(document: DocumentNode): boolean {
   return found;
 }
 
-function collectFragments(document: DocumentNode): Map<string, FragmentDefinitionNode> {
+/** The fragments of a document by name. */
+export function collectFragments(document: DocumentNode): Map<string, FragmentDefinitionNode> {
   return new Map(
     document.definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node]] : [])),
   );
@@ -109,7 +110,7 @@ function buildFederatedPart(
 }
 
 /** The operation with some of its root fields, and with the fragments and variables that these use. */
-function buildPart({ operation, fragments }: WholeOperation, keep: (field: string) => boolean): DocumentNode {
+export function buildPart({ operation, fragments }: WholeOperation, keep: (field: string) => boolean): DocumentNode {
   const selectionSet = keepFields(operation.selectionSet, fragments, keep);
   const used = collectUses(selectionSet, fragments);
   const { name: _, directives: __, ...unnamed } = operation;

@@ -2,10 +2,8 @@
  * One flight for requests that are the same: whoever asks while it is under way gets its answer. Invariant 1: two
  * requests are the same only when the services could not tell them apart, the viewer and forwarded credentials included.
  */
-import type { IncomingHttpHeaders } from 'node:http';
-import type { ErrorCode } from '../policies/errors.ts';
-import type { RateLimitDecision } from '../policies/rate-limit.ts';
-import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import { DerivedContext } from '../policies/derived-context.ts';
+import type { Departure, RequestContext } from '../policies/request-context.ts';
 import { viewerHeaders } from '../policies/viewer-headers.ts';
 
 export interface RequestSharing<T> {
@@ -104,32 +102,13 @@ class Flight<T> {
 }
 
 /** The request of the first, but for its departure: that is all of theirs. Attempts are told to the first alone. */
-class FlightContext implements RequestContext {
-  readonly id: string;
-  readonly door: 'graphql' | 'rest';
-  readonly method: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly client: Client;
-  viewer: Viewer | null;
-  deadlineAtMs: number;
-  readonly departure = new SharedDeparture();
-  rateLimit: RateLimitDecision | null;
-  name: string | null;
-  errorCode: ErrorCode | null;
-  readonly attempts: Attempt[];
+class FlightContext extends DerivedContext {
+  override readonly departure: SharedDeparture;
 
   constructor(first: RequestContext) {
-    this.id = first.id;
-    this.door = first.door;
-    this.method = first.method;
-    this.headers = first.headers;
-    this.client = first.client;
-    this.viewer = first.viewer;
-    this.deadlineAtMs = first.deadlineAtMs;
-    this.rateLimit = first.rateLimit;
-    this.name = first.name;
-    this.errorCode = first.errorCode;
-    this.attempts = first.attempts;
+    const departure = new SharedDeparture();
+    super(first, { departure });
+    this.departure = departure;
   }
 }
 

@@ -166,7 +166,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const leftMs = this.#state === 'streaming' ? remainingMs : Math.min(remainingMs, timeoutMs - (nowMs - sinceMs));
     // Timers may come a little early; what is left then is not worth another one.
     if (leftMs >= 1) this.#wake(leftMs);
-    else this.#cut(lateFailure(request.service, this.#sent, !waitsForClient));
+    else {
+      const hadItsTime = context.isHurried !== true || nowMs - sinceMs >= timeoutMs - 1;
+      this.#cut(lateFailure(request.service, this.#sent, hadItsTime && !waitsForClient));
+    }
   }
 
   #buildOptions(remainingMs: number): DispatchOptions {

@@ -1,0 +1,275 @@
+/**
+ * Root fields with a timeout, a breaker or a fallback: each is executed for itself, beside the rest of the query, and
+ * what they give is put together. It stands around whoever executes, so that both engines do the same.
+ */
+import {
+  buildSchema,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  execute as executeLocally,
+  type GraphQLError,
+  type GraphQLSchema,
+} from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import { DerivedContext } from '../policies/derived-context.ts';
+import { GatewayError, toGatewayError } from '../policies/errors.ts';
+import type { FieldGuard } from '../policies/field-resilience.ts';
+import type { LastGoodAnswers } from '../policies/last-good-answers.ts';
+import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
+import type { Graph } from '../schema/graph.ts';
+import { describeAsker } from '../schema/request-sharing.ts';
+import { type RootFieldPart, type RootFieldParts, splitRootFields } from '../schema/root-field-parts.ts';
+import { findGatewayError } from './graphql-errors.ts';
+import {
+  createPlannedRun,
+  type PlannedAnswer,
+  type PlannedExecutionOptions,
+  SerializedData,
+} from './planned-execution.ts';
+
+export interface FieldExecutionOptions {
+  readonly graph: Graph;
+  /** By `Type.field`. */
+  readonly guards: ReadonlyMap<string, FieldGuard>;
+  readonly lastGood: LastGoodAnswers;
+  /** The client's headers that services get, in lower case: who sends others is another asker. */
+  readonly forwardedHeaders: () => readonly string[];
+  readonly planned: PlannedExecutionOptions | undefined;
+  readonly onDegraded: DegradedListener;
+}
+
+/** A field failed, and something stands in for it, or nothing does. */
+export type DegradedListener = (field: string, code: string, substitute: Substitute) => void;
+export type Substitute = 'stale' | 'fallback' | 'none';
+
+/** Which queries are executed in parts. */
+export type FindParts = (document: DocumentNode, operationName: string | null | undefined) => RootFieldParts | null;
+
+/** Looks at each document once: they come from the parser's cache. */
+export function createPartsLookUp({ graph, guards }: Pick<FieldExecutionOptions, 'graph' | 'guards'>): FindParts {
+  const root = graph.schema.getQueryType()?.name ?? 'Query';
+  const known = new WeakMap<DocumentNode, Map<string, RootFieldParts | null>>();
+  if (guards.size === 0) return () => null;
+  return (document, operationName) => {
+    const byName = known.get(document) ?? new Map<string, RootFieldParts | null>();
+    known.set(document, byName);
+    const name = operationName ?? '';
+    let parts = byName.get(name);
+    if (parts === undefined) {
+      parts = splitRootFields(document, operationName, (field) => guards.has(`${root}.${field}`));
+      byName.set(name, parts);
+    }
+    return parts;
+  };
+}
+
+type Answer = ExecutionResult | PlannedAnswer;
+type Execute = (args: ExecutionArgs) => Promise<Answer>;
+
+/** What a part gave. */
+interface PartAnswer {
+  readonly answer: Answer;
+  readonly degraded: readonly Degradation[];
+}
+
+/** Goes out as `extensions.degraded`: where there is a value although the field failed. */
+interface Degradation {
+  readonly path: readonly [string];
+  readonly code: string;
+  readonly with: Substitute;
+}
+
+/** Yoga plugin: stands after those that execute, and calls them for each part. */
+export function useFieldExecution(
+  options: FieldExecutionOptions,
+  findParts: FindParts,
+): Plugin<object, GraphqlContext> {
+  const execution = new FieldExecution(options);
+  return {
+    onExecute({ args, executeFn, setExecuteFn }) {
+      const parts = findParts(args.document, args.operationName);
+      if (parts === null) return;
+      const stitched = executeFn as Execute;
+      setExecuteFn((own: ExecutionArgs) => execution.run(parts, own, stitched));
+    },
+  };
+}
+
+class FieldExecution {
+  readonly #options: FieldExecutionOptions;
+  readonly #root: string;
+  readonly #runPlanned: ReturnType<typeof createPlannedRun> | null;
+  #plainSchema: GraphQLSchema | null = null;
+
+  constructor(options: FieldExecutionOptions) {
+    this.#options = options;
+    this.#root = options.graph.schema.getQueryType()?.name ?? 'Query';
+    this.#runPlanned = options.planned === undefined ? null : createPlannedRun(options.planned);
+  }
+
+  async run({ parts, keys }: RootFieldParts, args: ExecutionArgs, stitched: Execute): Promise<Answer> {
+    const execute: Execute = (own) => this.#execute(own, stitched);
+    const answers = await Promise.all(parts.map((part) => this.#runPart(part, keys, args, execute)));
+    return mergeAnswers(answers, keys);
+  }
+
+  /** As the pipeline would do it with the whole: by plan where there is one. */
+  async #execute(args: ExecutionArgs, stitched: Execute): Promise<Answer> {
+    const text = args.document.loc?.source.body;
+    const { planned } = this.#options;
+    if (planned === undefined || this.#runPlanned === null || text === undefined) return stitched(args);
+    const prepared = await planned.engine.prepare(args.document, text, args.operationName ?? null);
+    return prepared === null ? stitched(args) : this.#runPlanned(prepared, args);
+  }
+
+  async #runPart(
+    part: RootFieldPart,
+    keys: RootFieldParts['keys'],
+    args: ExecutionArgs,
+    execute: Execute,
+  ): Promise<PartAnswer> {
+    const own = { ...args, document: part.document };
+    const guard = part.field === null ? undefined : this.#options.guards.get(`${this.#root}.${part.field}`);
+    if (guard === undefined) return { answer: await execute(own), degraded: [] };
+    const { gateway } = args.contextValue as GraphqlContext;
+    const question = guard.staleIfErrorMs > 0 ? this.#describeQuestion(own, gateway) : '';
+    let answer: Answer;
+    let end: ReturnType<FieldGuard['begin']>;
+    try {
+      end = guard.begin();
+    } catch (refusal) {
+      answer = await this.#answerLocally(own, part, () => {
+        throw toGatewayError(refusal);
+      });
+      return this.#degrade(answer, part, keys, own, guard, question);
+    }
+    try {
+      answer = await execute({ ...own, contextValue: withDeadline(args.contextValue, gateway, guard.timeoutMs) });
+    } catch (thrown) {
+      end('unknown');
+      throw thrown;
+    }
+    end(gateway.departure.happened ? 'unknown' : hasFailure(answer, guard) ? 'failed' : 'succeeded');
+    if (question !== '' && (answer.errors ?? []).length === 0 && answer.data != null) {
+      this.#options.lastGood.remember(question, JSON.stringify(answer.data));
+    }
+    return this.#degrade(answer, part, keys, own, guard, question);
+  }
+
+  /** The answer, or what stands in for it where the field is null because of an outage. */
+  async #degrade(
+    answer: Answer,
+    part: RootFieldPart,
+    keys: RootFieldParts['keys'],
+    args: ExecutionArgs,
+    guard: FieldGuard,
+    question: string,
+  ): Promise<PartAnswer> {
+    const outage = findOutage(answer, guard);
+    if (outage === undefined) return { answer, degraded: [] };
+    const note = (substitute: Substitute): void => this.#options.onDegraded(guard.name, outage, substitute);
+    const stale = question === '' ? undefined : this.#options.lastGood.find(question, guard.staleIfErrorMs);
+    if (stale !== undefined) {
+      note('stale');
+      return { answer: { data: JSON.parse(stale) }, degraded: describeDegraded(part, keys, outage, 'stale') };
+    }
+    if (guard.hasFallback) {
+      note('fallback');
+      const substitute = await this.#answerLocally(args, part, () => guard.fallback);
+      return { answer: substitute, degraded: describeDegraded(part, keys, outage, 'fallback') };
+    }
+    note('none');
+    return { answer, degraded: [] };
+  }
+
+  /** By the rules of GraphQL, as if the gateway had a resolver for the field: nulls travel up where they must not be. */
+  async #answerLocally(args: ExecutionArgs, part: RootFieldPart, resolve: () => unknown): Promise<ExecutionResult> {
+    this.#plainSchema ??= buildSchema(this.#options.graph.publicSdl, { assumeValidSDL: true, noLocation: true });
+    const { document, variableValues, operationName } = args;
+    return executeLocally({
+      schema: this.#plainSchema,
+      document,
+      variableValues: variableValues ?? {},
+      operationName: operationName ?? null,
+      rootValue: { [part.field ?? '']: resolve },
+    });
+  }
+
+  #describeQuestion({ document, operationName, variableValues }: ExecutionArgs, context: RequestContext): string {
+    const asker = describeAsker(context, this.#options.forwardedHeaders());
+    const question = [asker, operationName ?? '', variableValues ?? {}, document.loc?.source.body];
+    // Questions are forgotten with the graph that they were put to: its answers may have another shape.
+    return JSON.stringify([this.#options.graph.id, ...question]);
+  }
+}
+
+function withDeadline(contextValue: unknown, gateway: RequestContext, timeoutMs: number): unknown {
+  if (timeoutMs === Number.POSITIVE_INFINITY) return contextValue;
+  const derived = new DerivedContext(gateway, { deadlineAtMs: performance.now() + timeoutMs });
+  return { ...(contextValue as object), gateway: derived };
+}
+
+/** Whether anything in the answer is missing through the fault of a service: also far below the field. */
+function hasFailure({ errors = [] }: Answer, guard: FieldGuard): boolean {
+  return errors.some((error) => guard.isFailure(...readCode(error)));
+}
+
+/** The code of the outage that made a root field null; undefined when there is none. */
+function findOutage({ data, errors = [] }: Answer, guard: FieldGuard): string | undefined {
+  // Without `data` nothing was executed: the client's mistake.
+  if (data === undefined || errors.length === 0) return undefined;
+  const values = readData(data);
+  if (values !== null && Object.values(values).every((value) => value !== null)) return undefined;
+  for (const error of errors) {
+    const [code, own] = readCode(error);
+    const key = String(error.path?.[0] ?? '');
+    if ((values === null || values[key] === null) && guard.isOutage(code, own)) return code;
+  }
+  return undefined;
+}
+
+function readCode(error: GraphQLError): [code: string | undefined, own: boolean] {
+  const ours = findGatewayError(error);
+  if (ours instanceof GatewayError) return [ours.code, true];
+  const code = error.extensions?.['code'];
+  return [typeof code === 'string' ? code : undefined, false];
+}
+
+function readData(data: unknown): Record<string, unknown> | null {
+  return (data instanceof SerializedData ? data.toJSON() : data) as Record<string, unknown> | null;
+}
+
+function describeDegraded(
+  { field }: RootFieldPart,
+  keys: RootFieldParts['keys'],
+  code: string,
+  substitute: Substitute,
+): Degradation[] {
+  const mine = [...keys].filter(([, name]) => name === field);
+  return mine.map(([key]) => ({ path: [key], code, with: substitute }));
+}
+
+/** One answer of several, with the fields in the order of the query. */
+function mergeAnswers(answers: readonly PartAnswer[], keys: RootFieldParts['keys']): Answer {
+  const [only] = answers;
+  const degraded = answers.flatMap((part) => part.degraded);
+  if (answers.length === 1 && only !== undefined && degraded.length === 0) return only.answer;
+  const errors = answers.flatMap(({ answer }) => answer.errors ?? []);
+  // A mistake of the client, e.g. in a variable that all parts use.
+  if (answers.some(({ answer }) => answer.data === undefined)) return { errors: withoutRepetition(errors) };
+  const all = answers.map(({ answer }) => readData(answer.data));
+  return {
+    data: all.some((data) => data === null) ? null : inOrder(Object.assign({}, ...all), keys),
+    ...(errors.length > 0 && { errors }),
+    ...(degraded.length > 0 && { extensions: { degraded } }),
+  };
+}
+
+function inOrder(data: Record<string, unknown>, keys: RootFieldParts['keys']): Record<string, unknown> {
+  return Object.fromEntries([...keys.keys()].filter((key) => Object.hasOwn(data, key)).map((key) => [key, data[key]]));
+}
+
+function withoutRepetition(errors: readonly GraphQLError[]): GraphQLError[] {
+  return [...new Map(errors.map((error) => [error.message, error])).values()];
+}
