@@ -11,7 +11,7 @@ import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
-import { isUnread, limitBody } from './request-body.ts';
+import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -32,6 +32,8 @@ export type RestDoor = (
 /** Methods that may be sent again when an attempt failed (RFC 9110 section 9.2.2). */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
+const maxReplayableBytes = 65_536;
+
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions): RestDoor {
   return async (routes, target, request, response, context) => {
@@ -41,7 +43,8 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
     context.viewer = await authenticator.authenticate(request.headers);
     await limit(limiter, route, context);
     authorize(route, context);
-    const body = limitBody(request, route.maxBodyBytes);
+    const replayable = isReplayable(route, request);
+    const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
     const headers = endToEndHeaders(request.rawHeaders);
     if (route.route.preserveHost) headers.push('host', context.client.host);
     await call(
@@ -51,13 +54,32 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
         path: route.rewrite(target.path) + target.query,
         headers,
         body,
-        idempotent: body === null && idempotentMethods.has(context.method),
+        idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
         ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
         receiver: new StreamedAnswer(request, response, context),
       },
       context,
     );
   };
+}
+
+/**
+ * Whether the service will do the request once, however often it is sent (draft-ietf-httpapi-idempotency-key-header), and
+ * its body is small enough to be held until it has an answer.
+ */
+function isReplayable({ route }: RouteTarget, { headers }: IncomingMessage): boolean {
+  if (route.idempotencyKeys !== true || headers['transfer-encoding'] !== undefined) return false;
+  const key = headers['idempotency-key'];
+  return typeof key === 'string' && key !== '' && Number(headers['content-length'] ?? 0) <= maxReplayableBytes;
+}
+
+async function readReplayable(
+  request: IncomingMessage,
+  { maxBodyBytes }: RouteTarget,
+  { deadlineAtMs }: GatewayRequest,
+): Promise<Buffer | null> {
+  if ((request.headers['content-length'] ?? '0') === '0') return null;
+  return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), deadlineAtMs - performance.now());
 }
 
 function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {

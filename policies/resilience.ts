@@ -20,8 +20,40 @@ export const RetryOptions = Type.Object(
         description: 'Retries allowed as a share of the calls to the service, so that an outage is not multiplied.',
       }),
     ),
+    maxRetryAfter: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        default: '2s',
+        description:
+          'Longest `Retry-After` that is waited for when no other instance is left to ask. A 503 that asks for more goes to the client as it is.',
+      }),
+    ),
   },
   { additionalProperties: false },
+);
+
+export const HedgingOptions = Type.Object(
+  {
+    budget: Type.Optional(
+      Type.Unsafe<string>({
+        ...Percentage,
+        default: '5%',
+        description: 'Second requests allowed as a share of the calls to the service. `0%` turns hedging off.',
+      }),
+    ),
+    minimumDelay: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        default: '10ms',
+        description: 'The second request is not sent sooner, however fast the service is.',
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'A second request to another instance, when the first has no answer after the time in which 95% of the calls to the service have one. The first answer counts, the other request is given up. Only where a request may be sent twice: GraphQL queries, and idempotent methods without a body.',
+  },
 );
 
 export const CircuitBreakerOptions = Type.Object(
@@ -57,6 +89,7 @@ const resilienceProperties = {
     }),
   ),
   retry: Type.Optional(RetryOptions),
+  hedging: Type.Optional(HedgingOptions),
   circuitBreaker: Type.Optional(CircuitBreakerOptions),
   outlierDetection: Type.Optional(OutlierDetectionOptions),
   concurrency: Type.Optional(
@@ -80,6 +113,10 @@ export interface Resilience {
   readonly retryAttempts: number;
   /** Retries per call, between 0 and 1. */
   readonly retryBudget: number;
+  readonly retryMaxAfterMs: number;
+  /** Hedged requests per call, between 0 and 1; 0 where there is no hedging. */
+  readonly hedgingBudget: number;
+  readonly hedgingMinimumDelayMs: number;
   readonly breakerFailureShare: number;
   readonly breakerMinimumCalls: number;
   readonly breakerOpenForMs: number;
@@ -99,6 +136,9 @@ export function buildResilience(...options: readonly ResilienceOptions[]): Resil
     timeoutMs: parseDurationMs(first((o) => o.timeout, '5s')),
     retryAttempts: first((o) => o.retry?.attempts, 2),
     retryBudget: parsePercentage(first((o) => o.retry?.budget, '20%')),
+    retryMaxAfterMs: parseDurationMs(first((o) => o.retry?.maxRetryAfter, '2s')),
+    hedgingBudget: parsePercentage(first((o) => o.hedging && (o.hedging.budget ?? '5%'), '0%')),
+    hedgingMinimumDelayMs: parseDurationMs(first((o) => o.hedging?.minimumDelay, '10ms')),
     breakerFailureShare: parsePercentage(first((o) => o.circuitBreaker?.failures, '50%')),
     breakerMinimumCalls: first((o) => o.circuitBreaker?.minimumCalls, 10),
     breakerOpenForMs: parseDurationMs(first((o) => o.circuitBreaker?.openFor, '5s')),

@@ -95,6 +95,12 @@ export function departureFailure(service: string, sent: boolean, cause?: unknown
   return { ...innocent, error, sent, final: true };
 }
 
+/** Another attempt of the same call has the answer. */
+export function outrunFailure(service: string): CallFailure {
+  const error = new GatewayError('CLIENT_CLOSED_REQUEST', 'Another attempt was faster', { service });
+  return { ...innocent, error, sent: true, final: true };
+}
+
 /** The receiver gave the answer up. */
 export function refusalFailure(error: Error): CallFailure {
   return { ...innocent, error, sent: true, final: true };

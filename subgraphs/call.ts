@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
 import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
-import { type CallScope, Dispatch } from './dispatch.ts';
+import { type CallScope, Dispatch, type Outcome } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
 import type { Ejection } from './outlier-detector.ts';
 import type { PoolHealth } from './pool-health.ts';
@@ -121,6 +121,8 @@ export function createCall(find: (service: string) => ServiceUpstream | undefine
  * - when nothing was sent and all were tried, or when something was sent but the request is idempotent and its body is
  *   still whole: within the number of attempts and the retry budget, to an untried instance if there is one, else after
  *   a short pause to any.
+ * With hedging, a further attempt is also made beside one that takes longer than usual, if the request is idempotent and
+ * its body no stream; whichever has the head of an answer first is the answer, and the other is given up.
  * Never after the head of an answer, after the deadline, or when the client has left.
  */
 class CallRun implements CallScope {
@@ -132,9 +134,13 @@ class CallRun implements CallScope {
   readonly #upstream: ServiceUpstream;
   readonly #tried: InstanceState[] = [];
   #retries = 0;
+  /** Whether an attempt has the head of the answer. */
+  #claimed = false;
   #reconnects = 0;
   #departed = false;
-  #current: Dispatch | null = null;
+  readonly #running = new Set<Dispatch>();
+  /** An instance that was asked says not to come back before. */
+  #notBeforeMs = 0;
   #endPause: (() => void) | null = null;
 
   constructor(upstream: ServiceUpstream, request: CallRequest, context: RequestContext, options: CallOptions) {
@@ -159,8 +165,26 @@ class CallRun implements CallScope {
   }
 
   /** Asked by an attempt whose answer is 502, 503 or 504. True commits this call to another attempt. */
-  setsAside(): boolean {
-    return this.#mayGoOn() && this.#mayRepeat(true);
+  setsAside(retryAfterMs: number | undefined): boolean {
+    if (!this.#mayGoOn()) return false;
+    // Another attempt is under way beside it.
+    if (this.#running.size > 1) return true;
+    if (retryAfterMs !== undefined && !this.#hasAvailable(this.#tried)) {
+      const nowMs = this.options.now();
+      const tooLong = retryAfterMs > this.#upstream.settings.retryMaxAfterMs;
+      if (tooLong || nowMs + retryAfterMs >= this.context.deadlineAtMs) return false;
+      this.#notBeforeMs = nowMs + retryAfterMs;
+    }
+    return this.#mayRepeat(true);
+  }
+
+  claim(dispatch: Dispatch, waitedMs: number): void {
+    this.#claimed = true;
+    if (!this.#mayHedge) return;
+    const { usualLatency } = this.#upstream;
+    usualLatency.observe(waitedMs);
+    // What was cut short would have taken longer still: left out, it would make the service look faster than it is.
+    for (const other of this.#running) if (other !== dispatch) usualLatency.observe(other.lose());
   }
 
   sessionCookie(instance: InstanceState): string | null {
@@ -170,18 +194,52 @@ class CallRun implements CallScope {
 
   async #attempt(): Promise<void> {
     this.#upstream.budget.deposit();
+    if (this.#mayHedge) this.#upstream.hedgingBudget.deposit();
     let last: Error | null = null;
     for (;;) {
       if (this.#departed) throw departureFailure(this.request.service, false).error;
-      const dispatch = new Dispatch(this, this.#nextInstance(last));
-      this.#current = dispatch;
-      const outcome = await dispatch.start();
-      this.#current = null;
+      const first = this.#start(this.#nextInstance(last));
+      const outcome = await (this.#mayHedge ? this.#hedge(first) : first);
       if (outcome.kind === 'answered') return;
       last = outcome.failure.error;
       if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
       if (!this.#departed && !this.#hasAvailable(this.#tried)) await this.#pause();
     }
+  }
+
+  get #mayHedge(): boolean {
+    if (this.#upstream.settings.hedgingBudget === 0 || !this.request.idempotent || this.upload !== null) return false;
+    // Another instance does not have the client's session.
+    return this.context.door !== 'rest' || this.#upstream.sessions === null;
+  }
+
+  #start(instance: InstanceState): Promise<Outcome> {
+    const dispatch = new Dispatch(this, instance);
+    this.#running.add(dispatch);
+    return dispatch.start().finally(() => this.#running.delete(dispatch));
+  }
+
+  /** What becomes of an attempt, or of a second one beside it: the answer of either, else the last failure. */
+  async #hedge(first: Promise<Outcome>): Promise<Outcome> {
+    const { usualLatency, settings } = this.#upstream;
+    const delayMs = Math.max(usualLatency.valueMs, settings.hedgingMinimumDelayMs);
+    if (delayMs >= Math.min(this.timeoutMs, this.context.deadlineAtMs - this.options.now())) return first;
+    if (await endsWithin(first, delayMs)) return first;
+    const second = this.#startSecond();
+    if (second === null) return first;
+    const sooner = await Promise.race([first, second]);
+    if (sooner.kind === 'answered') return sooner;
+    const [one, other] = await Promise.all([first, second]);
+    return one === sooner ? other : one;
+  }
+
+  #startSecond(): Promise<Outcome> | null {
+    // None is left waiting for its head: then it has been claimed, or there is nothing to hedge.
+    if (!this.#mayGoOn() || this.#claimed) return null;
+    const instance = this.#pick(this.options.now(), this.#tried);
+    if (instance === undefined || !this.#upstream.hedgingBudget.withdraw()) return null;
+    this.#tried.push(instance);
+    return this.#start(instance);
   }
 
   #nextInstance(last: Error | null): InstanceState {
@@ -231,8 +289,9 @@ class CallRun implements CallScope {
   async #pause(): Promise<void> {
     const leftMs = this.context.deadlineAtMs - this.options.now();
     const longestMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#retries, leftMs);
+    const toldMs = Math.max(0, this.#notBeforeMs - this.options.now());
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.options.random() * longestMs);
+      const timer = setTimeout(resolve, toldMs + this.options.random() * longestMs);
       this.#endPause = () => {
         clearTimeout(timer);
         resolve();
@@ -243,7 +302,17 @@ class CallRun implements CallScope {
 
   readonly #onDeparture = (): void => {
     this.#departed = true;
-    this.#current?.leave();
+    for (const dispatch of this.#running) dispatch.leave();
     this.#endPause?.();
   };
+}
+
+function endsWithin(outcome: Promise<Outcome>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), ms);
+    void outcome.then(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
 }

@@ -3,12 +3,14 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
+import { parseRetryAfterMs } from '../policies/retry-after.ts';
 import type { CallOptions, CallRequest, Flow } from './call.ts';
 import {
   type CallFailure,
   classifyFailure,
   departureFailure,
   lateFailure,
+  outrunFailure,
   refusalFailure,
   statusFailure,
 } from './call-failure.ts';
@@ -26,7 +28,9 @@ export interface CallScope {
   /** Time for one attempt, until the head of the answer. */
   readonly timeoutMs: number;
   /** Whether an answer with a status that invites another try is set aside for that try. */
-  setsAside(): boolean;
+  setsAside(retryAfterMs: number | undefined): boolean;
+  /** This attempt has the answer: any other one is over. `waitedMs`: how long it took. */
+  claim(dispatch: Dispatch, waitedMs: number): void;
   /** The cookie with which an answer of this instance goes out; null for none. */
   sessionCookie(instance: InstanceState): string | null;
 }
@@ -85,6 +89,13 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#cut(departureFailure(this.#scope.request.service, this.#sent));
   }
 
+  /** Another attempt has the answer. Returns how long this one has waited for its own. */
+  lose(): number {
+    const waitedMs = this.#waitedMs(this.#scope.options.now());
+    if (this.#state === 'waiting') this.#cut(outrunFailure(this.#scope.request.service), 'HEDGED');
+    return waitedMs;
+  }
+
   /** For the receiver: goes on after a pause. */
   resume(): void {
     this.#controller?.resume();
@@ -114,7 +125,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
     else breaker.succeed(this.#permit);
     this.#instance.health.noteStatus(status, this.#latencyMs());
-    if (status >= 502 && status <= 504 && this.#scope.setsAside()) this.#setAside(status);
+    if (status >= 502 && status <= 504 && this.#scope.setsAside(retryAfterMs(controller))) this.#setAside(status);
     else this.#handOver(controller, status);
   }
 
@@ -187,6 +198,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   #handOver(controller: Controller, status: number): void {
     this.#state = 'streaming';
+    this.#scope.claim(this, this.#waitedMs(this.#scope.options.now()));
     const { request, context, options } = this.#scope;
     if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
     const rawHeaders = toStrings(controller.rawHeaders);
@@ -211,19 +223,19 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#record(status);
   }
 
-  #cut(failure: CallFailure): void {
+  #cut(failure: CallFailure, outcome?: string): void {
     if (this.#state === 'over' || this.#state === 'discarding') return;
-    this.#fail(failure);
+    this.#fail(failure, outcome);
     this.#controller?.abort(failure.error);
   }
 
-  #fail(failure: CallFailure): void {
+  #fail(failure: CallFailure, outcome?: string): void {
     if (this.#state === 'over') return;
     const headSeen = this.#state === 'streaming';
     this.#release();
     this.#blame(failure, headSeen);
     this.#outcome.resolve({ kind: 'failed', failure: headSeen ? { ...failure, final: true } : failure });
-    this.#record(failure.error instanceof GatewayError ? failure.error.code : 'ABORTED');
+    this.#record(outcome ?? (failure.error instanceof GatewayError ? failure.error.code : 'ABORTED'));
   }
 
   /** Tells the breaker, unless the head told it already; an answer that breaks off afterwards counts once more. */
@@ -276,6 +288,14 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
 function checkTime(dispatch: Dispatch): void {
   dispatch.checkTime();
+}
+
+function retryAfterMs({ rawHeaders }: Controller): number | undefined {
+  const headers = toStrings(rawHeaders);
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i]?.toLowerCase() === 'retry-after') return parseRetryAfterMs(headers[i + 1]);
+  }
+  return undefined;
 }
 
 /** Header fields hold bytes; latin1 keeps them one by one (RFC 9110 section 5.5, obs-text). */

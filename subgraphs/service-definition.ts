@@ -171,6 +171,13 @@ export const Route = Type.Object(
       }),
     ),
     timeout: resilienceProperties.timeout,
+    idempotencyKeys: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether a request with `Idempotency-Key` may be sent again, whatever its method: the service does what it gets twice under one key once. Bodies up to 64 KB are held for that.',
+      }),
+    ),
     maxBodySize: Type.Optional(
       Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' }),
     ),

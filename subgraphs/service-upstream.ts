@@ -1,6 +1,7 @@
 /** One service as the call sees it: its settings, its retry budget, and which of its instances may be chosen. */
 import { isDeepStrictEqual } from 'node:util';
 import { GatewayError } from '../policies/errors.ts';
+import { LatencyQuantile } from '../policies/latency-quantile.ts';
 import { buildOutlierDetection, type OutlierDetection } from '../policies/outlier-detection.ts';
 import { buildResilience, type Resilience, type ResilienceOptions } from '../policies/resilience.ts';
 import { RetryBudget } from '../policies/retry-budget.ts';
@@ -33,6 +34,9 @@ const upkeepMs = 50;
 export class ServiceUpstream {
   readonly name: string;
   readonly budget: RetryBudget;
+  readonly hedgingBudget: RetryBudget;
+  /** Time to the head of the answer of calls that may be hedged. */
+  readonly usualLatency = new LatencyQuantile(0.95);
   settings: Resilience;
   /** Sessions at the REST door; null where they are not wished. */
   sessions: StickySessions<InstanceState> | null = null;
@@ -62,6 +66,7 @@ export class ServiceUpstream {
     this.#surroundings = surroundings;
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget = new RetryBudget({ ratio: this.settings.retryBudget, now: surroundings.now });
+    this.hedgingBudget = new RetryBudget({ ratio: this.settings.hedgingBudget, now: surroundings.now });
     this.#balancing = buildBalancingSettings(service.definition.loadBalancing);
     this.#balance = createBalancer(this.#balancing, surroundings.random);
     this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
@@ -91,6 +96,7 @@ export class ServiceUpstream {
     this.#defaults = defaults;
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget.configure(this.settings.retryBudget);
+    this.hedgingBudget.configure(this.settings.hedgingBudget);
     this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
     this.#detector.configure(this.#outliers);
     const balancing = buildBalancingSettings(service.definition.loadBalancing);
