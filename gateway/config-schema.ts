@@ -6,6 +6,7 @@ import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
+import { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
@@ -247,6 +248,7 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'Bounds on what clients and services may send.' },
       ),
     ),
+    loadShedding: Type.Optional(LoadSheddingOptions),
     zone: Type.Optional(
       Type.String({
         pattern: '^[A-Za-z0-9._-]{1,63}$',

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
@@ -57,6 +58,8 @@ export interface Settings {
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
   };
+  /** Undefined: no load is shed. */
+  readonly loadShedding?: LoadSheddingOptions;
   /** Where the gateway runs. */
   readonly zone?: string;
   readonly sessionSecrets: readonly string[];
@@ -164,6 +167,7 @@ export function buildSettings(
       shareOperations: config.graphql?.shareOperations ?? false,
     },
     limits: buildLimits(config.limits ?? {}),
+    ...(config.loadShedding !== undefined && { loadShedding: config.loadShedding }),
     ...(config.zone !== undefined && { zone: config.zone }),
     sessionSecrets: config.sessions?.secrets ?? [],
     trustedProxies: config.trustedProxies ?? [],

@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { createAuthenticator } from '../policies/authenticate.ts';
 import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
+import type { LoadShedder } from '../policies/load-shedding.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -46,6 +47,7 @@ export interface DataPlaneOptions {
   readonly call: Call;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
+  readonly shedder: LoadShedder;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly onDegraded?: DegradedListener;
   readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
@@ -53,7 +55,7 @@ export interface DataPlaneOptions {
 
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { limiter, call, engineOf, onUnexpected } = options;
+  const { limiter, call, engineOf, shedder, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
   let authenticator = createAuthenticator(settings.authentication);
@@ -66,9 +68,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       authenticator,
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
       graphiql: settings.graphql.graphiql,
+      shedder,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, limiter, call }),
+    restDoor: createRestDoor({ authenticator, limiter, call, shedder }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),

@@ -1,7 +1,8 @@
-/** The GraphQL door: authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
+/** The GraphQL door: shed load -> authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
+import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
@@ -14,6 +15,7 @@ export interface GraphqlDoorOptions {
   readonly authenticator: Authenticator;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
+  readonly shedder: LoadShedder;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
@@ -27,8 +29,9 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, maxBodyBytes, graphiql, onUnexpected } = options;
+  const { authenticator, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
   return async (generation, target, request, response, context) => {
+    shedder.check('graphql');
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
     context.viewer = await authenticator.authenticate(request.headers);

@@ -1,11 +1,12 @@
 /**
- * The REST door: match route -> authenticate -> rate limit -> authorize -> call -> stream back. Bodies pass through in
+ * The REST door: match route -> shed load -> authenticate -> rate limit -> authorize -> call -> stream back. Bodies pass through in
  * both directions without being held.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError } from '../policies/errors.ts';
+import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
@@ -19,6 +20,7 @@ export interface RestDoorOptions {
   readonly authenticator: Authenticator;
   readonly limiter: RateLimiter;
   readonly call: Call;
+  readonly shedder: LoadShedder;
 }
 
 export type RestDoor = (
@@ -35,11 +37,12 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 const maxReplayableBytes = 65_536;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
-export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions): RestDoor {
+export function createRestDoor({ authenticator, limiter, call, shedder }: RestDoorOptions): RestDoor {
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
+    shedder.check('rest', route.route.priority);
     context.viewer = await authenticator.authenticate(request.headers);
     await limit(limiter, route, context);
     authorize(route, context);

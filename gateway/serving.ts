@@ -5,7 +5,9 @@
  */
 import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { createClientResolver } from '../policies/client-address.ts';
+import { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimitStore } from '../policies/rate-limit.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
@@ -112,6 +114,7 @@ export function createServing(options: ServingOptions): LocalServing {
   const engineOf = createPlannedEngines({ planner, execute, subgraphErrors, log });
   const limiter = createLimiter(settings, log, metrics, options.counts);
   stack.defer(() => limiter.close());
+  const shedder = stack.use(new LoadShedder(settings.loadShedding, { onShed: metrics.resilience.observeShed }));
 
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
@@ -122,6 +125,7 @@ export function createServing(options: ServingOptions): LocalServing {
       usage,
       call: upstreams.call,
       engineOf,
+      shedder,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onDegraded: metrics.resilience.observeFieldFailure,
       onFieldBreaker(field, state) {
@@ -149,8 +153,10 @@ export function createServing(options: ServingOptions): LocalServing {
     async applied() {},
     async configure(next) {
       const bound = findBoundSettings(current, next);
+      const shedding = current.loadShedding;
       current = next;
       upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
+      if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
       dataPlane?.configure(next);
       return bound;
     },

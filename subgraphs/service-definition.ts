@@ -4,6 +4,7 @@
  */
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
@@ -190,6 +191,7 @@ export const Route = Type.Object(
         description: 'Open to anonymous requests also where authentication is required.',
       }),
     ),
+    priority: Type.Optional(PriorityOption),
     authorize: Type.Optional(AuthorizeOptions),
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
