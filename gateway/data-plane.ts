@@ -19,6 +19,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
+import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 
 /** One immutable state of the data plane. */
@@ -51,6 +52,7 @@ export interface DataPlaneOptions {
   readonly onUnexpected: UnexpectedErrorListener;
   readonly onDegraded?: DegradedListener;
   readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
+  readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
 
 /** Creates the data plane with a first state. */
@@ -61,6 +63,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   let authenticator = createAuthenticator(settings.authentication);
 
   const lastGood = new LastGoodAnswers();
+  const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
   let guards = buildGuards(settings.fields, new Map(), options);
 
   const buildDoors = () => ({
@@ -71,7 +74,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       shedder,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, limiter, call, shedder }),
+    restDoor: createRestDoor({ authenticator, limiter, call, shedder, guards: routeGuards }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),
@@ -99,12 +102,15 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
             },
       onUnexpected,
     });
-  const buildRoutes = () =>
-    buildRouteTable(snapshot, {
+  const buildRoutes = () => {
+    const routes = buildRouteTable(snapshot, {
       maxBodyBytes: settings.limits.maxBodyBytes,
       authenticationRequired: settings.authentication.required === true,
       rateLimit: settings.rateLimit,
     });
+    routeGuards.configure(routes.targets);
+    return routes;
+  };
 
   let current: DataPlaneState = {
     ...buildDoors(),

@@ -150,7 +150,7 @@ class FieldExecution {
       end('unknown');
       throw thrown;
     }
-    end(gateway.departure.happened ? 'unknown' : hasFailure(answer, guard) ? 'failed' : 'succeeded');
+    end(judge(answer, guard, gateway));
     if (question !== '' && (answer.errors ?? []).length === 0 && answer.data != null) {
       this.#options.lastGood.remember(question, JSON.stringify(answer.data));
     }
@@ -208,6 +208,13 @@ function withDeadline(contextValue: unknown, gateway: RequestContext, timeoutMs:
   if (timeoutMs === Number.POSITIVE_INFINITY) return contextValue;
   const derived = new DerivedContext(gateway, { deadlineAtMs: performance.now() + timeoutMs });
   return { ...(contextValue as object), gateway: derived };
+}
+
+/** What an answer says about the field. That a client left, or was in more of a hurry than the field may be, says nothing. */
+function judge(answer: Answer, guard: FieldGuard, gateway: RequestContext): 'succeeded' | 'failed' | 'unknown' {
+  if (!hasFailure(answer, guard)) return gateway.departure.happened ? 'unknown' : 'succeeded';
+  const outOfTime = gateway.isHurried === true && performance.now() >= gateway.deadlineAtMs - 1;
+  return gateway.departure.happened || outOfTime ? 'unknown' : 'failed';
 }
 
 /** Whether anything in the answer is missing through the fault of a service: also far below the field. */

@@ -5,15 +5,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
-import { GatewayError } from '../policies/errors.ts';
+import { errorHeaders, GatewayError } from '../policies/errors.ts';
+import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
-import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
+import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
 export interface RestDoorOptions {
@@ -21,6 +23,7 @@ export interface RestDoorOptions {
   readonly limiter: RateLimiter;
   readonly call: Call;
   readonly shedder: LoadShedder;
+  readonly guards: RouteGuards;
 }
 
 export type RestDoor = (
@@ -37,7 +40,7 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 const maxReplayableBytes = 65_536;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
-export function createRestDoor({ authenticator, limiter, call, shedder }: RestDoorOptions): RestDoor {
+export function createRestDoor({ authenticator, limiter, call, shedder, guards }: RestDoorOptions): RestDoor {
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
@@ -50,20 +53,71 @@ export function createRestDoor({ authenticator, limiter, call, shedder }: RestDo
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
     const headers = endToEndHeaders(request.rawHeaders);
     if (route.route.preserveHost) headers.push('host', context.client.host);
-    await call(
-      {
-        service: route.service,
-        method: context.method,
-        path: route.rewrite(target.path) + target.query,
-        headers,
-        body,
-        idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
-        ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
-        receiver: new StreamedAnswer(request, response, context),
-      },
-      context,
-    );
+    const forwarded: CallRequest = {
+      service: route.service,
+      method: context.method,
+      path: route.rewrite(target.path) + target.query,
+      headers,
+      body,
+      idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+      ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
+      receiver: new StreamedAnswer(request, response, context),
+    };
+    try {
+      await callGuarded(call, guards.find(route), forwarded, response, context);
+    } catch (thrown) {
+      await standIn(call, route, thrown, forwarded, response, context);
+    }
   };
+}
+
+/** The call, and what became of it for the breaker of its route. */
+async function callGuarded(
+  call: Call,
+  guard: FieldGuard | undefined,
+  forwarded: CallRequest,
+  response: ServerResponse,
+  context: GatewayRequest,
+): Promise<void> {
+  if (guard === undefined) return call(forwarded, context);
+  const end = guard.begin();
+  try {
+    await call(forwarded, context);
+    end(response.statusCode >= 500 ? 'failed' : 'succeeded');
+  } catch (thrown) {
+    const late = context.isHurried && thrown instanceof GatewayError && thrown.code === 'GATEWAY_TIMEOUT';
+    end(!late && thrown instanceof GatewayError && guard.isFailure(thrown.code, true) ? 'failed' : 'unknown');
+    throw thrown;
+  }
+}
+
+/** Answers in place of a route that failed, or throws what it failed with. */
+async function standIn(
+  call: Call,
+  { route: { fallback } }: RouteTarget,
+  thrown: unknown,
+  forwarded: CallRequest,
+  response: ServerResponse,
+  context: GatewayRequest,
+): Promise<void> {
+  const failed = thrown instanceof GatewayError && isOutage(thrown.code) && !response.headersSent;
+  if (fallback === undefined || !failed || context.departure.happened) throw thrown;
+  if (fallback.service !== undefined && forwarded.idempotent) {
+    try {
+      return await call({ ...forwarded, service: fallback.service }, context);
+    } catch (second) {
+      if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
+    }
+  }
+  if (fallback.body === undefined) throw thrown;
+  context.errorCode ??= thrown.code;
+  const body = JSON.stringify(fallback.body);
+  const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];
+  // RFC 9209: whoever wonders where the answer comes from can see why the service did not give it.
+  headers.push('proxy-status', errorHeaders(thrown)['proxy-status'] ?? 'selvage', ...edgeHeaders(context));
+  if (isUnread(response.req)) headers.push('connection', 'close');
+  response.writeHead(fallback.status ?? 200, headers);
+  response.end(context.method === 'HEAD' ? undefined : body);
 }
 
 /**

@@ -132,6 +132,7 @@ export function createServing(options: ServingOptions): LocalServing {
         metrics.resilience.observeFieldBreaker(field, state);
         log.warn('circuit breaker', { field, state });
       },
+      onRouteBreaker: (route, state) => log.warn('circuit breaker', { route, state }),
     });
   }
 

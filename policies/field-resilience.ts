@@ -53,6 +53,30 @@ export const fieldResilienceProperties = {
 const FieldResilienceOptions = Type.Object(fieldResilienceProperties, { additionalProperties: false });
 export type FieldResilienceOptions = Type.Static<typeof FieldResilienceOptions>;
 
+/** What stands in for a route that failed. */
+export const RouteFallback = Type.Object(
+  {
+    status: Type.Optional(
+      Type.Integer({ minimum: 200, maximum: 599, default: 200, description: 'Status of the answer that stands in.' }),
+    ),
+    body: Type.Optional(Type.Unknown({ description: 'Its body, sent as JSON.' })),
+    service: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 63,
+        description:
+          'Another service that is asked instead, at the same path, where a request may be sent twice. When that fails too, `body` answers, if there is one.',
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'What answers when no instance does: on timeouts, failures of transport, open breakers and overload of the service. An answer of the service passes as it is, whatever its status.',
+  },
+);
+export type RouteFallback = Type.Static<typeof RouteFallback>;
+
 /** Whether any of it is set. */
 export function hasResilience(options: FieldResilienceOptions): boolean {
   return Object.keys(fieldResilienceProperties).some((name) => name in options);
@@ -66,6 +90,11 @@ const failures: ReadonlySet<ErrorCode> = new Set([
 ]);
 /** What no answer can be had for at the moment: a fallback may take its place. */
 const outages: ReadonlySet<ErrorCode> = new Set([...failures, 'CIRCUIT_BREAKER_OPEN', 'OVERLOADED']);
+
+/** Whether a fallback may stand in for an error of ours with this code. */
+export function isOutage(code: ErrorCode): boolean {
+  return outages.has(code);
+}
 
 export interface FieldGuardOptions {
   readonly now?: () => number;
@@ -140,7 +169,7 @@ export class FieldGuard {
 
   /** Whether a fallback may stand in for an error with this code. */
   isOutage(code: string | undefined, own: boolean): boolean {
-    return code !== undefined && (own ? outages.has(code as ErrorCode) : this.#errorCodes.has(code));
+    return code !== undefined && (own ? isOutage(code as ErrorCode) : this.#errorCodes.has(code));
   }
 }
 

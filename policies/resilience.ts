@@ -1,5 +1,6 @@
 /** Options of timeouts, retries, circuit breakers, outlier detection and concurrency limits, and the numbers that the call works with. */
 import Type from 'typebox';
+import { BulkheadOptions } from './bulkhead.ts';
 import { OutlierDetectionOptions } from './outlier-detection.ts';
 import { Duration, Percentage, parseDurationMs, parsePercentage } from './units.ts';
 
@@ -92,6 +93,7 @@ const resilienceProperties = {
   hedging: Type.Optional(HedgingOptions),
   circuitBreaker: Type.Optional(CircuitBreakerOptions),
   outlierDetection: Type.Optional(OutlierDetectionOptions),
+  bulkhead: Type.Optional(BulkheadOptions),
   concurrency: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -121,6 +123,7 @@ export interface Resilience {
   readonly breakerMinimumCalls: number;
   readonly breakerOpenForMs: number;
   readonly concurrency: number;
+  readonly bulkhead: BulkheadOptions;
 }
 
 /** Options, the most specific first, as numbers. What nobody sets gets the default. */
@@ -143,5 +146,6 @@ export function buildResilience(...options: readonly ResilienceOptions[]): Resil
     breakerMinimumCalls: first((o) => o.circuitBreaker?.minimumCalls, 10),
     breakerOpenForMs: parseDurationMs(first((o) => o.circuitBreaker?.openFor, '5s')),
     concurrency: first((o) => o.concurrency, 1_000),
+    bulkhead: first<BulkheadOptions>((o) => o.bulkhead, {}),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * The call: one request from the gateway to a service, the same function for both doors. Order, outermost first:
- * deadline -> retry (budgeted) -> [per attempt: pick instance -> circuit breaker of that instance -> concurrency limit
+ * bulkhead of the service -> deadline -> retry (budgeted) -> [per attempt: pick instance -> circuit breaker of that instance -> concurrency limit
  * -> timeout -> dispatch].
  */
 import type { Readable } from 'node:stream';
@@ -155,10 +155,15 @@ class CallRun implements CallScope {
   }
 
   async run(): Promise<void> {
+    const { bulkhead } = this.#upstream;
+    // Kept: whoever authenticates does so before the call, but a call must leave where it has entered.
+    const { viewer } = this.context;
+    bulkhead.enter(viewer);
     const unsubscribe = this.context.departure.subscribe(this.#onDeparture);
     try {
       await this.#attempt();
     } finally {
+      bulkhead.leave(viewer);
       unsubscribe();
       this.upload?.stop();
     }

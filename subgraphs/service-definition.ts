@@ -4,9 +4,10 @@
  */
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
-import { resilienceProperties } from '../policies/resilience.ts';
+import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
@@ -172,6 +173,14 @@ export const Route = Type.Object(
       }),
     ),
     timeout: resilienceProperties.timeout,
+    circuitBreaker: Type.Optional(
+      Type.Object(CircuitBreakerOptions.properties, {
+        additionalProperties: false,
+        description:
+          'A breaker for this route alone, beside those of the instances. It counts failures and statuses from 500 on; while it is open the route fails at once.',
+      }),
+    ),
+    fallback: Type.Optional(RouteFallback),
     idempotencyKeys: Type.Optional(
       Type.Boolean({
         default: false,

@@ -1,5 +1,6 @@
 /** One service as the call sees it: its settings, its retry budget, and which of its instances may be chosen. */
 import { isDeepStrictEqual } from 'node:util';
+import { Bulkhead } from '../policies/bulkhead.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { LatencyQuantile } from '../policies/latency-quantile.ts';
 import { buildOutlierDetection, type OutlierDetection } from '../policies/outlier-detection.ts';
@@ -37,6 +38,7 @@ export class ServiceUpstream {
   readonly hedgingBudget: RetryBudget;
   /** Time to the head of the answer of calls that may be hedged. */
   readonly usualLatency = new LatencyQuantile(0.95);
+  readonly bulkhead: Bulkhead;
   settings: Resilience;
   /** Sessions at the REST door; null where they are not wished. */
   sessions: StickySessions<InstanceState> | null = null;
@@ -66,6 +68,7 @@ export class ServiceUpstream {
     this.#surroundings = surroundings;
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget = new RetryBudget({ ratio: this.settings.retryBudget, now: surroundings.now });
+    this.bulkhead = new Bulkhead(service.name, this.settings.bulkhead, surroundings.processes);
     this.hedgingBudget = new RetryBudget({ ratio: this.settings.hedgingBudget, now: surroundings.now });
     this.#balancing = buildBalancingSettings(service.definition.loadBalancing);
     this.#balance = createBalancer(this.#balancing, surroundings.random);
@@ -96,6 +99,7 @@ export class ServiceUpstream {
     this.#defaults = defaults;
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget.configure(this.settings.retryBudget);
+    this.bulkhead.configure(this.settings.bulkhead, this.#surroundings.processes);
     this.hedgingBudget.configure(this.settings.hedgingBudget);
     this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
     this.#detector.configure(this.#outliers);
