@@ -63,3 +63,24 @@ test('a REST service sees who asks, and never whom the client claims to be', asy
     viewers.map((viewer) => [viewer, null]),
   );
 });
+
+test('what stands in for an answer that does not come was given to the same viewer', async (t) => {
+  const gateway = await startGateway(t, {
+    authentication: { apiKeys },
+    fields: { 'Query.me': { staleIfError: '1h', timeout: '5s' } },
+  });
+  const accounts = await startSubgraph(t, 'type Query { me: String }', {
+    Query: { me: (_: unknown, __: unknown, { headers }: { headers: Record<string, string> }) => headers['x-user-id'] },
+  });
+  await registerGraphql(gateway, 'accounts', accounts.url);
+  const ask = (viewer: string) => gateway.graphql('{ me }', { headers: { 'x-api-key': `key of ${viewer}` } });
+  const known = viewers.slice(0, 10);
+  await Promise.all(known.map(ask));
+  await accounts.kill();
+  await Promise.all(
+    viewers.map(async (viewer) => {
+      assert.deepEqual((await ask(viewer)).data, { me: known.includes(viewer) ? viewer : null });
+    }),
+  );
+  assert.deepEqual((await gateway.graphql('{ me }')).data, { me: null });
+});

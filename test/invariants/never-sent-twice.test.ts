@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { startGateway } from '../support/gateway.ts';
 import { createRandom } from '../support/random.ts';
-import { federated } from '../support/subgraph.ts';
+import { federated, startSubgraph } from '../support/subgraph.ts';
 
 // Invariant 4: a mutation or a non-idempotent REST request is never sent twice once any byte may have reached a service.
 
@@ -41,7 +41,9 @@ async function startFaultyService(t: TestContext) {
   const random = createRandom(20261121);
   const bytesFor = () => (random() < 0.3 ? 1_000 : Math.floor(random() * 110));
   const urls = await Promise.all([0, 1, 2].map(() => startFaulty(t, seen, bytesFor)));
-  const gateway = await startGateway(t, { policies: { circuitBreaker: { minimumCalls: 10_000 } } });
+  const gateway = await startGateway(t, {
+    policies: { circuitBreaker: { minimumCalls: 10_000 }, hedging: { budget: '100%', minimumDelay: '1ms' } },
+  });
   const answer = await gateway.admin('PUT', '/services/faulty', {
     graphql: { schema: federated('type Query { count: Int } type Mutation { count(marker: String): Int }') },
     routes: [{ match: { path: '/faulty/*' } }],
@@ -89,4 +91,27 @@ test('a GET is sent again, to another instance', async (t) => {
       .catch(() => {});
   }
   assert.ok([...seen.values()].some((times) => times > 1));
+});
+
+test('a mutation that is slower than all queries is not hedged, and a slow query is', async (t) => {
+  let slow = false;
+  const pause = (value: number) => (slow ? new Promise((resolve) => setTimeout(resolve, 150, value)) : value);
+  const sdl = 'type Query { count: Int } type Mutation { count(marker: String): Int }';
+  const resolvers = { Query: { count: () => pause(1) }, Mutation: { count: () => pause(2) } };
+  const services = [await startSubgraph(t, sdl, resolvers), await startSubgraph(t, sdl, resolvers)];
+  const gateway = await startGateway(t, { policies: { hedging: { budget: '100%', minimumDelay: '1ms' } } });
+  const answer = await gateway.admin('PUT', '/services/counter', {
+    graphql: { schema: federated(sdl) },
+    instances: services.map(({ url }) => ({ url })),
+  });
+  assert.equal(answer.status, 201, JSON.stringify(answer.body));
+  const sent = (text: string) =>
+    services.flatMap(({ requests }) => requests).filter(({ body }) => body.includes(text)).length;
+  for (let i = 0; i < 40; i++) await gateway.graphql('{ count }');
+  slow = true;
+  for (let i = 0; i < 10; i++) await gateway.graphql(`mutation { count(marker: "marker-${i}-end") }`);
+  for (let i = 0; i < 10; i++) assert.equal(sent(`marker-${i}-end`), 1);
+  assert.equal(sent('slowQuery'), 0);
+  for (let i = 0; i < 10; i++) await gateway.graphql('query slowQuery { slowQuery: count }');
+  assert.ok(sent('slowQuery') > 10, `${sent('slowQuery')} requests for ten slow queries`);
 });
