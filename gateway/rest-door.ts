@@ -94,7 +94,7 @@ async function callGuarded(
 /** Answers in place of a route that failed, or throws what it failed with. */
 async function standIn(
   call: Call,
-  { route: { fallback } }: RouteTarget,
+  { route: { fallback }, fallbackService }: RouteTarget,
   thrown: unknown,
   forwarded: CallRequest,
   response: ServerResponse,
@@ -102,9 +102,9 @@ async function standIn(
 ): Promise<void> {
   const failed = thrown instanceof GatewayError && isOutage(thrown.code) && !response.headersSent;
   if (fallback === undefined || !failed || context.departure.happened) throw thrown;
-  if (fallback.service !== undefined && forwarded.idempotent) {
+  if (fallbackService !== null && forwarded.idempotent) {
     try {
-      return await call({ ...forwarded, service: fallback.service }, context);
+      return await call({ ...forwarded, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
     }

@@ -16,6 +16,8 @@ export interface RouteTarget {
   readonly route: Route;
   readonly timeoutMs: number | undefined;
   readonly maxBodyBytes: number;
+  /** Another service that is asked when this one cannot answer, and agrees to it. */
+  readonly fallbackService: string | null;
   readonly requirement: Requirement | null;
   readonly needsViewer: boolean;
   readonly rules: readonly CompiledRule[];
@@ -51,7 +53,7 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
   const neverCalled = () => {};
   for (const service of snapshot.services) {
     for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service.name, route, options);
+      const target = buildTarget(service.name, route, findFallback(snapshot, service.name, route), options);
       const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
       router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
       targets.push(target);
@@ -86,7 +88,18 @@ function routeMethods(route: Route): HTTPMethod[] {
   return methods.includes('GET') && !methods.includes('HEAD') ? [...methods, 'HEAD'] : [...methods];
 }
 
-function buildTarget(service: string, route: Route, options: RouteTableOptions): RouteTarget {
+/** A team may name any service; only what that one's own team agrees to is done. */
+function findFallback({ services }: Snapshot, service: string, { fallback }: Route): string | null {
+  const wanted = services.find(({ name }) => name === fallback?.service);
+  return wanted?.definition.fallbackFor?.includes(service) === true ? wanted.name : null;
+}
+
+function buildTarget(
+  service: string,
+  route: Route,
+  fallbackService: string | null,
+  options: RouteTableOptions,
+): RouteTarget {
   const { match, timeout, maxBodySize, authorize, rewrite } = route;
   return {
     label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
@@ -94,6 +107,7 @@ function buildTarget(service: string, route: Route, options: RouteTableOptions):
     route,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
     maxBodyBytes: maxBodySize === undefined ? options.maxBodyBytes : parseSizeBytes(maxBodySize),
+    fallbackService,
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: options.authenticationRequired && route.public !== true,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),

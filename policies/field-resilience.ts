@@ -65,7 +65,7 @@ export const RouteFallback = Type.Object(
         minLength: 1,
         maxLength: 63,
         description:
-          'Another service that is asked instead, at the same path, where a request may be sent twice. When that fails too, `body` answers, if there is one.',
+          'Another service that is asked instead, at the same path, where a request may be sent twice and that service names this one in `fallbackFor`. When that fails too, `body` answers, if there is one.',
       }),
     ),
   },

@@ -220,6 +220,13 @@ export const ServiceDefinition = Type.Object(
     routes: Type.Optional(
       Type.Array(Route, { maxItems: 1_000, description: 'REST routes that lead to this service.' }),
     ),
+    fallbackFor: Type.Optional(
+      Type.Array(Type.String({ pattern: serviceNamePattern }), {
+        maxItems: 100,
+        description:
+          'Services whose routes may name this one as their `fallback.service`. Without this nobody can lead requests here but by routes of this service.',
+      }),
+    ),
     instances: Type.Optional(
       Type.Array(StaticInstance, {
         maxItems: 1_000,

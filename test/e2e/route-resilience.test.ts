@@ -51,13 +51,15 @@ test('another service, or a value, stands in for a route whose service cannot an
   const archive = await startService(t, 'archive');
   const gateway = await startGateway(t, {
     services: {
-      archive: { instances: [{ url: archive.url }], routes: [{ match: { path: '/archive' } }] },
+      archive: { instances: [{ url: archive.url }], routes: [{ match: { path: '/archive' } }], fallbackFor: ['shop'] },
+      private: { instances: [{ url: archive.url }], routes: [{ match: { path: '/private' } }] },
       shop: {
         instances: [{ url: shop.url }],
         timeout: '100ms',
         retry: { attempts: 0 },
         routes: [
           { match: { path: '/both/*' }, fallback: { service: 'archive', body: { items: [] } } },
+          { match: { path: '/taken/*' }, fallback: { service: 'private' } },
           { match: { path: '/value/*' }, fallback: { status: 203, body: null } },
         ],
       },
@@ -76,6 +78,8 @@ test('another service, or a value, stands in for a route whose service cannot an
   const before = archive.asked.length;
   assert.deepEqual(await ask('/both/1', { method: 'POST', body: 'an order' }), [200, '{"items":[]}']);
   assert.equal(archive.asked.length, before, 'a POST goes to no other service');
+  assert.equal((await ask('/taken/1'))[0], 503, 'a service that does not agree is not led to');
+  assert.equal(archive.asked.length, before);
   await archive.kill();
   const valued = await fetch(`${gateway.url}/both/1`);
   assert.deepEqual([valued.status, await valued.json()], [200, { items: [] }]);
