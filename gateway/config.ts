@@ -30,7 +30,7 @@ export interface Settings {
     | { readonly kind: 'file'; readonly directory: string }
     | { readonly kind: 'redis'; readonly redis: RedisOptions; readonly copy?: string };
   readonly redisUrl?: string;
-  readonly authentication: Required<AuthenticationOptions>;
+  readonly authentication: AuthenticationOptions & { readonly required: boolean };
   /** Time for a whole request, all attempts and services together. */
   readonly deadlineMs: number;
   /** Defaults that services override by name; `buildResilience` makes numbers of both. */
@@ -144,9 +144,10 @@ export function buildSettings(
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
     authentication: {
+      jwt: [],
+      apiKeys: [],
+      ...config.authentication,
       required: config.authentication?.required ?? false,
-      jwt: config.authentication?.jwt ?? [],
-      apiKeys: config.authentication?.apiKeys ?? [],
     },
     deadlineMs: parseDurationMs(deadline),
     resilience,

@@ -3,7 +3,7 @@
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { createAuthenticator } from '../policies/authenticate.ts';
+import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -38,6 +38,8 @@ export interface DataPlaneOptions {
   readonly snapshot: Snapshot;
   readonly graph: Graph;
   readonly limiter: RateLimiter;
+  /** What authentication is done with. */
+  readonly authentication?: AuthenticatorDependencies;
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
   readonly call: Call;
@@ -51,7 +53,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
-  let authenticator = createAuthenticator(settings.authentication);
+  let authenticator = createAuthenticator(settings.authentication, options.authentication);
 
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
@@ -110,7 +112,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     configure(nextSettings) {
       // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
       if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
-        authenticator = createAuthenticator(nextSettings.authentication);
+        authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
       }
       settings = nextSettings;
       current = {

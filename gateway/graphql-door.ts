@@ -31,7 +31,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
   return async (generation, target, request, response, context) => {
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
-    context.viewer = await authenticator.authenticate(request.headers);
+    context.viewer = await authenticator.authenticate(request.headers, context);
     const body =
       request.method === 'POST'
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')

@@ -51,6 +51,8 @@ export interface Metrics {
   observeEjection(service: string, reason: string): void;
   /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
   observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
+  /** A credential that somebody else judges. */
+  observeCredential(kind: string, outcome: string): void;
   observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
@@ -155,6 +157,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     help: 'Whether so few instances of a service are healthy that all get calls.',
     labelNames: ['service'],
     aggregator: 'max',
+    registers,
+  });
+  const credentials = new Counter({
+    name: 'selvage_credential_checks_total',
+    help: 'Opaque tokens and sessions that were checked: remembered, or what the answer was.',
+    labelNames: ['kind', 'outcome'],
     registers,
   });
   const limits = new Counter({
@@ -271,6 +279,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
         panics.set({ service }, pool.panic ? 1 : 0);
       }
     },
+    observeCredential: (kind, outcome) => credentials.inc({ kind, outcome }),
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();
     },

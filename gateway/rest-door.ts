@@ -38,7 +38,7 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
-    context.viewer = await authenticator.authenticate(request.headers);
+    context.viewer = await authenticator.authenticate(request.headers, context);
     await limit(limiter, route, context);
     authorize(route, context);
     const body = limitBody(request, route.maxBodyBytes);

@@ -25,7 +25,7 @@ import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { createCallObserver, createRequestObserver } from './observation.ts';
+import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 
@@ -119,6 +119,7 @@ export function createServing(options: ServingOptions): LocalServing {
       snapshot,
       graph,
       limiter,
+      authentication: createAuthenticationObserver(log, metrics),
       usage,
       call: upstreams.call,
       engineOf,

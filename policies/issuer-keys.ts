@@ -4,6 +4,7 @@
  */
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { GatewayError } from './errors.ts';
+import { fetchJson } from './json-fetch.ts';
 
 export interface IssuerKeysOptions {
   readonly issuer: string;
@@ -23,7 +24,6 @@ const pauseMs = 30_000;
 /** Pause after a fetch that failed. */
 const pauseAfterFailureMs = 5_000;
 const fetchTimeoutMs = 5_000;
-const maxDocumentBytes = 1_048_576;
 
 interface State {
   keys: ReturnType<typeof createLocalJWKSet> | null;
@@ -100,17 +100,17 @@ function hasPassed(elapsedMs: number, durationMs: number): boolean {
   return elapsedMs < 0 || elapsedMs >= durationMs;
 }
 
-async function fetchKeySet(options: IssuerKeysOptions, fetchDocument: typeof fetch): Promise<JSONWebKeySet> {
-  const uri = options.jwksUri ?? (await discoverKeySetUri(options.issuer, fetchDocument));
-  const keySet = await fetchJson(uri, fetchDocument);
+async function fetchKeySet(options: IssuerKeysOptions, get: typeof fetch): Promise<JSONWebKeySet> {
+  const uri = options.jwksUri ?? (await discoverKeySetUri(options.issuer, get));
+  const keySet = await fetchDocument(uri, get);
   // An empty set in place of a full one is a mistake at the issuer; it must not lock everybody out.
   if (!Array.isArray(keySet['keys']) || keySet['keys'].length === 0) throw new Error(`${uri} holds no keys`);
   return keySet as unknown as JSONWebKeySet;
 }
 
-async function discoverKeySetUri(issuer: string, fetchDocument: typeof fetch): Promise<string> {
+async function discoverKeySetUri(issuer: string, get: typeof fetch): Promise<string> {
   const uri = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const metadata = await fetchJson(uri, fetchDocument);
+  const metadata = await fetchDocument(uri, get);
   // RFC 8414 section 3.3: otherwise one issuer could name the keys of another.
   if (metadata['issuer'] !== issuer) throw new Error(`${uri} is about another issuer`);
   const keySetUri = metadata['jwks_uri'];
@@ -121,26 +121,10 @@ async function discoverKeySetUri(issuer: string, fetchDocument: typeof fetch): P
   return keySetUri;
 }
 
-async function fetchJson(uri: string, fetchDocument: typeof fetch): Promise<Record<string, unknown>> {
-  const response = await fetchDocument(uri, {
-    headers: { accept: 'application/json, application/jwk-set+json' },
-    redirect: 'error',
-    signal: AbortSignal.timeout(fetchTimeoutMs),
-  });
-  const text = await readText(response, uri);
-  if (response.status !== 200) throw new Error(`${uri} answered ${response.status}`);
-  const document: unknown = JSON.parse(text);
-  if (typeof document !== 'object' || document === null) throw new Error(`${uri} is not a JSON object`);
-  return document as Record<string, unknown>;
-}
-
-async function readText(response: Response, uri: string): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > maxDocumentBytes) throw new Error(`${uri} answered more than ${maxDocumentBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+async function fetchDocument(uri: string, get: typeof fetch): Promise<Record<string, unknown>> {
+  const headers = { accept: 'application/json, application/jwk-set+json' };
+  const { status, body } = await fetchJson(uri, { headers, timeoutMs: fetchTimeoutMs }, get);
+  if (status !== 200) throw new Error(`${uri} answered ${status}`);
+  if (typeof body !== 'object' || body === null) throw new Error(`${uri} is not a JSON object`);
+  return body as Record<string, unknown>;
 }

@@ -1,0 +1,82 @@
+/** What the schema cannot say about `authentication`. */
+import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { IntrospectionOptions } from '../policies/introspection.ts';
+import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
+import type { SessionOptions } from '../policies/session.ts';
+
+/** Mistakes of options that fit the schema, except names that come twice. */
+export function findAuthenticationMistakes(options: AuthenticationOptions): Mistake[] {
+  const { jwt = [], apiKeys = [], introspection, session, cookies, required } = options;
+  const hasTokens = jwt.length > 0 || introspection !== undefined;
+  const hasAny = hasTokens || apiKeys.length > 0 || session !== undefined;
+  return [
+    ...(required === true && !hasAny
+      ? [
+          mistake(
+            ['required'],
+            'nobody could pass: there are neither `jwt` nor `apiKeys`, `introspection` or `session`',
+          ),
+        ]
+      : []),
+    ...(cookies?.token !== undefined && !hasTokens
+      ? [mistake(['cookies', 'token'], 'nobody could judge the token: there is neither `jwt` nor `introspection`')]
+      : []),
+    ...(cookies?.token !== undefined && cookies.token === session?.cookie
+      ? [mistake(['cookies', 'token'], 'the same cookie as `session.cookie`')]
+      : []),
+    ...(introspection === undefined ? [] : checkIntrospection(introspection)),
+    ...(session === undefined ? [] : checkSession(session)),
+  ];
+}
+
+function checkIntrospection(options: IntrospectionOptions): Mistake[] {
+  const { clientAuthentication = 'basic', clientId, clientSecret } = options;
+  const wanted = { basic: ['clientId', 'clientSecret'], post: ['clientId', 'clientSecret'], bearer: ['clientSecret'] };
+  const missing = clientAuthentication === 'none' ? [] : wanted[clientAuthentication];
+  const given = { clientId, clientSecret };
+  return missing
+    .filter((name) => given[name as keyof typeof given] === undefined)
+    .map((name) => mistake(['introspection'], `\`${clientAuthentication}\` needs \`${name}\``));
+}
+
+const takenHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie', 'x-api-key', 'host', 'content-type']);
+
+function checkSession(session: SessionOptions): Mistake[] {
+  const { cookie, header, url, method = 'GET', headers = {}, body = '', maxBatchSize = 1 } = session;
+  const at = (name: string, message: string): Mistake[] => [mistake(['session', name], message)];
+  const head = [url, ...Object.values(headers)].join(' ');
+  const isBatch = maxBatchSize > 1;
+  return [
+    ...(cookie === undefined && header === undefined
+      ? [mistake(['session'], 'needs `cookie`, `header` or both: where the session comes from')]
+      : []),
+    ...(header !== undefined && takenHeaders.has(header.toLowerCase())
+      ? at('header', `${header} has another meaning`)
+      : []),
+    ...(!URL.canParse(url.replaceAll('{session}', 'x')) ? at('url', 'is no URL') : []),
+    ...(/^https?:\/\/[^/?#]*\{/.test(url) ? at('url', '`{session}` cannot choose the host') : []),
+    ...(body !== '' && method !== 'POST' ? at('body', 'a body needs `method: POST`') : []),
+    ...(body !== '' && !isJson(body.replaceAll('{sessions}', '[]').replaceAll('{session}', '""'))
+      ? at('body', 'is no JSON once `{session}` is a string and `{sessions}` a list')
+      : []),
+    ...(!isBatch && !`${head} ${body}`.includes('{session}') && !body.includes('{sessions}')
+      ? [mistake(['session'], 'nothing says which session is meant: put `{session}` into `url`, `headers` or `body`')]
+      : []),
+    ...(isBatch && (!body.includes('{sessions}') || `${head} ${body}`.includes('{session}'))
+      ? at('maxBatchSize', 'several sessions at a time need `{sessions}` in `body`, and `{session}` nowhere')
+      : []),
+  ];
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function mistake(path: ValuePath, message: string): Mistake {
+  return { path: ['authentication', ...path], message };
+}
