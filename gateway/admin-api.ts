@@ -9,6 +9,7 @@ import { describeGeneration, findGeneration, restoreParts } from '../subgraphs/h
 import type { Registry } from '../subgraphs/registry.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
+import { type AdminRevocationOptions, postRevocation } from './admin-revocations.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
@@ -20,6 +21,7 @@ export interface AdminApiOptions {
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
+  readonly revocation: AdminRevocationOptions;
   readonly routes: () => RouteTable;
 }
 
@@ -79,6 +81,7 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
+    on('POST', '/revocations', (request) => postRevocation(options.revocation, request)),
     on('GET', '/audit', () => ok({ entries: registry.audit() })),
     on('GET', '/metrics', () => showMetrics(serving)),
   ];

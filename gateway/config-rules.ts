@@ -97,7 +97,14 @@ function checkAuthentication(config: GatewayConfig): Mistake[] {
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'name'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
     ...findAuthenticationMistakes(authentication),
+    ...(authentication.revocation !== undefined && config.redis === undefined && !isRedisStore(config.store)
+      ? [{ path: ['authentication', 'revocation'], message: 'needs `redis`, or a `store` in Redis' }]
+      : []),
   ];
+}
+
+function isRedisStore(store: GatewayConfig['store']): boolean {
+  return typeof store === 'object' || /^rediss?:/.test(store ?? '');
 }
 
 /** Rules with one name share one count, so they must agree on the numbers. */

@@ -5,6 +5,7 @@
 import type { Server } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent } from 'undici';
+import { parseDurationMs } from '../policies/units.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createFieldUsage } from '../schema/field-usage.ts';
@@ -21,6 +22,7 @@ import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
+import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
@@ -138,6 +140,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     observeSnapshot(snapshot, admission.graph.id);
   });
   await registry.start(settings.services);
+  const revocations = openRevocationStore(settings);
+  if (revocations !== undefined) building.use(revocations);
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
     endpoints: buildAdminEndpoints({
@@ -146,6 +150,11 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discovery,
       metrics,
       usage,
+      revocation: {
+        store: revocations,
+        keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),
+        onRevoked: (author, kind, issuer) => log.info('credentials were revoked', { author, kind, issuer }),
+      },
       routes: () => buildRoutes(registry.snapshot, current),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.

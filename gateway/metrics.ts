@@ -53,6 +53,8 @@ export interface Metrics {
   observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
   /** A credential that somebody else judges. */
   observeCredential(kind: string, outcome: string): void;
+  /** Whether the shared revocations can be read. */
+  observeRevocationStore(readable: boolean): void;
   observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
@@ -163,6 +165,14 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     name: 'selvage_credential_checks_total',
     help: 'Opaque tokens and sessions that were checked: remembered, or what the answer was.',
     labelNames: ['kind', 'outcome'],
+    registers,
+  });
+  const revocationStore = new Gauge({
+    name: 'selvage_revocations_readable',
+    help: 'Whether the shared revocations can be read: 1 yes, 0 no. Of several workers, that of the worst.',
+    // With a label there is no series, and no 0, where nothing is observed.
+    labelNames: ['store'],
+    aggregator: 'min',
     registers,
   });
   const limits = new Counter({
@@ -280,6 +290,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       }
     },
     observeCredential: (kind, outcome) => credentials.inc({ kind, outcome }),
+    observeRevocationStore: (readable) => revocationStore.set({ store: 'redis' }, readable ? 1 : 0),
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();
     },

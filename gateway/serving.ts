@@ -26,6 +26,7 @@ import { listen } from './listen.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
+import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 
@@ -112,6 +113,8 @@ export function createServing(options: ServingOptions): LocalServing {
   const engineOf = createPlannedEngines({ planner, execute, subgraphErrors, log });
   const limiter = createLimiter(settings, log, metrics, options.counts);
   stack.defer(() => limiter.close());
+  const revocations = createRevocations(settings, log, metrics);
+  if (revocations !== undefined) stack.use(revocations);
 
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
@@ -119,7 +122,7 @@ export function createServing(options: ServingOptions): LocalServing {
       snapshot,
       graph,
       limiter,
-      authentication: createAuthenticationObserver(log, metrics),
+      authentication: { ...createAuthenticationObserver(log, metrics), revocations },
       usage,
       call: upstreams.call,
       engineOf,
@@ -153,6 +156,7 @@ export function createServing(options: ServingOptions): LocalServing {
     async open() {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
+      await revocations?.begun;
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -181,7 +185,7 @@ export function createServing(options: ServingOptions): LocalServing {
 
 /** Settings that a process takes when it starts to serve, and keeps: by name, with what they come from. */
 function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>> {
-  const { listen, redisUrl, limits, trustedProxies, log, workers, deadlineMs, graphql } = settings;
+  const { listen, redisUrl, limits, trustedProxies, log, workers, deadlineMs, graphql, authentication } = settings;
   return {
     listen,
     redisUrl,
@@ -190,6 +194,7 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     log,
     workers,
     deadlineMs,
+    'authentication.revocation': authentication.revocation,
     'graphql.path': graphql.path,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };

@@ -10,6 +10,7 @@ import { createJwtVerifier } from './jwt.ts';
 import { JwtIssuer } from './jwt-issuer.ts';
 import type { Viewer } from './request-context.ts';
 import { assertOwnOrigin } from './request-origin.ts';
+import { type RevocationCheck, RevocationOptions } from './revocation.ts';
 import { createSessionValidation, SessionOptions } from './session.ts';
 import { OneOf, parseDurationMs } from './units.ts';
 
@@ -77,6 +78,7 @@ export const AuthenticationOptions = Type.Object(
     introspection: Type.Optional(IntrospectionOptions),
     session: Type.Optional(SessionOptions),
     cookies: Type.Optional(CookieOptions),
+    revocation: Type.Optional(RevocationOptions),
     apiKeys: Type.Optional(Type.Array(ApiKey, { default: [], description: 'Keys that are accepted in `x-api-key`.' })),
   },
   { additionalProperties: false },
@@ -89,6 +91,8 @@ export interface AuthenticatorDependencies {
   readonly now?: () => number;
   /** Asks identity providers and session services. */
   readonly fetch?: typeof fetch;
+  /** What tokens and sessions are checked against with every request. */
+  readonly revocations?: RevocationCheck | undefined;
   /** What became of a credential that somebody else judges. */
   readonly onLookup?: (kind: LookupKind, outcome: LookupOutcome) => void;
   /** Nobody can be asked about such credentials. Told once per outage and pause. */
@@ -163,8 +167,18 @@ export function createAuthenticator(
   }
 
   function judge({ kind, text }: Credential): Viewer | Promise<Viewer> {
-    if (kind === 'token' && judgeToken !== null) return judgeToken(text);
-    return refuseNobody(sessions?.find(text) ?? null, 'The session is not valid', undefined);
+    const viewer =
+      kind === 'token' && judgeToken !== null
+        ? judgeToken(text)
+        : refuseNobody(sessions?.find(text) ?? null, 'The session is not valid', undefined);
+    return viewer instanceof Promise ? viewer.then(refuseRevoked) : refuseRevoked(viewer);
+  }
+
+  /** With every request: what is remembered of a credential does not know that it was revoked since. */
+  function refuseRevoked(viewer: Viewer): Viewer {
+    const refusal = dependencies.revocations?.check(viewer) ?? null;
+    if (refusal !== null) throw refusal;
+    return viewer;
   }
 
   /** A cookie that is worth nothing leaves whoever the API key names. */
