@@ -1,6 +1,7 @@
 /** What the schema cannot say about `authentication`. */
-import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { ApiKey, AuthenticationOptions } from '../policies/authenticate.ts';
 import type { IntrospectionOptions } from '../policies/introspection.ts';
+import type { JwtIssuer } from '../policies/jwt-issuer.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import type { SessionOptions } from '../policies/session.ts';
 
@@ -24,8 +25,34 @@ export function findAuthenticationMistakes(options: AuthenticationOptions): Mist
     ...(cookies?.token !== undefined && cookies.token === session?.cookie
       ? [mistake(['cookies', 'token'], 'the same cookie as `session.cookie`')]
       : []),
+    ...jwt.flatMap(checkKeys),
+    ...apiKeys.flatMap(checkApiKey(apiKeys)),
     ...(introspection === undefined ? [] : checkIntrospection(introspection)),
     ...(session === undefined ? [] : checkSession(session)),
+  ];
+}
+
+function checkKeys({ jwksUri, jwksFile, jwks }: JwtIssuer, index: number): Mistake[] {
+  const sources = [jwksUri, jwksFile, jwks].filter((source) => source !== undefined);
+  const path = ['jwt', index];
+  return [
+    ...(sources.length > 1 ? [mistake(path, 'expected one of `jwksUri`, `jwksFile` and `jwks`')] : []),
+    // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1.
+    ...(jwks?.keys.some((key) => 'd' in key || 'k' in key) === true
+      ? [mistake([...path, 'jwks'], 'holds a private key or a secret: only public keys belong here')]
+      : []),
+  ];
+}
+
+/** Viewers are told apart by their ids, so a client must not be called as somebody else's key is. */
+function checkApiKey(keys: readonly ApiKey[]): (key: ApiKey, index: number) => Mistake[] {
+  return ({ client, expires }, index) => [
+    ...(client !== undefined && keys.some((other) => other.name === client && other.client !== client)
+      ? [mistake(['apiKeys', index, 'client'], `there is a key of another client with the name \`${client}\``)]
+      : []),
+    ...(expires !== undefined && Number.isNaN(Date.parse(expires))
+      ? [mistake(['apiKeys', index, 'expires'], `${expires} is no date`)]
+      : []),
   ];
 }
 

@@ -2,14 +2,20 @@
  * The public keys of one token issuer: fetched when the first token comes, shared by all who wait, kept when the issuer
  * goes away. jose's own `createRemoteJWKSet` forgets its keys when a refresh fails, and asks again with every token then.
  */
+import { readFile } from 'node:fs/promises';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { GatewayError } from './errors.ts';
 import { fetchJson } from './json-fetch.ts';
+import { parseDurationMs } from './units.ts';
 
 export interface IssuerKeysOptions {
   readonly issuer: string;
   /** Without it the keys are found by OpenID discovery. */
   readonly jwksUri?: string | undefined;
+  readonly jwksFile?: string | undefined;
+  readonly jwks?: { readonly keys: readonly object[] } | undefined;
+  /** @default '1d' */
+  readonly staleFor?: string | undefined;
 }
 
 export interface IssuerKeysDependencies {
@@ -19,6 +25,8 @@ export interface IssuerKeysDependencies {
 
 /** Age at which keys are fetched anew, beside the requests. */
 const refreshAfterMs = 600_000;
+/** The same for a file: reading it costs next to nothing. */
+const rereadAfterMs = 10_000;
 /** Pause after a fetch that succeeded: how often tokens with made-up key ids can make the gateway ask. */
 const pauseMs = 30_000;
 /** Pause after a fetch that failed. */
@@ -36,7 +44,11 @@ interface State {
 
 /** Builds the function that jose asks for the key of a token. It rejects with SERVICE_UNAVAILABLE if keys cannot be had. */
 export function createIssuerKeys(options: IssuerKeysOptions, dependencies: IssuerKeysDependencies): JWTVerifyGetKey {
+  // What stands in the configuration changes with it.
+  if (options.jwks !== undefined) return createLocalJWKSet(options.jwks as unknown as JSONWebKeySet);
   const { now } = dependencies;
+  const staleAfterMs = parseDurationMs(options.staleFor ?? '1d');
+  const renewAfterMs = options.jwksFile === undefined ? refreshAfterMs : rereadAfterMs;
   const never = Number.NEGATIVE_INFINITY;
   const state: State = { keys: null, loadedAtMs: never, attemptedAtMs: never, failure: null, flight: null };
 
@@ -55,13 +67,18 @@ export function createIssuerKeys(options: IssuerKeysOptions, dependencies: Issue
   /** Joins the fetch under way or starts one. False when it is too early for another. */
   async function refresh(): Promise<boolean> {
     if (state.flight === null) {
-      if (!hasPassed(now() - state.attemptedAtMs, pauseOf(state))) return false;
+      if (!hasPassed(now() - state.attemptedAtMs, Math.min(pauseOf(state), renewAfterMs))) return false;
       state.flight = load().finally(() => {
         state.flight = null;
       });
     }
     await state.flight;
     return true;
+  }
+
+  /** A key that was withdrawn since, because it leaked, must not count for ever. */
+  function isStale(): boolean {
+    return now() - state.loadedAtMs > staleAfterMs;
   }
 
   function unavailable(): GatewayError {
@@ -73,10 +90,10 @@ export function createIssuerKeys(options: IssuerKeysOptions, dependencies: Issue
   }
 
   return async (header, token) => {
-    if (state.keys === null) await refresh();
-    if (state.keys === null) throw unavailable();
+    if (state.keys === null || isStale()) await refresh();
+    if (state.keys === null || isStale()) throw unavailable();
     // Not awaited: the known keys serve on, however slow the issuer is. `load` never rejects.
-    if (hasPassed(now() - state.loadedAtMs, refreshAfterMs)) void refresh();
+    if (hasPassed(now() - state.loadedAtMs, renewAfterMs)) void refresh();
     try {
       return await state.keys(header, token);
     } catch (error) {
@@ -101,10 +118,15 @@ function hasPassed(elapsedMs: number, durationMs: number): boolean {
 }
 
 async function fetchKeySet(options: IssuerKeysOptions, get: typeof fetch): Promise<JSONWebKeySet> {
+  if (options.jwksFile !== undefined)
+    return assertKeys(JSON.parse(await readFile(options.jwksFile, 'utf8')), options.jwksFile);
   const uri = options.jwksUri ?? (await discoverKeySetUri(options.issuer, get));
-  const keySet = await fetchDocument(uri, get);
+  return assertKeys(await fetchDocument(uri, get), uri);
+}
+
+function assertKeys(keySet: Record<string, unknown>, source: string): JSONWebKeySet {
   // An empty set in place of a full one is a mistake at the issuer; it must not lock everybody out.
-  if (!Array.isArray(keySet['keys']) || keySet['keys'].length === 0) throw new Error(`${uri} holds no keys`);
+  if (!Array.isArray(keySet['keys']) || keySet['keys'].length === 0) throw new Error(`${source} holds no keys`);
   return keySet as unknown as JSONWebKeySet;
 }
 

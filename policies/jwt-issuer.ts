@@ -14,7 +14,25 @@ export const JwtIssuer = Type.Object(
     jwksUri: Type.Optional(
       Type.String({
         pattern: '^https?://',
-        description: 'Where the keys are (RFC 7517). Without it, they are found by OpenID discovery at `issuer`.',
+        description:
+          'Where the keys are (RFC 7517). Without any of the three, they are found by OpenID discovery at `issuer`.',
+      }),
+    ),
+    jwksFile: Type.Optional(
+      Type.String({ minLength: 1, description: 'File with the keys instead. A change of it is noticed within 10 s.' }),
+    ),
+    jwks: Type.Optional(
+      Type.Object(
+        { keys: Type.Array(Type.Record(Type.String(), Type.Unknown()), { minItems: 1, description: 'Public keys.' }) },
+        { additionalProperties: false, description: 'The keys themselves instead (RFC 7517).' },
+      ),
+    ),
+    staleFor: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        default: '1d',
+        description:
+          'How long keys are used that could not be fetched anew. They are fetched every 10 minutes, and when a token names an unknown one.',
       }),
     ),
     algorithms: Type.Optional(

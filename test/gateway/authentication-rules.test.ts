@@ -41,6 +41,25 @@ describe('authentication in a configuration', () => {
     'a body that is no JSON': [{ session: { ...session, method: 'POST', body: '{"id": "{session}"}' } }, /no JSON/],
     'a batch without a list': [{ session: { ...session, maxBatchSize: 5 } }, /`\{sessions\}` in `body`/],
     'a session in Authorization': [{ session: { ...session, header: 'Authorization' } }, /another meaning/],
+    'keys from two places': [
+      { jwt: [{ issuer: 'i', jwksUri: 'https://idp.example/keys', jwksFile: 'keys.json' }] },
+      /expected one of/,
+    ],
+    'a private key': [{ jwt: [{ issuer: 'i', jwks: { keys: [{ kty: 'EC', d: 'x' }] } }] }, /only public keys/],
+    'a client that is called like the key of another': [
+      {
+        apiKeys: [
+          { name: 'a', sha256: 'a'.repeat(64) },
+          { name: 'b', sha256: 'b'.repeat(64), client: 'a' },
+        ],
+      },
+      /another client with the name `a`/,
+    ],
+    'a key that expires on no day': [
+      { apiKeys: [{ name: 'a', sha256: 'a'.repeat(64), expires: '2027-02-41' }] },
+      /is no date/,
+    ],
+    'revocation without Redis': [{ revocation: {} }, /needs `redis`/],
     'required without any way to pass': [{ required: true }, /nobody could pass/],
   };
   for (const [what, [authentication, message]] of Object.entries(wrong)) {
