@@ -7,9 +7,9 @@ import type { SessionOptions } from '../policies/session.ts';
 
 /** Mistakes of options that fit the schema, except names that come twice. */
 export function findAuthenticationMistakes(options: AuthenticationOptions): Mistake[] {
-  const { jwt = [], apiKeys = [], introspection, session, cookies, required } = options;
+  const { jwt = [], apiKeys = [], managedApiKeys, introspection, session, cookies, required } = options;
   const hasTokens = jwt.length > 0 || introspection !== undefined;
-  const hasAny = hasTokens || apiKeys.length > 0 || session !== undefined;
+  const hasAny = hasTokens || apiKeys.length > 0 || managedApiKeys === true || session !== undefined;
   return [
     ...(required === true && !hasAny
       ? [

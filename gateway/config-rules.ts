@@ -97,9 +97,11 @@ function checkAuthentication(config: GatewayConfig): Mistake[] {
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'name'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
     ...findAuthenticationMistakes(authentication),
-    ...(authentication.revocation !== undefined && config.redis === undefined && !isRedisStore(config.store)
-      ? [{ path: ['authentication', 'revocation'], message: 'needs `redis`, or a `store` in Redis' }]
-      : []),
+    ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
+      authentication[name] && config.redis === undefined && !isRedisStore(config.store)
+        ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]
+        : [],
+    ),
   ];
 }
 

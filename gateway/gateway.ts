@@ -16,6 +16,7 @@ import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
 import { createAdminServer } from './admin-server.ts';
+import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { listen } from './listen.ts';
@@ -142,6 +143,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   await registry.start(settings.services);
   const revocations = openRevocationStore(settings);
   if (revocations !== undefined) building.use(revocations);
+  const apiKeys = openApiKeyStore(settings);
+  if (apiKeys !== undefined) building.use(apiKeys);
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
     endpoints: buildAdminEndpoints({
@@ -154,6 +157,11 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         store: revocations,
         keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),
         onRevoked: (author, kind, issuer) => log.info('credentials were revoked', { author, kind, issuer }),
+      },
+      apiKeys: {
+        store: apiKeys,
+        configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
+        onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
       routes: () => buildRoutes(registry.snapshot, current),
     }),

@@ -1,31 +1,17 @@
 /** The revocations of a gateway, in the Redis that is named for limits, else in that of the registry. */
 import { createRevocationList, type RevocationCheck } from '../policies/revocation.ts';
-import {
-  createRedisRevocationStore,
-  followRevocations,
-  type RevocationStore,
-  revocationConnection,
-} from '../policies/revocation-redis.ts';
-import { connectRedis, defaultKeyPrefix } from '../subgraphs/redis-connection.ts';
+import { createRedisRevocationStore, followRevocations, type RevocationStore } from '../policies/revocation-redis.ts';
+import { connectAccessRedis } from './access-redis.ts';
 import type { Settings } from './config.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
 /** The store, to write to; undefined where revocation is not configured. */
-export function openRevocationStore({
-  authentication,
-  redisUrl,
-  store,
-}: Settings): (RevocationStore & Disposable) | undefined {
-  if (authentication.revocation === undefined) return undefined;
-  const options = redisUrl !== undefined ? { url: redisUrl } : store.kind === 'redis' ? store.redis : undefined;
-  if (options === undefined) return undefined;
-  const redis = connectRedis(options, revocationConnection);
-  const keyPrefix = 'keyPrefix' in options ? options.keyPrefix : undefined;
-  return {
-    ...createRedisRevocationStore(redis, keyPrefix ?? defaultKeyPrefix),
-    [Symbol.dispose]: () => redis.disconnect(),
-  };
+export function openRevocationStore(settings: Settings): (RevocationStore & Disposable) | undefined {
+  const connected = settings.authentication.revocation === undefined ? undefined : connectAccessRedis(settings);
+  if (connected === undefined) return undefined;
+  const { redis, keyPrefix } = connected;
+  return { ...createRedisRevocationStore(redis, keyPrefix), [Symbol.dispose]: () => redis.disconnect() };
 }
 
 export interface Revocations extends RevocationCheck, Disposable {

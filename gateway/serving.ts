@@ -19,6 +19,7 @@ import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
+import { createApiKeyAccess } from './api-key-access.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createLimiter } from './limiter.ts';
@@ -115,6 +116,8 @@ export function createServing(options: ServingOptions): LocalServing {
   stack.defer(() => limiter.close());
   const revocations = createRevocations(settings, log, metrics);
   if (revocations !== undefined) stack.use(revocations);
+  const apiKeys = createApiKeyAccess(settings, log);
+  if (apiKeys !== undefined) stack.use(apiKeys);
 
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
@@ -122,7 +125,7 @@ export function createServing(options: ServingOptions): LocalServing {
       snapshot,
       graph,
       limiter,
-      authentication: { ...createAuthenticationObserver(log, metrics), revocations },
+      authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
       call: upstreams.call,
       engineOf,
@@ -156,7 +159,7 @@ export function createServing(options: ServingOptions): LocalServing {
     async open() {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
-      await revocations?.begun;
+      await Promise.all([revocations?.begun, apiKeys?.begun]);
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -195,6 +198,7 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     workers,
     deadlineMs,
     'authentication.revocation': authentication.revocation,
+    'authentication.managedApiKeys': authentication.managedApiKeys === true,
     'graphql.path': graphql.path,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };

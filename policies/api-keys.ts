@@ -12,6 +12,8 @@ interface Holder {
 }
 
 export interface ApiKeys {
+  /** Whether somebody holds the key, or held it until it expired. */
+  knows(key: string): boolean;
   /** The viewer that holds the key. Throws UNAUTHENTICATED for a key that nobody holds. */
   identify(key: string): Viewer;
 }
@@ -30,6 +32,7 @@ export function createApiKeys(keys: readonly ApiKey[], now: () => number = Date.
     viewers.set(key.sha256, { id: key.name, viewer: buildViewer(key), untilMs });
   }
   return {
+    knows: (key) => viewers.has(hash('sha256', key, 'hex')),
     identify(key) {
       const holder = viewers.get(hash('sha256', key, 'hex'));
       if (holder === undefined) throw new GatewayError('UNAUTHENTICATED', 'The API key is not valid');

@@ -1,7 +1,7 @@
 /** Authentication: from a request to a viewer, by access token, session or API key. */
 import type { IncomingHttpHeaders } from 'node:http';
 import Type from 'typebox';
-import { createApiKeys } from './api-keys.ts';
+import { type ApiKeys, createApiKeys } from './api-keys.ts';
 import { cookieNamePattern, readCookie } from './cookies.ts';
 import { type CredentialLookup, createCredentialLookup, type LookupOutcome } from './credential-lookup.ts';
 import { GatewayError } from './errors.ts';
@@ -92,6 +92,13 @@ export const AuthenticationOptions = Type.Object(
     session: Type.Optional(SessionOptions),
     cookies: Type.Optional(CookieOptions),
     revocation: Type.Optional(RevocationOptions),
+    managedApiKeys: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether API keys can also be made and removed at run time, by the admin API. They are kept in Redis.',
+      }),
+    ),
     apiKeys: Type.Optional(Type.Array(ApiKey, { default: [], description: 'Keys that are accepted in `x-api-key`.' })),
   },
   { additionalProperties: false },
@@ -104,6 +111,8 @@ export interface AuthenticatorDependencies {
   readonly now?: () => number;
   /** Asks identity providers and session services. */
   readonly fetch?: typeof fetch;
+  /** API keys beside those of the options. */
+  readonly apiKeys?: ApiKeys | undefined;
   /** What tokens and sessions are checked against with every request. */
   readonly revocations?: RevocationCheck | undefined;
   /** What became of a credential that somebody else judges. */
@@ -155,7 +164,10 @@ export function createAuthenticator(
 ): Authenticator {
   const { cookies = {} } = options;
   const apiKeys = options.apiKeys ?? [];
-  const keys = apiKeys.length === 0 ? null : createApiKeys(apiKeys, dependencies.now);
+  const keys = joinApiKeys(
+    apiKeys.length === 0 ? null : createApiKeys(apiKeys, dependencies.now),
+    dependencies.apiKeys,
+  );
   const judgeToken = createTokenJudge(options, dependencies);
   const sessions = createSessions(options.session, dependencies);
   const trustedOrigins = new Set(cookies.trustedOrigins);
@@ -216,6 +228,15 @@ export function createAuthenticator(
       assertOwnOrigin({ method, host: client.host, headers }, trustedOrigins);
       return judgeCookie(credential, holder);
     },
+  };
+}
+
+/** Those of the configuration first: they are there whatever happens to the others. */
+function joinApiKeys(configured: ApiKeys | null, managed: ApiKeys | undefined): ApiKeys | null {
+  if (configured === null || managed === undefined) return configured ?? managed ?? null;
+  return {
+    knows: (key) => configured.knows(key) || managed.knows(key),
+    identify: (key) => (configured.knows(key) ? configured : managed).identify(key),
   };
 }
 
