@@ -4,6 +4,7 @@ import type { IntrospectionOptions } from '../policies/introspection.ts';
 import type { JwtIssuer } from '../policies/jwt-issuer.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import type { SessionOptions } from '../policies/session.ts';
+import { createViewerDescription, type ViewerOptions } from '../policies/viewer-token.ts';
 
 /** Mistakes of options that fit the schema, except names that come twice. */
 export function findAuthenticationMistakes(options: AuthenticationOptions): Mistake[] {
@@ -101,6 +102,22 @@ function isJson(text: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** What the schema cannot say about `viewer`. */
+export function findViewerMistakes({ token, ...options }: ViewerOptions): Mistake[] {
+  if (token === undefined) return [];
+  const path = ['viewer', 'token'];
+  if ((token.secret === undefined) === (token.privateKey === undefined)) {
+    return [{ path, message: 'expected one of `secret` and `privateKey`' }];
+  }
+  try {
+    createViewerDescription({ ...options, token });
+    return [];
+  } catch {
+    // The reason could hold a part of the key.
+    return [{ path: [...path, 'privateKey'], message: 'expected a private key in PEM, Ed25519 or P-256' }];
   }
 }
 

@@ -8,7 +8,7 @@ import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
 import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
-import { findAuthenticationMistakes } from './authentication-rules.ts';
+import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -97,6 +97,7 @@ function checkAuthentication(config: GatewayConfig): Mistake[] {
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'name'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
     ...findAuthenticationMistakes(authentication),
+    ...findViewerMistakes(config.viewer ?? {}),
     ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
       authentication[name] && config.redis === undefined && !isRedisStore(config.store)
         ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]

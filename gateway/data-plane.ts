@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
+import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
@@ -55,14 +56,17 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   let forwardedHeaders = listForwardedHeaders(snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
 
+  let describeViewer = createViewerDescription(settings.viewer);
+
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
       authenticator,
+      describeViewer,
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
       graphiql: settings.graphql.graphiql,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, limiter, call }),
+    restDoor: createRestDoor({ authenticator, describeViewer, limiter, call }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),
@@ -114,6 +118,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
         authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
       }
+      describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
       current = {
         ...buildDoors(),

@@ -44,6 +44,8 @@ export interface RequestContext {
   readonly client: Client;
   /** Who asks. Null until authentication ran, and for anonymous requests. */
   viewer: Viewer | null;
+  /** What services are told of the viewer, names and values in turn. Without it, the headers of `viewer-headers.ts`. */
+  viewerFields?: readonly string[] | undefined;
   /** Moment on the `performance.now()` clock after which no answer is of use any more. */
   deadlineAtMs: number;
   readonly departure: Departure;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { jwtVerify } from 'jose';
 import { startGateway } from '../support/gateway.ts';
 import { startOpenIdProvider } from '../support/openid-provider.ts';
 import { registerGraphql, registerRest } from '../support/registration.ts';
@@ -151,4 +152,35 @@ test('an opaque token of a real OpenID provider opens both doors, and does not w
   assert.match(metrics.body, /selvage_credential_checks_total\{kind="introspection",outcome="unavailable"\} \d/);
   assert.ok(!JSON.stringify(gateway.lines).includes(token), 'no line holds the token');
   assert.ok(gateway.lines.some(({ msg }) => String(msg).startsWith('credentials cannot')));
+});
+
+test('services of both doors get a signed token about the viewer, which no client can send', async (t) => {
+  const secret = 'a secret of at least thirty-two characters';
+  const gateway = await startGateway(t, {
+    authentication: { apiKeys: [{ name: 'partner', sha256: createHash('sha256').update('key').digest('hex') }] },
+    viewer: { headers: false, token: { secret } },
+  });
+  const graph = await startSubgraph(t, 'type Query { a: String }', { Query: { a: () => 'a' } });
+  const heard: unknown[] = [];
+  const rest = await startServer(t, (request, response) => {
+    heard.push([request.headers['x-user-token'], request.headers['x-user-id']]);
+    response.end('{}');
+  });
+  await registerGraphql(gateway, 'graph', graph.url);
+  await registerRest(gateway, 'rest', rest.url, [{ match: { path: '/read' } }]);
+  const forged = { 'x-user-token': 'forged', 'x-user-id': 'root' };
+  await fetch(`${gateway.url}/read`, { headers: forged });
+  await fetch(`${gateway.url}/read`, { headers: { ...forged, 'x-api-key': 'key' } });
+  await gateway.graphql('{ a }', { headers: { 'x-api-key': 'key' } });
+  const asked = graph.requests.filter(({ headers }) => headers['x-user-token'] !== undefined);
+  const tokens = [(heard[1] as string[])[0], asked[0]?.headers['x-user-token']];
+  assert.deepEqual(heard[0], [undefined, undefined]);
+  for (const token of tokens) {
+    const { payload } = await jwtVerify(String(token), Buffer.from(secret), {
+      audience: 'services',
+      typ: 'viewer+jwt',
+    });
+    assert.equal(payload.sub, 'partner');
+  }
+  assert.equal((heard[1] as unknown[])[1], undefined);
 });

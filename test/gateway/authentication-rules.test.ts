@@ -69,3 +69,23 @@ describe('authentication in a configuration', () => {
     });
   }
 });
+
+describe('what services are told of a viewer', () => {
+  for (const [what, token, message] of [
+    ['without a key', {}, /one of `secret` and `privateKey`/],
+    ['with two keys', { secret: 's'.repeat(32), privateKey: 'x' }, /one of/],
+    ['with a key that is none', { privateKey: 'my private key' }, /expected a private key in PEM/],
+  ] as const) {
+    it(`cannot be a token ${what}, and the mistake shows no key`, () => {
+      assert.throws(
+        () => parseConfig({ viewer: { token } }),
+        (error: GatewayError) => {
+          const text = JSON.stringify(error.reasons);
+          assert.match(text, message);
+          assert.doesNotMatch(text, /my private key/);
+          return true;
+        },
+      );
+    });
+  }
+});
