@@ -9,6 +9,8 @@ import { describeGeneration, findGeneration, restoreParts } from '../subgraphs/h
 import type { Registry } from '../subgraphs/registry.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
+import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
+import { type AdminRevocationOptions, postRevocation } from './admin-revocations.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
@@ -20,6 +22,8 @@ export interface AdminApiOptions {
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
+  readonly revocation: AdminRevocationOptions;
+  readonly apiKeys: AdminApiKeyOptions;
   readonly routes: () => RouteTable;
 }
 
@@ -79,6 +83,10 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
+    on('POST', '/revocations', (request) => postRevocation(options.revocation, request)),
+    on('POST', '/api-keys', (request) => postApiKey(options.apiKeys, request)),
+    on('GET', '/api-keys', (request) => listApiKeys(options.apiKeys, request)),
+    on('DELETE', '/api-keys/:name', (request) => deleteApiKey(options.apiKeys, request)),
     on('GET', '/audit', () => ok({ entries: registry.audit() })),
     on('GET', '/metrics', () => showMetrics(serving)),
   ];

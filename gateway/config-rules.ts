@@ -8,6 +8,7 @@ import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
 import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
+import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -89,15 +90,24 @@ function checkStore({ store }: GatewayConfig): Mistake[] {
 }
 
 function checkAuthentication(config: GatewayConfig): Mistake[] {
-  const { jwt = [], apiKeys = [], required } = config.authentication ?? {};
+  const { authentication = {} } = config;
+  const { jwt = [], apiKeys = [] } = authentication;
   return [
     ...findDuplicates(jwt, ['authentication', 'jwt'], 'issuer'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'name'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
-    ...(required === true && jwt.length + apiKeys.length === 0
-      ? [{ path: ['authentication', 'required'], message: 'nobody could pass: there are neither `jwt` nor `apiKeys`' }]
-      : []),
+    ...findAuthenticationMistakes(authentication),
+    ...findViewerMistakes(config.viewer ?? {}),
+    ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
+      authentication[name] && config.redis === undefined && !isRedisStore(config.store)
+        ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]
+        : [],
+    ),
   ];
+}
+
+function isRedisStore(store: GatewayConfig['store']): boolean {
+  return typeof store === 'object' || /^rediss?:/.test(store ?? '');
 }
 
 /** Rules with one name share one count, so they must agree on the numbers. */

@@ -8,6 +8,7 @@ import { AuthorizeOptions } from '../policies/authorize.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
+import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
@@ -134,6 +135,7 @@ export const GatewayConfig = Type.Object(
       }),
     ),
     authentication: Type.Optional(AuthenticationOptions),
+    viewer: Type.Optional(ViewerOptions),
     policies: Type.Optional(
       Type.Object(
         {

@@ -7,6 +7,7 @@ import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
+import type { ViewerOptions } from '../policies/viewer-token.ts';
 import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
@@ -30,7 +31,9 @@ export interface Settings {
     | { readonly kind: 'file'; readonly directory: string }
     | { readonly kind: 'redis'; readonly redis: RedisOptions; readonly copy?: string };
   readonly redisUrl?: string;
-  readonly authentication: Required<AuthenticationOptions>;
+  readonly authentication: AuthenticationOptions & { readonly required: boolean };
+  /** What services are told of the viewer. */
+  readonly viewer: ViewerOptions;
   /** Time for a whole request, all attempts and services together. */
   readonly deadlineMs: number;
   /** Defaults that services override by name; `buildResilience` makes numbers of both. */
@@ -144,10 +147,12 @@ export function buildSettings(
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
     authentication: {
+      jwt: [],
+      apiKeys: [],
+      ...config.authentication,
       required: config.authentication?.required ?? false,
-      jwt: config.authentication?.jwt ?? [],
-      apiKeys: config.authentication?.apiKeys ?? [],
     },
+    viewer: config.viewer ?? {},
     deadlineMs: parseDurationMs(deadline),
     resilience,
     rateLimit,

@@ -46,6 +46,7 @@ class HttpRequest implements GatewayRequest {
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   viewer: Viewer | null = null;
+  viewerFields: readonly string[] | undefined = undefined;
   deadlineAtMs: number;
   readonly departure: ClientDeparture;
   rateLimit: RateLimitDecision | null = null;

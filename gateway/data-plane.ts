@@ -3,8 +3,9 @@
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { createAuthenticator } from '../policies/authenticate.ts';
+import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
+import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
@@ -38,6 +39,8 @@ export interface DataPlaneOptions {
   readonly snapshot: Snapshot;
   readonly graph: Graph;
   readonly limiter: RateLimiter;
+  /** What authentication is done with. */
+  readonly authentication?: AuthenticatorDependencies;
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
   readonly call: Call;
@@ -51,16 +54,19 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
-  let authenticator = createAuthenticator(settings.authentication);
+  let authenticator = createAuthenticator(settings.authentication, options.authentication);
+
+  let describeViewer = createViewerDescription(settings.viewer);
 
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
       authenticator,
+      describeViewer,
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
       graphiql: settings.graphql.graphiql,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, limiter, call }),
+    restDoor: createRestDoor({ authenticator, describeViewer, limiter, call }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),
@@ -110,8 +116,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     configure(nextSettings) {
       // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
       if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
-        authenticator = createAuthenticator(nextSettings.authentication);
+        authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
       }
+      describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
       current = {
         ...buildDoors(),

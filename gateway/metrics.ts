@@ -51,6 +51,10 @@ export interface Metrics {
   observeEjection(service: string, reason: string): void;
   /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
   observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
+  /** A credential that somebody else judges. */
+  observeCredential(kind: string, outcome: string): void;
+  /** Whether the shared revocations can be read. */
+  observeRevocationStore(readable: boolean): void;
   observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
@@ -155,6 +159,20 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     help: 'Whether so few instances of a service are healthy that all get calls.',
     labelNames: ['service'],
     aggregator: 'max',
+    registers,
+  });
+  const credentials = new Counter({
+    name: 'selvage_credential_checks_total',
+    help: 'Opaque tokens and sessions that were checked: remembered, or what the answer was.',
+    labelNames: ['kind', 'outcome'],
+    registers,
+  });
+  const revocationStore = new Gauge({
+    name: 'selvage_revocations_readable',
+    help: 'Whether the shared revocations can be read: 1 yes, 0 no. Of several workers, that of the worst.',
+    // With a label there is no series, and no 0, where nothing is observed.
+    labelNames: ['store'],
+    aggregator: 'min',
     registers,
   });
   const limits = new Counter({
@@ -271,6 +289,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
         panics.set({ service }, pool.panic ? 1 : 0);
       }
     },
+    observeCredential: (kind, outcome) => credentials.inc({ kind, outcome }),
+    observeRevocationStore: (readable) => revocationStore.set({ store: 'redis' }, readable ? 1 : 0),
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();
     },

@@ -7,6 +7,7 @@ import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
@@ -17,6 +18,8 @@ import type { RouteTable, RouteTarget } from './route-table.ts';
 
 export interface RestDoorOptions {
   readonly authenticator: Authenticator;
+  /** What services are told of a viewer. */
+  readonly describeViewer: DescribeViewer;
   readonly limiter: RateLimiter;
   readonly call: Call;
 }
@@ -33,12 +36,13 @@ export type RestDoor = (
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
-export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions): RestDoor {
+export function createRestDoor({ authenticator, describeViewer, limiter, call }: RestDoorOptions): RestDoor {
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
-    context.viewer = await authenticator.authenticate(request.headers);
+    context.viewer = await authenticator.authenticate(request.headers, context);
+    if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, context);
     const body = limitBody(request, route.maxBodyBytes);

@@ -19,13 +19,15 @@ import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
+import { createApiKeyAccess } from './api-key-access.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { createCallObserver, createRequestObserver } from './observation.ts';
+import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
+import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 
@@ -112,6 +114,10 @@ export function createServing(options: ServingOptions): LocalServing {
   const engineOf = createPlannedEngines({ planner, execute, subgraphErrors, log });
   const limiter = createLimiter(settings, log, metrics, options.counts);
   stack.defer(() => limiter.close());
+  const revocations = createRevocations(settings, log, metrics);
+  if (revocations !== undefined) stack.use(revocations);
+  const apiKeys = createApiKeyAccess(settings, log);
+  if (apiKeys !== undefined) stack.use(apiKeys);
 
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
@@ -119,6 +125,7 @@ export function createServing(options: ServingOptions): LocalServing {
       snapshot,
       graph,
       limiter,
+      authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
       call: upstreams.call,
       engineOf,
@@ -152,6 +159,7 @@ export function createServing(options: ServingOptions): LocalServing {
     async open() {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
+      await Promise.all([revocations?.begun, apiKeys?.begun]);
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -180,7 +188,7 @@ export function createServing(options: ServingOptions): LocalServing {
 
 /** Settings that a process takes when it starts to serve, and keeps: by name, with what they come from. */
 function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>> {
-  const { listen, redisUrl, limits, trustedProxies, log, workers, deadlineMs, graphql } = settings;
+  const { listen, redisUrl, limits, trustedProxies, log, workers, deadlineMs, graphql, authentication } = settings;
   return {
     listen,
     redisUrl,
@@ -189,6 +197,8 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     log,
     workers,
     deadlineMs,
+    'authentication.revocation': authentication.revocation,
+    'authentication.managedApiKeys': authentication.managedApiKeys === true,
     'graphql.path': graphql.path,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };

@@ -8,14 +8,14 @@ import type { RateLimitDecision } from './rate-limit.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
-  /** Stable identity: the token's `sub`, or the name of the API key. */
+  /** Stable identity: the token's `sub`, what the session service named, or the name of the API key. */
   readonly id: string;
-  readonly kind: 'jwt' | 'api-key';
-  /** The token's issuer; undefined for API keys. Two issuers may use the same `sub`. */
+  readonly kind: 'jwt' | 'opaque' | 'session' | 'api-key';
+  /** The token's issuer, or `session`; undefined for API keys. Two issuers may use the same `sub`. */
   readonly issuer: string | undefined;
   readonly scopes: ReadonlySet<string>;
   readonly roles: readonly string[];
-  /** The verified claims; empty for API keys. */
+  /** The verified claims, or what was answered about the credential; empty for API keys. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
@@ -44,6 +44,8 @@ export interface RequestContext {
   readonly client: Client;
   /** Who asks. Null until authentication ran, and for anonymous requests. */
   viewer: Viewer | null;
+  /** What services are told of the viewer, names and values in turn. Without it, the headers of `viewer-headers.ts`. */
+  viewerFields?: readonly string[] | undefined;
   /** Moment on the `performance.now()` clock after which no answer is of use any more. */
   deadlineAtMs: number;
   readonly departure: Departure;

@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
-import { viewerHeaders } from '../policies/viewer-headers.ts';
+import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
 
 export interface RequestSharing<T> {
   /**
@@ -25,8 +25,11 @@ export interface RequestSharing<T> {
  * What of a viewer and of the client's headers reaches a service, as one line. Two viewers never have the same, and
  * anonymous requests differ from all of them.
  */
-export function describeAsker({ viewer, headers }: RequestContext, forwarded: readonly string[]): string {
-  const parts: unknown[] = viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer)];
+export function describeAsker(context: RequestContext, forwarded: readonly string[]): string {
+  const { viewer, headers } = context;
+  // The headers also where services get none of them: a token alone could be the same by mistake, these say who it is.
+  const parts: unknown[] =
+    viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer), ...viewerFieldsOf(context)];
   for (const name of forwarded) parts.push(name, headers[name] ?? null);
   return JSON.stringify(parts);
 }
@@ -111,6 +114,7 @@ class FlightContext implements RequestContext {
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   viewer: Viewer | null;
+  viewerFields: readonly string[] | undefined;
   deadlineAtMs: number;
   readonly departure = new SharedDeparture();
   rateLimit: RateLimitDecision | null;
@@ -125,6 +129,7 @@ class FlightContext implements RequestContext {
     this.headers = first.headers;
     this.client = first.client;
     this.viewer = first.viewer;
+    this.viewerFields = first.viewerFields;
     this.deadlineAtMs = first.deadlineAtMs;
     this.rateLimit = first.rateLimit;
     this.name = first.name;

@@ -271,6 +271,7 @@ describe('buildSettings', () => {
         jwt: documented('authentication.jwt'),
         apiKeys: documented('authentication.apiKeys'),
       },
+      viewer: {},
       deadlineMs: parseDurationMs(text('policies.deadline')),
       resilience: {},
       rateLimit: documented('policies.rateLimit'),
