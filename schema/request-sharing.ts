@@ -4,7 +4,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from '../policies/errors.ts';
-import type { RateLimitDecision } from '../policies/rate-limit.ts';
+import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import { viewerHeaders } from '../policies/viewer-headers.ts';
 
@@ -117,6 +117,7 @@ class FlightContext implements RequestContext {
   name: string | null;
   errorCode: ErrorCode | null;
   readonly attempts: Attempt[];
+  readonly atEnd: (listener: () => void) => void;
 
   constructor(first: RequestContext) {
     this.id = first.id;
@@ -130,6 +131,7 @@ class FlightContext implements RequestContext {
     this.name = first.name;
     this.errorCode = first.errorCode;
     this.attempts = first.attempts;
+    this.atEnd = (listener) => first.atEnd(listener);
   }
 }
 

@@ -274,6 +274,7 @@ describe('buildSettings', () => {
       deadlineMs: parseDurationMs(text('policies.deadline')),
       resilience: {},
       rateLimit: documented('policies.rateLimit'),
+      rateLimitHeaders: documented('policies.rateLimitHeaders'),
       services: {},
       fields: {},
       graphql: {
@@ -282,6 +283,10 @@ describe('buildSettings', () => {
         graphiql: true,
         maxBatchSize: documented('graphql.maxBatchSize'),
         subgraphErrors: documented('graphql.subgraphErrors'),
+        cost: {
+          listSize: documented('graphql.cost.listSize'),
+          slicingArguments: documented('graphql.cost.slicingArguments'),
+        },
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
