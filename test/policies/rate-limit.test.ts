@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
 import { createRateLimiter } from '../../policies/rate-limit.ts';
 import type { CountResult, RateLimitStore } from '../../policies/rate-limit-count.ts';
-import type { RateLimitDecision } from '../../policies/rate-limit-decision.ts';
+import type { RateLimitDecision, RateLimitHeaders } from '../../policies/rate-limit-decision.ts';
 import type { RateLimitSubject } from '../../policies/rate-limit-key.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
 import type { CompiledRule } from '../../policies/rate-limit-rule.ts';
@@ -194,6 +194,45 @@ describe('a rate limiter', () => {
     const { check } = createFixture();
     check(compileRules([{ name: 'a', limit: 1, window: '1d' }]));
     assert.equal(check(compileRules([{ name: 'a', limit: 2, window: '1d' }])).allowed, true);
+  });
+});
+
+describe('the headers of limits', () => {
+  const rules = compileRules([
+    { name: 'large', limit: 1_000, window: '1h', key: 'ip' },
+    { name: 'small', limit: 10, window: '1m', key: 'ip' },
+  ]);
+  const headersBy = (style: RateLimitHeaders, times = 1) => {
+    const local = createMemoryRateLimitStore({ now: () => 0 });
+    const limiter = createRateLimiter({ local, headers: () => style });
+    let decision = limiter.check(rules, subject);
+    for (let i = 1; i < times; i++) decision = limiter.check(rules, subject);
+    assert.ok(!(decision instanceof Promise));
+    return decision.headers;
+  };
+
+  it('are the older ones of the tightest rule where that is configured', () => {
+    assert.deepEqual(headersBy('legacy'), {
+      'x-ratelimit-limit': '10',
+      'x-ratelimit-remaining': '9',
+      'x-ratelimit-reset': '6',
+    });
+    assert.equal(headersBy('legacy', 11)['x-ratelimit-remaining'], '0');
+    assert.equal(Object.keys(headersBy('both')).length, 5);
+    assert.deepEqual(headersBy('none'), {});
+  });
+
+  it('tell of a rule that was asked twice what is left at last, and of all others too', () => {
+    const limiter = createRateLimiter({ local: createMemoryRateLimitStore({ now: () => 0 }) });
+    const [large, small] = rules;
+    assert.ok(large !== undefined && small !== undefined);
+    const [first, second, third] = [[large], [small], [small]].map((asked) => limiter.check(asked, subject));
+    assert.ok(first !== undefined && !(first instanceof Promise));
+    assert.ok(second !== undefined && !(second instanceof Promise));
+    assert.ok(third !== undefined && !(third instanceof Promise));
+    const merged = limiter.merge(limiter.merge(limiter.merge(null, first), second), third);
+    assert.equal(merged.headers['ratelimit'], '"large";r=999;t=4, "small";r=8;t=6');
+    assert.equal(merged.tightest?.rule, 'small');
   });
 });
 
