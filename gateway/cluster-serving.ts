@@ -9,7 +9,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
-import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
@@ -21,6 +20,7 @@ import { createCallObserver } from './observation.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
 import { buildSnapshotDelta, buildWholeDelta } from './snapshot-delta.ts';
+import { createPrimaryCounts } from './worker-counts.ts';
 import type { HealthNews, MetricsJson, WorkerStart } from './worker-messages.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 import { createWorkerPool, type WorkerHandle } from './worker-pool.ts';
@@ -65,7 +65,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       },
     }),
   );
-  const counts = createMemoryRateLimitStore();
+  const counts = createPrimaryCounts();
   stack.defer(() => counts.close());
   const planner = stack.use(createPlanner({ log }));
   const plans = createSharedPlanner(planner);
@@ -74,7 +74,9 @@ export function createClusterServing(options: ServingOptions): Serving {
     log,
     buildStart,
     handlers: {
-      takeLimits: (questions) => questions.map((question) => counts.take(question.key, question, question.cost)),
+      takeLimits: (questions) => questions.map(counts.take),
+      renewSlots: counts.renew,
+      releaseSlot: counts.release,
       plan: ({ graph, document }) => plans.plan(graph, document),
       ejected: ({ service, instance, why }) => upstreams.eject(service, instance, why),
       used: (rows) => options.usage.add(rows),

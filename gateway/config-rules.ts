@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
-import type { RateLimitRule } from '../policies/rate-limit.ts';
+import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
 import { findHealthMistakes } from '../subgraphs/health-settings.ts';
@@ -114,6 +114,8 @@ function isRedisStore(store: GatewayConfig['store']): boolean {
 function checkRateLimits(config: GatewayConfig): Mistake[] {
   const seen = new Map<string, RateLimitRule>();
   return listRateLimits(config).flatMap(({ rule, path }) => {
+    const own = findLimitMistakes(rule).map((mistake) => ({ ...mistake, path: [...path, ...mistake.path] }));
+    if (own.length > 0) return own;
     const first = seen.get(rule.name);
     if (first === undefined) {
       seen.set(rule.name, rule);
@@ -143,11 +145,19 @@ function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: Val
       })),
     ),
   );
-  return [...global, ...ofRoutes];
+  const ofFields = Object.entries(config.fields ?? {}).flatMap(([name, policy]) =>
+    (policy.rateLimit ?? []).map((rule, index) => ({ rule, path: ['fields', name, 'rateLimit', index] })),
+  );
+  return [...global, ...ofRoutes, ...ofFields];
 }
 
 function describeLimit(rule: RateLimitRule): string {
-  return `${rule.limit} per ${rule.window}, burst ${rule.burst ?? rule.limit}, by ${rule.key ?? 'viewer'}, ${rule.onStoreError ?? 'local'}`;
+  const { limit, algorithm = 'gcra', window, count = 'requests', key = 'viewer', onStoreError = 'local' } = rule;
+  const quota = window === undefined ? `${limit} at once` : `${limit} per ${window}`;
+  const kind = `${algorithm === 'gcra' ? '' : `, ${algorithm}`}${count === 'cost' ? ', by cost' : ''}`;
+  const more = [rule.queue, rule.localShare, rule.lease].map((part) => (part ? `, ${JSON.stringify(part)}` : ''));
+  const keys = typeof key === 'string' ? key : key.join(' and ');
+  return `${quota}${kind}, burst ${rule.burst ?? limit}, by ${keys}, ${onStoreError}${more.join('')}`;
 }
 
 function checkServices(config: GatewayConfig): Mistake[] {

@@ -5,7 +5,7 @@
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
-import { RateLimitRule } from '../policies/rate-limit.ts';
+import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
 import { ViewerOptions } from '../policies/viewer-token.ts';
@@ -45,6 +45,30 @@ const FieldPolicy = Type.Object(
       }),
     ),
     authorize: Type.Optional(AuthorizeOptions),
+    rateLimit: Type.Optional(
+      Type.Array(RateLimitRule, {
+        description: 'Rules for operations that select the field, each as often as the field stands in the document.',
+      }),
+    ),
+    cost: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        description: 'Cost of the field itself. Default: 1 where it returns objects, else 0.',
+      }),
+    ),
+    listSize: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        description: 'Length of the list where no argument says one. Default: `graphql.cost.listSize`.',
+      }),
+    ),
+    slicingArguments: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
+        description: 'Arguments that say how long the list will be. Default: `graphql.cost.slicingArguments`.',
+      }),
+    ),
   },
   closed,
 );
@@ -150,6 +174,13 @@ export const GatewayConfig = Type.Object(
           rateLimit: Type.Optional(
             Type.Array(RateLimitRule, { default: [], description: 'Rules for every request of both doors.' }),
           ),
+          rateLimitHeaders: Type.Optional(
+            OneOf(['standard', 'legacy', 'both', 'none'], {
+              default: 'standard',
+              description:
+                'What answers tell of the limits. `standard`: `RateLimit` and `RateLimit-Policy`. `legacy`: `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds from now) of the tightest rule.',
+            }),
+          ),
         },
         { ...closed, description: 'Defaults for both doors. A service or route overrides them by name.' },
       ),
@@ -192,6 +223,27 @@ export const GatewayConfig = Type.Object(
               description:
                 "Whether the text of a service's own GraphQL errors reaches the client. Stack traces never do.",
             }),
+          ),
+          cost: Type.Optional(
+            Type.Object(
+              {
+                listSize: Type.Optional(
+                  Type.Integer({
+                    minimum: 0,
+                    maximum: 1_000_000,
+                    default: 10,
+                    description: 'Length of a list of which nothing says more.',
+                  }),
+                ),
+                slicingArguments: Type.Optional(
+                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
+                    default: ['first', 'last', 'limit'],
+                    description: 'Arguments that say how long a list will be; the largest counts.',
+                  }),
+                ),
+              },
+              { ...closed, description: 'What operations cost, for rate limits with `count: cost`.' },
+            ),
           ),
           engine: Type.Optional(
             Type.Union([Type.Literal('auto'), Type.Literal('stitched')], {

@@ -3,7 +3,8 @@ import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
-import type { RateLimitRule } from '../policies/rate-limit.ts';
+import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
+import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
@@ -40,6 +41,7 @@ export interface Settings {
   readonly resilience: ResilienceOptions;
   /** Rules for every request of both doors. */
   readonly rateLimit: readonly RateLimitRule[];
+  readonly rateLimitHeaders: RateLimitHeaders;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
   readonly fields: Readonly<Record<string, FieldPolicy>>;
   readonly graphql: {
@@ -48,6 +50,7 @@ export interface Settings {
     readonly graphiql: boolean;
     readonly maxBatchSize: number;
     readonly subgraphErrors: 'pass' | 'mask';
+    readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
@@ -135,7 +138,7 @@ export function buildSettings(
   config: GatewayConfig,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Settings {
-  const { deadline = '30s', rateLimit = [], ...resilience } = config.policies ?? {};
+  const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...resilience } = config.policies ?? {};
   return {
     listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
     admin: {
@@ -156,6 +159,7 @@ export function buildSettings(
     deadlineMs: parseDurationMs(deadline),
     resilience,
     rateLimit,
+    rateLimitHeaders,
     services: config.services ?? {},
     fields: config.fields ?? {},
     graphql: {
@@ -164,6 +168,10 @@ export function buildSettings(
       graphiql: config.graphql?.graphiql ?? environment['NODE_ENV'] !== 'production',
       maxBatchSize: config.graphql?.maxBatchSize ?? 0,
       subgraphErrors: config.graphql?.subgraphErrors ?? 'pass',
+      cost: {
+        listSize: config.graphql?.cost?.listSize ?? 10,
+        slicingArguments: config.graphql?.cost?.slicingArguments ?? ['first', 'last', 'limit'],
+      },
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,

@@ -4,7 +4,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
-import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
+import type { RateLimiter } from '../policies/rate-limit.ts';
+import { compileRules } from '../policies/rate-limit-rule.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -76,6 +77,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     createGraphqlGeneration(graph, {
       limiter,
       rules: compileRules(settings.rateLimit),
+      cost: settings.graphql.cost,
       authenticationRequired: settings.authentication.required === true,
       fields: settings.fields,
       introspection: settings.graphql.introspection,

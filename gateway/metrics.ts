@@ -8,6 +8,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client';
+import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
@@ -55,7 +56,7 @@ export interface Metrics {
   observeCredential(kind: string, outcome: string): void;
   /** Whether the shared revocations can be read. */
   observeRevocationStore(readable: boolean): void;
-  observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
+  observeLimit(rule: string, outcome: LimitOutcome): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
@@ -177,7 +178,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   });
   const limits = new Counter({
     name: 'selvage_rate_limit_decisions_total',
-    help: 'Decisions of rate limits. store-error comes on top of allowed or refused.',
+    help: 'Decisions of rate limits. store-error and queued come on top of allowed or refused.',
     labelNames: ['rule', 'outcome'],
     registers,
   });

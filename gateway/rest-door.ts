@@ -73,8 +73,11 @@ function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): 
 
 async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {
   if (route.rules.length === 0) return;
-  const subject = { viewer: context.viewer, address: context.client.address, headers: context.headers };
+  const { viewer, client, headers, departure } = context;
+  const { label, service, cost } = route;
+  const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
   context.rateLimit = await limiter.check(route.rules, subject);
+  if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 

@@ -4,7 +4,7 @@
  */
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { buildRequirement, type Requirement } from '../policies/authorize.ts';
-import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit.ts';
+import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { Route } from '../subgraphs/service-definition.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
@@ -19,6 +19,8 @@ export interface RouteTarget {
   readonly requirement: Requirement | null;
   readonly needsViewer: boolean;
   readonly rules: readonly CompiledRule[];
+  /** What a request takes of limits that count cost. */
+  readonly cost: number;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -96,6 +98,7 @@ function buildTarget(service: string, route: Route, options: RouteTableOptions):
     maxBodyBytes: maxBodySize === undefined ? options.maxBodyBytes : parseSizeBytes(maxBodySize),
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: options.authenticationRequired && route.public !== true,
+    cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };

@@ -6,7 +6,7 @@
 import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { createClientResolver } from '../policies/client-address.ts';
-import type { RateLimitStore } from '../policies/rate-limit.ts';
+import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
@@ -112,7 +112,7 @@ export function createServing(options: ServingOptions): LocalServing {
   if (settings.graphql.engine === 'auto') planner.start();
   const { subgraphErrors } = settings.graphql;
   const engineOf = createPlannedEngines({ planner, execute, subgraphErrors, log });
-  const limiter = createLimiter(settings, log, metrics, options.counts);
+  const limiter = createLimiter(() => current, log, metrics, options.counts);
   stack.defer(() => limiter.close());
   const revocations = createRevocations(settings, log, metrics);
   if (revocations !== undefined) stack.use(revocations);

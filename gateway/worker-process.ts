@@ -66,6 +66,8 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     planner: createRemotePlanner(),
     counts: createWorkerCounts({
       ask: (questions) => primary.ask('takeLimits', questions, limitPatienceMs),
+      renew: (slots) => primary.tell('renewSlots', slots),
+      release: (slot) => primary.tell('releaseSlot', slot),
       onFailure: (error) => log.warn('the primary cannot be asked: this worker counts rate limits alone', { error }),
     }),
     onEject: (service, instance, why) => primary.tell('ejected', { service, instance, why }),

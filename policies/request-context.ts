@@ -4,7 +4,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from './errors.ts';
-import type { RateLimitDecision } from './rate-limit.ts';
+import type { RateLimitDecision } from './rate-limit-decision.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
@@ -55,6 +55,8 @@ export interface RequestContext {
   name: string | null;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
+  /** Calls back once when the request is over, however it ends; at once if it is over already. */
+  atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
 }

@@ -4,7 +4,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from '../policies/errors.ts';
-import type { RateLimitDecision } from '../policies/rate-limit.ts';
+import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
 
@@ -121,6 +121,7 @@ class FlightContext implements RequestContext {
   name: string | null;
   errorCode: ErrorCode | null;
   readonly attempts: Attempt[];
+  readonly atEnd: (listener: () => void) => void;
 
   constructor(first: RequestContext) {
     this.id = first.id;
@@ -135,6 +136,7 @@ class FlightContext implements RequestContext {
     this.name = first.name;
     this.errorCode = first.errorCode;
     this.attempts = first.attempts;
+    this.atEnd = (listener) => first.atEnd(listener);
   }
 }
 

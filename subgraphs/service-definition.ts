@@ -4,7 +4,7 @@
  */
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
-import { RateLimitRule } from '../policies/rate-limit.ts';
+import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
@@ -184,6 +184,14 @@ export const Route = Type.Object(
       }),
     ),
     authorize: Type.Optional(AuthorizeOptions),
+    cost: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        default: 1,
+        description: 'What a request takes of rate limits with `count: cost`.',
+      }),
+    ),
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
     ),
