@@ -5,6 +5,7 @@
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { RateLimitRule } from '../policies/rate-limit.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
@@ -133,6 +134,7 @@ export const GatewayConfig = Type.Object(
           'Redis for rate limits shared by several gateways. Default: that of `store`; without either they are counted in this process. Environment: `REDIS_URL`.',
       }),
     ),
+    cache: Type.Optional(CacheStoreOptions),
     authentication: Type.Optional(AuthenticationOptions),
     policies: Type.Optional(
       Type.Object(

@@ -30,6 +30,8 @@ export interface Settings {
     | { readonly kind: 'file'; readonly directory: string }
     | { readonly kind: 'redis'; readonly redis: RedisOptions; readonly copy?: string };
   readonly redisUrl?: string;
+  /** Where both doors keep answers. */
+  readonly cache: { readonly store: 'memory' | 'redis'; readonly maxBytes: number };
   readonly authentication: Required<AuthenticationOptions>;
   /** Time for a whole request, all attempts and services together. */
   readonly deadlineMs: number;
@@ -143,6 +145,7 @@ export function buildSettings(
     workers: config.workers === 'auto' ? availableParallelism() : (config.workers ?? 1),
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
+    cache: { store: config.cache?.store ?? 'memory', maxBytes: wholeBytes(config.cache?.maxSize ?? '64mb') },
     authentication: {
       required: config.authentication?.required ?? false,
       jwt: config.authentication?.jwt ?? [],

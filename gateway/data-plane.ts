@@ -9,6 +9,7 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
+import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
@@ -41,6 +42,7 @@ export interface DataPlaneOptions {
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
   readonly call: Call;
+  readonly httpCache: HttpCache;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly onUnexpected: UnexpectedErrorListener;
@@ -60,7 +62,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       graphiql: settings.graphql.graphiql,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, limiter, call }),
+    restDoor: createRestDoor({ authenticator, limiter, call, cache: options.httpCache }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),

@@ -8,6 +8,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client';
+import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
@@ -39,6 +40,7 @@ export interface AttemptObservation {
 
 export interface Metrics {
   readonly discovery: DiscoveryMetrics;
+  readonly cache: CacheMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -234,6 +236,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
 
   return {
     discovery: createDiscoveryMetrics(registry),
+    cache: createCacheMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

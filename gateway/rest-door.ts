@@ -1,5 +1,5 @@
 /**
- * The REST door: match route -> authenticate -> rate limit -> authorize -> call -> stream back. Bodies pass through in
+ * The REST door: match route -> authenticate -> rate limit -> authorize -> cache -> call -> stream back. Bodies pass through in
  * both directions without being held.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -9,6 +9,7 @@ import { GatewayError } from '../policies/errors.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { isUnread, limitBody } from './request-body.ts';
@@ -19,6 +20,8 @@ export interface RestDoorOptions {
   readonly authenticator: Authenticator;
   readonly limiter: RateLimiter;
   readonly call: Call;
+  /** Before the call of routes that let answers be kept. */
+  readonly cache: HttpCache;
 }
 
 export type RestDoor = (
@@ -33,7 +36,7 @@ export type RestDoor = (
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
-export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions): RestDoor {
+export function createRestDoor({ authenticator, limiter, call, cache }: RestDoorOptions): RestDoor {
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
@@ -44,7 +47,9 @@ export function createRestDoor({ authenticator, limiter, call }: RestDoorOptions
     const body = limitBody(request, route.maxBodyBytes);
     const headers = endToEndHeaders(request.rawHeaders);
     if (route.route.preserveHost) headers.push('host', context.client.host);
-    await call(
+    const { cache: rule } = route;
+    const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
+    await send(
       {
         service: route.service,
         method: context.method,
