@@ -75,7 +75,10 @@ export async function dropCached(store: CacheStore, tags: CacheTags): Promise<nu
   }
 }
 
-/** The store, telling what is dropped because of requests. */
+/** How long a request waits until what it changed is dropped from a store elsewhere. */
+const requestPatienceMs = 40;
+
+/** The store as requests see it: telling what is dropped because of them, and never in their way for long. */
 export function createTellingCache(
   store: CacheStore,
   onInvalidated: (count: number) => void,
@@ -87,9 +90,22 @@ export function createTellingCache(
     delete: (key) => store.delete(key),
     async invalidate(tags) {
       tell?.(tags);
-      const count = await store.invalidate(tags);
-      onInvalidated(count);
-      return count;
+      const dropped = store.invalidate(tags);
+      if (!(dropped instanceof Promise)) {
+        onInvalidated(dropped);
+        return dropped;
+      }
+      const { promise: late, resolve } = Promise.withResolvers<number>();
+      const timer = setTimeout(() => resolve(0), requestPatienceMs);
+      const counted = dropped.then((count) => {
+        onInvalidated(count);
+        return count;
+      });
+      return await Promise.race([counted, late]).finally(() => {
+        clearTimeout(timer);
+        // Nobody waits any more for what may still fail.
+        counted.catch(() => {});
+      });
     },
     clear: () => store.clear(),
     get sizeBytes() {

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { RateLimitRule } from '../policies/rate-limit.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
@@ -50,6 +51,12 @@ export interface Settings {
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
+    /** Null where answers are not kept. */
+    readonly cache: {
+      readonly types: Readonly<Record<string, CacheHintOptions>>;
+      readonly idFields: readonly string[];
+      readonly maxBodyBytes: number;
+    } | null;
   };
   readonly limits: {
     readonly maxBodyBytes: number;
@@ -165,6 +172,7 @@ export function buildSettings(
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
+      cache: buildResponseCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
     ...(config.zone !== undefined && { zone: config.zone }),
@@ -191,6 +199,14 @@ function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store
   if (store === 'memory') return { kind: 'memory' };
   if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
   return { kind: 'redis', redis: { url: store } };
+}
+
+function buildResponseCache(
+  cache: NonNullable<GatewayConfig['graphql']>['cache'] | undefined,
+): Settings['graphql']['cache'] {
+  if (cache === undefined) return null;
+  const { types = {}, idFields = ['id'], maxBodySize = '1mb' } = cache;
+  return { types, idFields, maxBodyBytes: wholeBytes(maxBodySize) };
 }
 
 function buildMassExpiry(

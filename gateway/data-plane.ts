@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { createAuthenticator } from '../policies/authenticate.ts';
+import type { CacheStore } from '../policies/cache-store.ts';
 import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -15,6 +16,7 @@ import type { Settings } from './config.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
+import type { CacheMetrics } from './metrics-cache.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 
@@ -43,6 +45,8 @@ export interface DataPlaneOptions {
   readonly usage?: FieldUsage;
   readonly call: Call;
   readonly httpCache: HttpCache;
+  readonly cacheStore: CacheStore;
+  readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly onUnexpected: UnexpectedErrorListener;
@@ -68,6 +72,15 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     engine: engineOf(graph),
     ...(settings.graphql.shareOperations && { shareOperations: () => forwardedHeaders }),
   });
+  const buildResponses = () =>
+    settings.graphql.cache === null
+      ? undefined
+      : {
+          ...settings.graphql.cache,
+          store: options.cacheStore,
+          metrics: options.cacheMetrics,
+          forwardedHeaders: () => forwardedHeaders,
+        };
   const buildGeneration = () =>
     createGraphqlGeneration(graph, {
       limiter,
@@ -79,6 +92,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       path: settings.graphql.path,
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       usage: options.usage,
+      responses: buildResponses(),
       onUnexpected,
     });
   const buildRoutes = () =>

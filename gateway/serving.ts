@@ -136,6 +136,8 @@ export function createServing(options: ServingOptions): LocalServing {
       usage,
       call: upstreams.call,
       httpCache,
+      cacheStore: sharedCache,
+      cacheMetrics: metrics.cache,
       engineOf,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
     });
