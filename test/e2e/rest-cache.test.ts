@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { startGateway } from '../support/gateway.ts';
+import { redisSkipReason, startRedis } from '../support/redis.ts';
 import { registerRest, until } from '../support/registration.ts';
 import { startServer } from '../support/subgraph.ts';
 
@@ -233,4 +234,30 @@ test('a ttl of the route holds for answers that say nothing; an administrator dr
   assert.match(body, /selvage_cache_requests_total\{door="rest",service="things",outcome="hit"\} 1/);
   assert.match(body, /selvage_cache_stored_bytes_total\{door="rest",service="things"\} 32/);
   assert.match(body, /selvage_cache_bytes [1-9]/);
+});
+
+test('gateways of one Redis share what is kept, and what is dropped', { skip: redisSkipReason }, async (t) => {
+  const redis = await startRedis();
+  t.after(() => redis[Symbol.asyncDispose]());
+  // The host that was asked for is part of the key: both are asked as the same one.
+  const shared = { cache: { store: 'redis' as const }, redis: redis.url, trustedProxies: ['127.0.0.0/8'] };
+  const host = { 'x-forwarded-host': 'shop.example' };
+  const { service, seen, ask } = await startCached(t, fresh, {}, shared);
+  const other = await startGateway(t, shared);
+  await registerRest(other, 'things', service.url, [{ match: { path: '/api/*' }, rewrite: '/*', cache: {} }]);
+  const askOther = async (path: string) => {
+    const response = await fetch(other.url + path, { headers: host });
+    return { cache: response.headers.get('cache-status') ?? '', text: await response.text() };
+  };
+  let kept = '';
+  // A connection to Redis may not be there yet when the first answer comes.
+  await until(async () => {
+    kept = (await ask('/api/a', host)).text;
+    return (await askOther('/api/a')).text === kept;
+  }, 'the other gateway has the answer of the first');
+  assert.match((await askOther('/api/a')).cache, /^Selvage; hit/);
+  const before = seen.length;
+  assert.deepEqual((await other.admin('POST', '/cache/invalidate', { services: ['things'] })).body, { invalidated: 1 });
+  assert.notEqual((await ask('/api/a', host)).text, kept);
+  assert.equal(seen.length, before + 1);
 });
