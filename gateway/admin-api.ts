@@ -12,13 +12,14 @@ import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
 import { type AdminRevocationOptions, postRevocation } from './admin-revocations.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
+import { buildInvalidation } from './cache-invalidation.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
 import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
-  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics'>;
+  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics' | 'invalidate'>;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
@@ -80,6 +81,7 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/graph/history/:id', (request) => showGeneration(registry, request)),
     on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
     on('GET', '/graph/usage', (request) => showUsage(options, request)),
+    on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
@@ -317,6 +319,14 @@ function showUsage({ usage }: AdminApiOptions, request: AdminRequest): AdminAnsw
   const coordinate = request.query.get('field') ?? '';
   if (coordinate === '') throw new GatewayError('BAD_REQUEST', 'Say which: `?field=Type.field`');
   return ok({ field: coordinate, since: usage.since, usedBy: usage.users()(coordinate) });
+}
+
+async function invalidateCache({ serving }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const { tags, services } = buildInvalidation(request.body);
+  if (services === 'all') assertMayChangeAll(request.administrator);
+  else for (const name of services) assertMayChange(request.administrator, name);
+  const invalidated = await serving.invalidate(tags);
+  return ok(tags === 'all' ? { all: true } : { invalidated });
 }
 
 async function showMetrics(serving: AdminApiOptions['serving']): Promise<AdminAnswer> {

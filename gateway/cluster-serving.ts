@@ -29,6 +29,8 @@ import { mergeStatus } from './worker-status.ts';
 /** How long an answer of the admin port waits for workers: a change that was admitted is made, whoever is slow. */
 const appliedPatienceMs = 10_000;
 const askPatienceMs = 1_000;
+/** Longer than a worker waits for Redis. */
+const invalidationPatienceMs = 5_000;
 
 /** Serves by workers. Takes the place of `createServing` where `workers` is more than 1. */
 export function createClusterServing(options: ServingOptions): Serving {
@@ -79,6 +81,10 @@ export function createClusterServing(options: ServingOptions): Serving {
       releaseSlot: counts.release,
       plan: ({ graph, document }) => plans.plan(graph, document),
       ejected: ({ service, instance, why }) => upstreams.eject(service, instance, why),
+      invalidated(tags) {
+        // Whoever tells it has dropped its own, and finds nothing any more.
+        tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
+      },
       used: (rows) => options.usage.add(rows),
     },
     onGone(worker) {
@@ -217,6 +223,12 @@ export function createClusterServing(options: ServingOptions): Serving {
     async renderMetrics() {
       await collect();
       return await workerMetrics.render(await metrics.collect());
+    },
+    async invalidate(tags) {
+      const counts = await Promise.all(
+        pool.members.map(({ link }) => link.ask('invalidate', tags, invalidationPatienceMs)),
+      );
+      return counts.reduce((sum, count) => sum + count, 0);
     },
     drain: pool.drain,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

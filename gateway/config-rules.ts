@@ -26,6 +26,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkAdmin(config),
     ...checkPorts(config),
     ...checkStore(config),
+    ...checkCache(config),
     ...checkAuthentication(config),
     ...checkRateLimits(config),
     ...checkServices(config),
@@ -87,6 +88,13 @@ function checkPorts(config: GatewayConfig): Mistake[] {
 function checkStore({ store }: GatewayConfig): Mistake[] {
   if (typeof store !== 'object') return [];
   return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
+}
+
+function checkCache({ cache, redis, store }: GatewayConfig): Mistake[] {
+  const hasRedis = redis !== undefined || typeof store === 'object' || store?.startsWith('redis') === true;
+  return cache?.store === 'redis' && !hasRedis
+    ? [{ path: ['cache', 'store'], message: 'there is no Redis: set `redis`, or a `store` in Redis' }]
+    : [];
 }
 
 function checkAuthentication(config: GatewayConfig): Mistake[] {

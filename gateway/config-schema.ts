@@ -5,6 +5,8 @@
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { CacheHintOptions } from '../policies/cache-hints.ts';
+import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
@@ -69,6 +71,7 @@ const FieldPolicy = Type.Object(
         description: 'Arguments that say how long the list will be. Default: `graphql.cost.slicingArguments`.',
       }),
     ),
+    cache: Type.Optional(CacheHintOptions),
   },
   closed,
 );
@@ -158,6 +161,7 @@ export const GatewayConfig = Type.Object(
           'Redis for rate limits shared by several gateways. Default: that of `store`; without either they are counted in this process. Environment: `REDIS_URL`.',
       }),
     ),
+    cache: Type.Optional(CacheStoreOptions),
     authentication: Type.Optional(AuthenticationOptions),
     viewer: Type.Optional(ViewerOptions),
     policies: Type.Optional(
@@ -258,6 +262,34 @@ export const GatewayConfig = Type.Object(
               description:
                 'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
             }),
+          ),
+          cache: Type.Optional(
+            Type.Object(
+              {
+                types: Type.Optional(
+                  Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), CacheHintOptions, {
+                    ...closed,
+                    description: 'Hints for types; those for fields stand at `fields.NAME.cache`.',
+                  }),
+                ),
+                idFields: Type.Optional(
+                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
+                    minItems: 1,
+                    default: ['id'],
+                    description:
+                      'Fields that tell objects of one type apart: by them a mutation drops the answers that hold what it returns.',
+                  }),
+                ),
+                maxBodySize: Type.Optional(
+                  Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest answer that is kept.' }),
+                ),
+              },
+              {
+                ...closed,
+                description:
+                  'Keeps answers of queries for as long as all their fields allow: `@cacheControl` of the services, `types` here, and `fields.NAME.cache`. Default: nothing is kept.',
+              },
+            ),
           ),
           shareOperations: Type.Optional(
             Type.Boolean({

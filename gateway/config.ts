@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
 import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
@@ -32,6 +33,8 @@ export interface Settings {
     | { readonly kind: 'file'; readonly directory: string }
     | { readonly kind: 'redis'; readonly redis: RedisOptions; readonly copy?: string };
   readonly redisUrl?: string;
+  /** Where both doors keep answers. */
+  readonly cache: { readonly store: 'memory' | 'redis'; readonly maxBytes: number };
   readonly authentication: AuthenticationOptions & { readonly required: boolean };
   /** What services are told of the viewer. */
   readonly viewer: ViewerOptions;
@@ -54,6 +57,12 @@ export interface Settings {
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
+    /** Null where answers are not kept. */
+    readonly cache: {
+      readonly types: Readonly<Record<string, CacheHintOptions>>;
+      readonly idFields: readonly string[];
+      readonly maxBodyBytes: number;
+    } | null;
   };
   readonly limits: {
     readonly maxBodyBytes: number;
@@ -149,6 +158,7 @@ export function buildSettings(
     workers: config.workers === 'auto' ? availableParallelism() : (config.workers ?? 1),
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
+    cache: { store: config.cache?.store ?? 'memory', maxBytes: wholeBytes(config.cache?.maxSize ?? '64mb') },
     authentication: {
       jwt: [],
       apiKeys: [],
@@ -175,6 +185,7 @@ export function buildSettings(
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
+      cache: buildResponseCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
     ...(config.zone !== undefined && { zone: config.zone }),
@@ -201,6 +212,14 @@ function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store
   if (store === 'memory') return { kind: 'memory' };
   if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
   return { kind: 'redis', redis: { url: store } };
+}
+
+function buildResponseCache(
+  cache: NonNullable<GatewayConfig['graphql']>['cache'] | undefined,
+): Settings['graphql']['cache'] {
+  if (cache === undefined) return null;
+  const { types = {}, idFields = ['id'], maxBodySize = '1mb' } = cache;
+  return { types, idFields, maxBodyBytes: wholeBytes(maxBodySize) };
 }
 
 function buildMassExpiry(

@@ -55,6 +55,7 @@ class HttpRequest implements GatewayRequest {
   readonly attempts: Attempt[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
+  cacheStatus: string | undefined = undefined;
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
+import type { CacheStore } from '../policies/cache-store.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
@@ -11,11 +12,13 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
+import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
+import type { CacheMetrics } from './metrics-cache.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 
@@ -45,6 +48,9 @@ export interface DataPlaneOptions {
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
   readonly call: Call;
+  readonly httpCache: HttpCache;
+  readonly cacheStore: CacheStore;
+  readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly onUnexpected: UnexpectedErrorListener;
@@ -67,12 +73,21 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       graphiql: settings.graphql.graphiql,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, describeViewer, limiter, call }),
+    restDoor: createRestDoor({ authenticator, describeViewer, limiter, call, cache: options.httpCache }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),
     ...(settings.graphql.shareOperations && { shareOperations: () => forwardedHeaders }),
   });
+  const buildResponses = () =>
+    settings.graphql.cache === null
+      ? undefined
+      : {
+          ...settings.graphql.cache,
+          store: options.cacheStore,
+          metrics: options.cacheMetrics,
+          forwardedHeaders: () => forwardedHeaders,
+        };
   const buildGeneration = () =>
     createGraphqlGeneration(graph, {
       limiter,
@@ -85,6 +100,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       path: settings.graphql.path,
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       usage: options.usage,
+      responses: buildResponses(),
       onUnexpected,
     });
   const buildRoutes = () =>

@@ -22,6 +22,7 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
+import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
 
@@ -44,6 +45,8 @@ export interface GraphqlGenerationOptions {
   readonly usage?: FieldUsage | undefined;
   /** The engine for operations that can be planned; undefined to stitch them all. */
   readonly planned?: PlannedExecutionOptions | undefined;
+  /** Keeps answers; undefined for none. */
+  readonly responses?: KeptResponses | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
@@ -73,6 +76,7 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
 export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): GraphqlPlugin[] {
+  const authorization = buildAuthorization(graph, options);
   return [
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
@@ -83,9 +87,13 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // How much of that they may ask: where it depends on the operation, its fields or its cost.
     useOperationLimits(buildOperationLimits(graph, options)),
     // Whether they may have it.
-    useFieldAuthorization(buildAuthorization(graph, options)) as unknown as GraphqlPlugin,
+    useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
+    // Whether the answer is known.
+    options.responses === undefined
+      ? {}
+      : useKeptResponses(graph, options.fields, authorization.requirements, options.responses),
     // Who answers it: a plan, or else the stitched schema.
     useGuardedAliases(graph.schema),
     options.planned === undefined ? {} : usePlannedExecution(options.planned),

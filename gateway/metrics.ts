@@ -9,6 +9,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { LimitOutcome } from '../policies/rate-limit.ts';
+import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
@@ -40,6 +41,7 @@ export interface AttemptObservation {
 
 export interface Metrics {
   readonly discovery: DiscoveryMetrics;
+  readonly cache: CacheMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -253,6 +255,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
 
   return {
     discovery: createDiscoveryMetrics(registry),
+    cache: createCacheMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

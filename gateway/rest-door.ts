@@ -1,5 +1,5 @@
 /**
- * The REST door: match route -> authenticate -> rate limit -> authorize -> call -> stream back. Bodies pass through in
+ * The REST door: match route -> authenticate -> rate limit -> authorize -> cache -> call -> stream back. Bodies pass through in
  * both directions without being held.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -10,6 +10,7 @@ import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { isUnread, limitBody } from './request-body.ts';
@@ -22,6 +23,8 @@ export interface RestDoorOptions {
   readonly describeViewer: DescribeViewer;
   readonly limiter: RateLimiter;
   readonly call: Call;
+  /** Before the call of routes that let answers be kept. */
+  readonly cache: HttpCache;
 }
 
 export type RestDoor = (
@@ -36,7 +39,8 @@ export type RestDoor = (
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
-export function createRestDoor({ authenticator, describeViewer, limiter, call }: RestDoorOptions): RestDoor {
+export function createRestDoor(options: RestDoorOptions): RestDoor {
+  const { authenticator, describeViewer, limiter, call, cache } = options;
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
@@ -48,7 +52,9 @@ export function createRestDoor({ authenticator, describeViewer, limiter, call }:
     const body = limitBody(request, route.maxBodyBytes);
     const headers = endToEndHeaders(request.rawHeaders);
     if (route.route.preserveHost) headers.push('host', context.client.host);
-    await call(
+    const { cache: rule } = route;
+    const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
+    await send(
       {
         service: route.service,
         method: context.method,

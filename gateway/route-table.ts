@@ -4,9 +4,10 @@
  */
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { buildRequirement, type Requirement } from '../policies/authorize.ts';
+import { buildHttpCacheRule, type HttpCacheRule } from '../policies/cache-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
-import type { Route } from '../subgraphs/service-definition.ts';
+import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 
 export interface RouteTarget {
@@ -21,6 +22,8 @@ export interface RouteTarget {
   readonly rules: readonly CompiledRule[];
   /** What a request takes of limits that count cost. */
   readonly cost: number;
+  /** What of its answers is kept; null where nothing of the whole service is. */
+  readonly cache: HttpCacheRule | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -53,7 +56,7 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
   const neverCalled = () => {};
   for (const service of snapshot.services) {
     for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service.name, route, options);
+      const target = buildTarget(service.name, service.definition, route, options);
       const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
       router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
       targets.push(target);
@@ -88,7 +91,12 @@ function routeMethods(route: Route): HTTPMethod[] {
   return methods.includes('GET') && !methods.includes('HEAD') ? [...methods, 'HEAD'] : [...methods];
 }
 
-function buildTarget(service: string, route: Route, options: RouteTableOptions): RouteTarget {
+function buildTarget(
+  service: string,
+  definition: ServiceDefinition,
+  route: Route,
+  options: RouteTableOptions,
+): RouteTarget {
   const { match, timeout, maxBodySize, authorize, rewrite } = route;
   return {
     label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
@@ -100,8 +108,18 @@ function buildTarget(service: string, route: Route, options: RouteTableOptions):
     needsViewer: options.authenticationRequired && route.public !== true,
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
+    cache: buildCacheRule(definition, route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };
+}
+
+/** A route that keeps nothing may still change what another route of its service keeps. */
+function buildCacheRule(definition: ServiceDefinition, { cache }: Route): HttpCacheRule | null {
+  const rule = buildHttpCacheRule(cache, definition.cache);
+  if (rule !== null) return rule;
+  return definition.routes?.some((other) => other.cache !== undefined) === true
+    ? buildHttpCacheRule({ enabled: false }, undefined)
+    : null;
 }
 
 /**

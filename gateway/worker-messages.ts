@@ -5,6 +5,7 @@ import type { HeldSlot } from '../policies/rate-limit-slots.ts';
 import type { UsageRow } from '../schema/field-usage.ts';
 import type { PlanOutcome } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
@@ -55,6 +56,8 @@ export interface ToWorker {
   metrics(body: null): MetricsJson;
   /** The instances of every service, as this worker calls them. */
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
+  /** Drops cached answers. */
+  invalidate(body: CacheTags): number;
   ping(body: null): void;
   drain(body: DrainOptions): DrainOutcome;
   /** Ends the process. */
@@ -72,6 +75,8 @@ export interface ToPrimary {
   plan(body: { readonly graph: string; readonly document: string }): PlanOutcome;
   /** What clients used of the graph since the last time. */
   used(body: readonly UsageRow[]): void;
+  /** A mutation changed what others may keep. */
+  invalidated(body: CacheTags): void;
   /** A call could not connect to an instance. */
   ejected(body: { readonly service: string; readonly instance: string; readonly why: string }): void;
 }

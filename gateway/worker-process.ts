@@ -44,6 +44,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
+    invalidate: (tags) => required().serving.invalidate(tags),
     ping() {},
     drain: (options) => running?.serving.drain(options) ?? 'drained',
     async end() {
@@ -72,6 +73,7 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     }),
     onEject: (service, instance, why) => primary.tell('ejected', { service, instance, why }),
     processes: settings.workers,
+    onInvalidate: (tags) => primary.tell('invalidated', tags),
     usage,
   });
   setInterval(() => {

@@ -53,6 +53,8 @@ export interface RequestContext {
   rateLimit: RateLimitDecision | null;
   /** Route pattern or operation name, for logs and metrics; null as long as nothing matched. */
   name: string | null;
+  /** What a cache did with it, as the member of `Cache-Status`; undefined where none was asked. */
+  cacheStatus?: string | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */

@@ -4,6 +4,7 @@
  */
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { HttpCacheOptions } from '../policies/cache-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
@@ -195,6 +196,7 @@ export const Route = Type.Object(
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
     ),
+    cache: Type.Optional(HttpCacheOptions),
   },
   { additionalProperties: false },
 );
@@ -219,6 +221,7 @@ export const ServiceDefinition = Type.Object(
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
     health: Type.Optional(HealthOptions),
+    cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
       OneOf(schemaChangePolicies, {
         description:

@@ -286,6 +286,7 @@ describe('buildSettings', () => {
       admin: { host: documented('admin.host'), port: documented('admin.port'), tokens: documented('admin.tokens') },
       workers: 1,
       store: { kind: 'file', directory: text('store').replace('file:', '') },
+      cache: { store: documented('cache.store'), maxBytes: parseSizeBytes(text('cache.maxSize')) },
       authentication: {
         required: documented('authentication.required'),
         jwt: documented('authentication.jwt'),
@@ -311,6 +312,7 @@ describe('buildSettings', () => {
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
+        cache: null,
       },
       limits: {
         maxBodyBytes: parseSizeBytes(text('limits.maxBodySize')),
