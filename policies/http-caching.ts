@@ -1,3 +1,4 @@
+/// <reference path="./http-cache-semantics.d.ts" />
 /**
  * What a shared cache may keep, and when it may give it out again (RFC 9111), over plain values. Freshness and the
  * directives of requests are decided by http-cache-semantics; what it reads too loosely or too strictly is prepared for
