@@ -9,17 +9,22 @@ import { describeGeneration, findGeneration, restoreParts } from '../subgraphs/h
 import type { Registry } from '../subgraphs/registry.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
+import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
+import { type AdminRevocationOptions, postRevocation } from './admin-revocations.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
+import { buildInvalidation } from './cache-invalidation.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
 import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
-  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics'>;
+  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics' | 'invalidate'>;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
+  readonly revocation: AdminRevocationOptions;
+  readonly apiKeys: AdminApiKeyOptions;
   readonly routes: () => RouteTable;
 }
 
@@ -76,9 +81,14 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/graph/history/:id', (request) => showGeneration(registry, request)),
     on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
     on('GET', '/graph/usage', (request) => showUsage(options, request)),
+    on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
+    on('POST', '/revocations', (request) => postRevocation(options.revocation, request)),
+    on('POST', '/api-keys', (request) => postApiKey(options.apiKeys, request)),
+    on('GET', '/api-keys', (request) => listApiKeys(options.apiKeys, request)),
+    on('DELETE', '/api-keys/:name', (request) => deleteApiKey(options.apiKeys, request)),
     on('GET', '/audit', () => ok({ entries: registry.audit() })),
     on('GET', '/metrics', () => showMetrics(serving)),
   ];
@@ -309,6 +319,14 @@ function showUsage({ usage }: AdminApiOptions, request: AdminRequest): AdminAnsw
   const coordinate = request.query.get('field') ?? '';
   if (coordinate === '') throw new GatewayError('BAD_REQUEST', 'Say which: `?field=Type.field`');
   return ok({ field: coordinate, since: usage.since, usedBy: usage.users()(coordinate) });
+}
+
+async function invalidateCache({ serving }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
+  const { tags, services } = buildInvalidation(request.body);
+  if (services === 'all') assertMayChangeAll(request.administrator);
+  else for (const name of services) assertMayChange(request.administrator, name);
+  const invalidated = await serving.invalidate(tags);
+  return ok(tags === 'all' ? { all: true } : { invalidated });
 }
 
 async function showMetrics(serving: AdminApiOptions['serving']): Promise<AdminAnswer> {

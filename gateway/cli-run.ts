@@ -71,8 +71,11 @@ export async function runGateway(options: RunGatewayOptions): Promise<number> {
   for (const [event, listener] of listeners) options.process.on(event, listener);
   let watch: ConfigWatch | undefined;
   try {
-    // A signal may come before the start is through.
-    await Promise.race([gateway.start(), stopped.promise]);
+    // A signal may come before the start is through: that it ended it is no failure.
+    const started = gateway.start().catch((error: unknown) => {
+      if (stoppingSinceMs === undefined) throw error;
+    });
+    await Promise.race([started, stopped.promise]);
     watch = await watchFile(loaded, reload);
     return await stopped.promise;
   } finally {

@@ -9,7 +9,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
-import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
@@ -21,6 +20,7 @@ import { createCallObserver } from './observation.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
 import { buildSnapshotDelta, buildWholeDelta } from './snapshot-delta.ts';
+import { createPrimaryCounts } from './worker-counts.ts';
 import type { HealthNews, MetricsJson, WorkerStart } from './worker-messages.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 import { createWorkerPool, type WorkerHandle } from './worker-pool.ts';
@@ -29,6 +29,8 @@ import { mergeStatus } from './worker-status.ts';
 /** How long an answer of the admin port waits for workers: a change that was admitted is made, whoever is slow. */
 const appliedPatienceMs = 10_000;
 const askPatienceMs = 1_000;
+/** Longer than a worker waits for Redis. */
+const invalidationPatienceMs = 5_000;
 
 /** Serves by workers. Takes the place of `createServing` where `workers` is more than 1. */
 export function createClusterServing(options: ServingOptions): Serving {
@@ -65,7 +67,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       },
     }),
   );
-  const counts = createMemoryRateLimitStore();
+  const counts = createPrimaryCounts();
   stack.defer(() => counts.close());
   const planner = stack.use(createPlanner({ log }));
   const plans = createSharedPlanner(planner);
@@ -74,9 +76,15 @@ export function createClusterServing(options: ServingOptions): Serving {
     log,
     buildStart,
     handlers: {
-      takeLimits: (questions) => questions.map((question) => counts.take(question.key, question, question.cost)),
+      takeLimits: (questions) => questions.map(counts.take),
+      renewSlots: counts.renew,
+      releaseSlot: counts.release,
       plan: ({ graph, document }) => plans.plan(graph, document),
       ejected: ({ service, instance, why }) => upstreams.eject(service, instance, why),
+      invalidated(tags) {
+        // Whoever tells it has dropped its own, and finds nothing any more.
+        tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
+      },
       used: (rows) => options.usage.add(rows),
     },
     onGone(worker) {
@@ -215,6 +223,12 @@ export function createClusterServing(options: ServingOptions): Serving {
     async renderMetrics() {
       await collect();
       return await workerMetrics.render(await metrics.collect());
+    },
+    async invalidate(tags) {
+      const counts = await Promise.all(
+        pool.members.map(({ link }) => link.ask('invalidate', tags, invalidationPatienceMs)),
+      );
+      return counts.reduce((sum, count) => sum + count, 0);
     },
     drain: pool.drain,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -3,12 +3,13 @@ import { isIP } from 'node:net';
 import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
-import type { RateLimitRule } from '../policies/rate-limit.ts';
+import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
 import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
+import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -26,6 +27,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkAdmin(config),
     ...checkPorts(config),
     ...checkStore(config),
+    ...checkCache(config),
     ...checkAuthentication(config),
     ...checkRateLimits(config),
     ...checkServices(config),
@@ -89,22 +91,40 @@ function checkStore({ store }: GatewayConfig): Mistake[] {
   return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
 }
 
+function checkCache({ cache, redis, store }: GatewayConfig): Mistake[] {
+  const hasRedis = redis !== undefined || typeof store === 'object' || store?.startsWith('redis') === true;
+  return cache?.store === 'redis' && !hasRedis
+    ? [{ path: ['cache', 'store'], message: 'there is no Redis: set `redis`, or a `store` in Redis' }]
+    : [];
+}
+
 function checkAuthentication(config: GatewayConfig): Mistake[] {
-  const { jwt = [], apiKeys = [], required } = config.authentication ?? {};
+  const { authentication = {} } = config;
+  const { jwt = [], apiKeys = [] } = authentication;
   return [
     ...findDuplicates(jwt, ['authentication', 'jwt'], 'issuer'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'name'),
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
-    ...(required === true && jwt.length + apiKeys.length === 0
-      ? [{ path: ['authentication', 'required'], message: 'nobody could pass: there are neither `jwt` nor `apiKeys`' }]
-      : []),
+    ...findAuthenticationMistakes(authentication),
+    ...findViewerMistakes(config.viewer ?? {}),
+    ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
+      authentication[name] && config.redis === undefined && !isRedisStore(config.store)
+        ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]
+        : [],
+    ),
   ];
+}
+
+function isRedisStore(store: GatewayConfig['store']): boolean {
+  return typeof store === 'object' || /^rediss?:/.test(store ?? '');
 }
 
 /** Rules with one name share one count, so they must agree on the numbers. */
 function checkRateLimits(config: GatewayConfig): Mistake[] {
   const seen = new Map<string, RateLimitRule>();
   return listRateLimits(config).flatMap(({ rule, path }) => {
+    const own = findLimitMistakes(rule).map((mistake) => ({ ...mistake, path: [...path, ...mistake.path] }));
+    if (own.length > 0) return own;
     const first = seen.get(rule.name);
     if (first === undefined) {
       seen.set(rule.name, rule);
@@ -134,11 +154,19 @@ function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: Val
       })),
     ),
   );
-  return [...global, ...ofRoutes];
+  const ofFields = Object.entries(config.fields ?? {}).flatMap(([name, policy]) =>
+    (policy.rateLimit ?? []).map((rule, index) => ({ rule, path: ['fields', name, 'rateLimit', index] })),
+  );
+  return [...global, ...ofRoutes, ...ofFields];
 }
 
 function describeLimit(rule: RateLimitRule): string {
-  return `${rule.limit} per ${rule.window}, burst ${rule.burst ?? rule.limit}, by ${rule.key ?? 'viewer'}, ${rule.onStoreError ?? 'local'}`;
+  const { limit, algorithm = 'gcra', window, count = 'requests', key = 'viewer', onStoreError = 'local' } = rule;
+  const quota = window === undefined ? `${limit} at once` : `${limit} per ${window}`;
+  const kind = `${algorithm === 'gcra' ? '' : `, ${algorithm}`}${count === 'cost' ? ', by cost' : ''}`;
+  const more = [rule.queue, rule.localShare, rule.lease].map((part) => (part ? `, ${JSON.stringify(part)}` : ''));
+  const keys = typeof key === 'string' ? key : key.join(' and ');
+  return `${quota}${kind}, burst ${rule.burst ?? limit}, by ${keys}, ${onStoreError}${more.join('')}`;
 }
 
 function checkServices(config: GatewayConfig): Mistake[] {

@@ -5,11 +5,14 @@
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { CacheHintOptions } from '../policies/cache-hints.ts';
+import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { LoadSheddingOptions } from '../policies/load-shedding.ts';
-import { RateLimitRule } from '../policies/rate-limit.ts';
+import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
+import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
@@ -47,6 +50,31 @@ const FieldPolicy = Type.Object(
     ),
     authorize: Type.Optional(AuthorizeOptions),
     ...fieldResilienceProperties,
+    rateLimit: Type.Optional(
+      Type.Array(RateLimitRule, {
+        description: 'Rules for operations that select the field, each as often as the field stands in the document.',
+      }),
+    ),
+    cost: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        description: 'Cost of the field itself. Default: 1 where it returns objects, else 0.',
+      }),
+    ),
+    listSize: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        description: 'Length of the list where no argument says one. Default: `graphql.cost.listSize`.',
+      }),
+    ),
+    slicingArguments: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
+        description: 'Arguments that say how long the list will be. Default: `graphql.cost.slicingArguments`.',
+      }),
+    ),
+    cache: Type.Optional(CacheHintOptions),
   },
   closed,
 );
@@ -136,7 +164,9 @@ export const GatewayConfig = Type.Object(
           'Redis for rate limits shared by several gateways. Default: that of `store`; without either they are counted in this process. Environment: `REDIS_URL`.',
       }),
     ),
+    cache: Type.Optional(CacheStoreOptions),
     authentication: Type.Optional(AuthenticationOptions),
+    viewer: Type.Optional(ViewerOptions),
     policies: Type.Optional(
       Type.Object(
         {
@@ -150,6 +180,13 @@ export const GatewayConfig = Type.Object(
           ),
           rateLimit: Type.Optional(
             Type.Array(RateLimitRule, { default: [], description: 'Rules for every request of both doors.' }),
+          ),
+          rateLimitHeaders: Type.Optional(
+            OneOf(['standard', 'legacy', 'both', 'none'], {
+              default: 'standard',
+              description:
+                'What answers tell of the limits. `standard`: `RateLimit` and `RateLimit-Policy`. `legacy`: `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds from now) of the tightest rule.',
+            }),
           ),
         },
         { ...closed, description: 'Defaults for both doors. A service or route overrides them by name.' },
@@ -194,6 +231,27 @@ export const GatewayConfig = Type.Object(
                 "Whether the text of a service's own GraphQL errors reaches the client. Stack traces never do.",
             }),
           ),
+          cost: Type.Optional(
+            Type.Object(
+              {
+                listSize: Type.Optional(
+                  Type.Integer({
+                    minimum: 0,
+                    maximum: 1_000_000,
+                    default: 10,
+                    description: 'Length of a list of which nothing says more.',
+                  }),
+                ),
+                slicingArguments: Type.Optional(
+                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
+                    default: ['first', 'last', 'limit'],
+                    description: 'Arguments that say how long a list will be; the largest counts.',
+                  }),
+                ),
+              },
+              { ...closed, description: 'What operations cost, for rate limits with `count: cost`.' },
+            ),
+          ),
           engine: Type.Optional(
             Type.Union([Type.Literal('auto'), Type.Literal('stitched')], {
               default: 'auto',
@@ -207,6 +265,34 @@ export const GatewayConfig = Type.Object(
               description:
                 'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
             }),
+          ),
+          cache: Type.Optional(
+            Type.Object(
+              {
+                types: Type.Optional(
+                  Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), CacheHintOptions, {
+                    ...closed,
+                    description: 'Hints for types; those for fields stand at `fields.NAME.cache`.',
+                  }),
+                ),
+                idFields: Type.Optional(
+                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
+                    minItems: 1,
+                    default: ['id'],
+                    description:
+                      'Fields that tell objects of one type apart: by them a mutation drops the answers that hold what it returns.',
+                  }),
+                ),
+                maxBodySize: Type.Optional(
+                  Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest answer that is kept.' }),
+                ),
+              },
+              {
+                ...closed,
+                description:
+                  'Keeps answers of queries for as long as all their fields allow: `@cacheControl` of the services, `types` here, and `fields.NAME.cache`. Default: nothing is kept.',
+              },
+            ),
           ),
           shareOperations: Type.Optional(
             Type.Boolean({

@@ -2,12 +2,15 @@
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
-import type { RateLimitRule } from '../policies/rate-limit.ts';
+import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
+import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
+import type { ViewerOptions } from '../policies/viewer-token.ts';
 import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
@@ -31,13 +34,18 @@ export interface Settings {
     | { readonly kind: 'file'; readonly directory: string }
     | { readonly kind: 'redis'; readonly redis: RedisOptions; readonly copy?: string };
   readonly redisUrl?: string;
-  readonly authentication: Required<AuthenticationOptions>;
+  /** Where both doors keep answers. */
+  readonly cache: { readonly store: 'memory' | 'redis'; readonly maxBytes: number };
+  readonly authentication: AuthenticationOptions & { readonly required: boolean };
+  /** What services are told of the viewer. */
+  readonly viewer: ViewerOptions;
   /** Time for a whole request, all attempts and services together. */
   readonly deadlineMs: number;
   /** Defaults that services override by name; `buildResilience` makes numbers of both. */
   readonly resilience: ResilienceOptions;
   /** Rules for every request of both doors. */
   readonly rateLimit: readonly RateLimitRule[];
+  readonly rateLimitHeaders: RateLimitHeaders;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
   readonly fields: Readonly<Record<string, FieldPolicy>>;
   readonly graphql: {
@@ -46,9 +54,16 @@ export interface Settings {
     readonly graphiql: boolean;
     readonly maxBatchSize: number;
     readonly subgraphErrors: 'pass' | 'mask';
+    readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
+    /** Null where answers are not kept. */
+    readonly cache: {
+      readonly types: Readonly<Record<string, CacheHintOptions>>;
+      readonly idFields: readonly string[];
+      readonly maxBodyBytes: number;
+    } | null;
   };
   readonly limits: {
     readonly maxBodyBytes: number;
@@ -135,7 +150,7 @@ export function buildSettings(
   config: GatewayConfig,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Settings {
-  const { deadline = '30s', rateLimit = [], ...resilience } = config.policies ?? {};
+  const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...resilience } = config.policies ?? {};
   return {
     listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
     admin: {
@@ -146,14 +161,18 @@ export function buildSettings(
     workers: config.workers === 'auto' ? availableParallelism() : (config.workers ?? 1),
     store: buildStore(config.store ?? 'file:.selvage'),
     ...(config.redis !== undefined && { redisUrl: config.redis }),
+    cache: { store: config.cache?.store ?? 'memory', maxBytes: wholeBytes(config.cache?.maxSize ?? '64mb') },
     authentication: {
+      jwt: [],
+      apiKeys: [],
+      ...config.authentication,
       required: config.authentication?.required ?? false,
-      jwt: config.authentication?.jwt ?? [],
-      apiKeys: config.authentication?.apiKeys ?? [],
     },
+    viewer: config.viewer ?? {},
     deadlineMs: parseDurationMs(deadline),
     resilience,
     rateLimit,
+    rateLimitHeaders,
     services: config.services ?? {},
     fields: config.fields ?? {},
     graphql: {
@@ -162,9 +181,14 @@ export function buildSettings(
       graphiql: config.graphql?.graphiql ?? environment['NODE_ENV'] !== 'production',
       maxBatchSize: config.graphql?.maxBatchSize ?? 0,
       subgraphErrors: config.graphql?.subgraphErrors ?? 'pass',
+      cost: {
+        listSize: config.graphql?.cost?.listSize ?? 10,
+        slicingArguments: config.graphql?.cost?.slicingArguments ?? ['first', 'last', 'limit'],
+      },
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
+      cache: buildResponseCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
     ...(config.loadShedding !== undefined && { loadShedding: config.loadShedding }),
@@ -192,6 +216,14 @@ function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store
   if (store === 'memory') return { kind: 'memory' };
   if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
   return { kind: 'redis', redis: { url: store } };
+}
+
+function buildResponseCache(
+  cache: NonNullable<GatewayConfig['graphql']>['cache'] | undefined,
+): Settings['graphql']['cache'] {
+  if (cache === undefined) return null;
+  const { types = {}, idFields = ['id'], maxBodySize = '1mb' } = cache;
+  return { types, idFields, maxBodyBytes: wholeBytes(maxBodySize) };
 }
 
 function buildMassExpiry(

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../policies/errors.ts';
-import type { RateLimitDecision } from '../policies/rate-limit.ts';
+import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
@@ -49,13 +49,17 @@ class HttpRequest implements GatewayRequest {
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   viewer: Viewer | null = null;
+  viewerFields: readonly string[] | undefined = undefined;
   deadlineAtMs: number;
   readonly isHurried: boolean;
   readonly departure: ClientDeparture;
+  readonly #response: ServerResponse;
+  #atEnd: (() => void)[] | undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
+  cacheStatus: string | undefined = undefined;
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;
@@ -72,6 +76,22 @@ class HttpRequest implements GatewayRequest {
     this.isHurried = wishMs < options.deadlineMs;
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
     this.departure = new ClientDeparture(response);
+    this.#response = response;
+  }
+
+  atEnd(listener: () => void): void {
+    if (this.#response.closed) {
+      listener();
+      return;
+    }
+    if (this.#atEnd === undefined) {
+      const listeners: (() => void)[] = [];
+      this.#atEnd = listeners;
+      this.#response.once('close', () => {
+        for (const each of listeners) each();
+      });
+    }
+    this.#atEnd.push(listener);
   }
 }
 

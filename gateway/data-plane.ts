@@ -3,21 +3,26 @@
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { createAuthenticator } from '../policies/authenticate.ts';
+import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
+import type { CacheStore } from '../policies/cache-store.ts';
 import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
-import { compileRules, type RateLimiter } from '../policies/rate-limit.ts';
+import type { RateLimiter } from '../policies/rate-limit.ts';
+import { compileRules } from '../policies/rate-limit-rule.ts';
+import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
+import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { FieldPolicy, Settings } from './config.ts';
 import type { DegradedListener } from './field-execution.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
+import type { CacheMetrics } from './metrics-cache.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
@@ -43,9 +48,14 @@ export interface DataPlaneOptions {
   readonly snapshot: Snapshot;
   readonly graph: Graph;
   readonly limiter: RateLimiter;
+  /** What authentication is done with. */
+  readonly authentication?: AuthenticatorDependencies;
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
   readonly call: Call;
+  readonly httpCache: HttpCache;
+  readonly cacheStore: CacheStore;
+  readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
@@ -60,7 +70,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, shedder, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
-  let authenticator = createAuthenticator(settings.authentication);
+  let authenticator = createAuthenticator(settings.authentication, options.authentication);
+
+  let describeViewer = createViewerDescription(settings.viewer);
 
   const lastGood = new LastGoodAnswers();
   const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
@@ -69,21 +81,40 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
       authenticator,
+      describeViewer,
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
       graphiql: settings.graphql.graphiql,
       shedder,
       onUnexpected,
     }),
-    restDoor: createRestDoor({ authenticator, limiter, call, shedder, guards: routeGuards }),
+    restDoor: createRestDoor({
+      authenticator,
+      describeViewer,
+      limiter,
+      call,
+      cache: options.httpCache,
+      shedder,
+      guards: routeGuards,
+    }),
   });
   const buildPlanned = () => ({
     engine: engineOf(graph),
     ...(settings.graphql.shareOperations && { shareOperations: () => forwardedHeaders }),
   });
+  const buildResponses = () =>
+    settings.graphql.cache === null
+      ? undefined
+      : {
+          ...settings.graphql.cache,
+          store: options.cacheStore,
+          metrics: options.cacheMetrics,
+          forwardedHeaders: () => forwardedHeaders,
+        };
   const buildGeneration = () =>
     createGraphqlGeneration(graph, {
       limiter,
       rules: compileRules(settings.rateLimit),
+      cost: settings.graphql.cost,
       authenticationRequired: settings.authentication.required === true,
       fields: settings.fields,
       introspection: settings.graphql.introspection,
@@ -100,6 +131,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
               forwardedHeaders: () => forwardedHeaders,
               onDegraded: options.onDegraded ?? (() => {}),
             },
+      responses: buildResponses(),
       onUnexpected,
     });
   const buildRoutes = () => {
@@ -136,8 +168,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     configure(nextSettings) {
       // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
       if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
-        authenticator = createAuthenticator(nextSettings.authentication);
+        authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
       }
+      describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
       guards = buildGuards(settings.fields, guards, options);
       current = {

@@ -5,6 +5,7 @@
 import type { Server } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent } from 'undici';
+import { parseDurationMs } from '../policies/units.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createFieldUsage } from '../schema/field-usage.ts';
@@ -15,12 +16,14 @@ import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
 import { createAdminServer } from './admin-server.ts';
+import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
+import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
@@ -138,6 +141,10 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     observeSnapshot(snapshot, admission.graph.id);
   });
   await registry.start(settings.services);
+  const revocations = openRevocationStore(settings);
+  if (revocations !== undefined) building.use(revocations);
+  const apiKeys = openApiKeyStore(settings);
+  if (apiKeys !== undefined) building.use(apiKeys);
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
     endpoints: buildAdminEndpoints({
@@ -146,6 +153,16 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discovery,
       metrics,
       usage,
+      revocation: {
+        store: revocations,
+        keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),
+        onRevoked: (author, kind, issuer) => log.info('credentials were revoked', { author, kind, issuer }),
+      },
+      apiKeys: {
+        store: apiKeys,
+        configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
+        onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
+      },
       routes: () => buildRoutes(registry.snapshot, current),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.

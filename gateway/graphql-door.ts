@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
@@ -13,6 +14,8 @@ import type { RequestTarget } from './request-target.ts';
 
 export interface GraphqlDoorOptions {
   readonly authenticator: Authenticator;
+  /** What services are told of a viewer. */
+  readonly describeViewer: DescribeViewer;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
   readonly shedder: LoadShedder;
@@ -29,12 +32,13 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
+  const { authenticator, describeViewer, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
   return async (generation, target, request, response, context) => {
     shedder.check('graphql');
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
-    context.viewer = await authenticator.authenticate(request.headers);
+    context.viewer = await authenticator.authenticate(request.headers, context);
+    if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     const body =
       request.method === 'POST'
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')

@@ -12,14 +12,18 @@ import {
   useFieldAuthorization,
 } from '../policies/authorize-fields.ts';
 import { useDocumentBounds } from '../policies/document-bounds.ts';
-import type { CompiledRule, RateLimiter } from '../policies/rate-limit.ts';
+import type { CostModel, FieldCost } from '../policies/operation-cost.ts';
+import type { RateLimiter } from '../policies/rate-limit.ts';
+import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/rate-limit-documents.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
+import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
+import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
 
@@ -31,6 +35,8 @@ export type Yoga = YogaServerInstance<GraphqlContext, object>;
 export interface GraphqlGenerationOptions {
   readonly limiter: RateLimiter;
   readonly rules: readonly CompiledRule[];
+  /** What is assumed of lists where costs are counted. */
+  readonly cost: Omit<CostModel, 'fields'>;
   readonly authenticationRequired: boolean;
   readonly fields: FieldPolicies;
   readonly introspection: boolean;
@@ -42,6 +48,8 @@ export interface GraphqlGenerationOptions {
   readonly planned?: PlannedExecutionOptions | undefined;
   /** Fields that may be late or missing without taking the rest along; undefined when there are none. */
   readonly fieldExecution?: Omit<FieldExecutionOptions, 'graph' | 'planned'> | undefined;
+  /** Keeps answers; undefined for none. */
+  readonly responses?: KeptResponses | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
@@ -73,17 +81,24 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
 export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): GraphqlPlugin[] {
   const { fieldExecution, planned } = options;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
+  const authorization = buildAuthorization(graph, options);
   return [
     // How much they may ask: before anything is parsed.
-    useRateLimit({ limiter: options.limiter, rules: options.rules }),
+    useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
     // What they asked.
     useDocumentBounds() as unknown as GraphqlPlugin,
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
+    // How much of that they may ask: where it depends on the operation, its fields or its cost.
+    useOperationLimits(buildOperationLimits(graph, options)),
     // Whether they may have it.
-    useFieldAuthorization(buildAuthorization(graph, options)) as unknown as GraphqlPlugin,
+    useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
+    // Whether the answer is known.
+    options.responses === undefined
+      ? {}
+      : useKeptResponses(graph, options.fields, authorization.requirements, options.responses),
     // Who answers it: a plan, or else the stitched schema.
     useGuardedAliases(graph.schema),
     planned === undefined ? {} : usePlannedExecution(planned, (document, name) => findParts(document, name) !== null),
@@ -92,6 +107,23 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // What may leave.
     useErrorContract(options.onUnexpected),
   ];
+}
+
+/** Rules that must know the operation: those of the gateway that do, and all rules of fields. */
+function buildOperationLimits(graph: Graph, options: GraphqlGenerationOptions): UseOperationLimitsOptions {
+  const fieldRules = new Map<string, readonly CompiledRule[]>();
+  const fieldCosts = new Map<string, FieldCost>();
+  for (const [coordinate, { rateLimit, cost, listSize, slicingArguments }] of Object.entries(options.fields)) {
+    if (rateLimit !== undefined && rateLimit.length > 0) fieldRules.set(coordinate, compileRules(rateLimit));
+    fieldCosts.set(coordinate, { weight: cost, listSize, slicingArguments });
+  }
+  return {
+    limiter: options.limiter,
+    schema: graph.schema,
+    rules: options.rules.filter((rule) => rule.needsOperation),
+    fieldRules,
+    costModel: { ...options.cost, fields: fieldCosts },
+  };
 }
 
 /** Requirements of subgraph directives and of the configuration; where both speak, both hold. */

@@ -1,7 +1,9 @@
 /** The rate limiter of a gateway: shared counts in Redis where one is configured, else counts in this process. */
-import { createRateLimiter, type RateLimiter, type RateLimitStore } from '../policies/rate-limit.ts';
+import { createRateLimiter, type RateLimiter } from '../policies/rate-limit.ts';
+import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
 import { createRedisRateLimitStore, rateLimitConnection } from '../policies/rate-limit-redis.ts';
+import { createLocalShares } from '../policies/rate-limit-share.ts';
 import { connectRedis, defaultKeyPrefix } from '../subgraphs/redis-connection.ts';
 import type { Settings } from './config.ts';
 import type { Log } from './log.ts';
@@ -9,20 +11,22 @@ import type { Metrics } from './metrics.ts';
 
 /** Creates the limiter. `local` counts where no Redis does; it is closed with the limiter. */
 export function createLimiter(
-  settings: Settings,
+  currentSettings: () => Settings,
   log: Log,
   metrics: Metrics,
   local: RateLimitStore = createMemoryRateLimitStore(),
 ): RateLimiter & { close(): void } {
-  const shared = openSharedStore(settings);
+  const store = openSharedStore(currentSettings());
+  const shared = store === undefined ? undefined : createLocalShares(store);
   const limiter = createRateLimiter({
     shared,
     local,
     onStoreFailure: (error) => log.warn('Redis cannot be asked: each limit does what its onStoreError says', { error }),
+    headers: () => currentSettings().rateLimitHeaders,
     onDecision: (rule, outcome) => metrics.observeLimit(rule, outcome),
   });
   return {
-    check: (rules, subject) => limiter.check(rules, subject),
+    ...limiter,
     close() {
       shared?.close();
       local.close();

@@ -1,5 +1,6 @@
 /** The log: JSON lines on standard output, one per request and one per event, without secrets. */
 import { pino, stdTimeFunctions } from 'pino';
+import type { Viewer } from '../policies/request-context.ts';
 import { createLogOutput, type LogOutput } from './log-output.ts';
 import { buildLoggable, redactText } from './log-redaction.ts';
 
@@ -48,7 +49,7 @@ export interface AccessEntry {
   /** The route's pattern or the operation's name. */
   readonly name: string | null;
   /** How the viewer was authenticated. Who it is stays out of the log. */
-  readonly viewer: 'jwt' | 'api-key' | null;
+  readonly viewer: Viewer['kind'] | null;
   readonly services: readonly string[];
   readonly instances: readonly string[];
   readonly attempts: number;

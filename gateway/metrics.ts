@@ -8,6 +8,8 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client';
+import type { LimitOutcome } from '../policies/rate-limit.ts';
+import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
@@ -41,6 +43,7 @@ export interface AttemptObservation {
 export interface Metrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly cache: CacheMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -53,7 +56,11 @@ export interface Metrics {
   observeEjection(service: string, reason: string): void;
   /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
   observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
-  observeLimit(rule: string, outcome: 'allowed' | 'refused' | 'store-error'): void;
+  /** A credential that somebody else judges. */
+  observeCredential(kind: string, outcome: string): void;
+  /** Whether the shared revocations can be read. */
+  observeRevocationStore(readable: boolean): void;
+  observeLimit(rule: string, outcome: LimitOutcome): void;
   observeRevision(revision: number): void;
   /** A generation of the graph serves from now on. */
   observeGraph(id: string): void;
@@ -159,9 +166,23 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     aggregator: 'max',
     registers,
   });
+  const credentials = new Counter({
+    name: 'selvage_credential_checks_total',
+    help: 'Opaque tokens and sessions that were checked: remembered, or what the answer was.',
+    labelNames: ['kind', 'outcome'],
+    registers,
+  });
+  const revocationStore = new Gauge({
+    name: 'selvage_revocations_readable',
+    help: 'Whether the shared revocations can be read: 1 yes, 0 no. Of several workers, that of the worst.',
+    // With a label there is no series, and no 0, where nothing is observed.
+    labelNames: ['store'],
+    aggregator: 'min',
+    registers,
+  });
   const limits = new Counter({
     name: 'selvage_rate_limit_decisions_total',
-    help: 'Decisions of rate limits. store-error comes on top of allowed or refused.',
+    help: 'Decisions of rate limits. store-error and queued come on top of allowed or refused.',
     labelNames: ['rule', 'outcome'],
     registers,
   });
@@ -237,6 +258,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   return {
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    cache: createCacheMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },
@@ -274,6 +296,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
         panics.set({ service }, pool.panic ? 1 : 0);
       }
     },
+    observeCredential: (kind, outcome) => credentials.inc({ kind, outcome }),
+    observeRevocationStore: (readable) => revocationStore.set({ store: 'redis' }, readable ? 1 : 0),
     observeLimit(rule, outcome) {
       limitSeries(rule, outcome).inc();
     },

@@ -1,5 +1,6 @@
 /** What logs and metrics are told of requests and calls. */
 import type { ServerResponse } from 'node:http';
+import type { AuthenticatorDependencies } from '../policies/authenticate.ts';
 import type { CallObserver } from '../subgraphs/call.ts';
 import type { DiscoveryObserver } from '../subgraphs/discovery/watched-service.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
@@ -122,5 +123,17 @@ export function createSnapshotObserver(metrics: Metrics): (snapshot: Snapshot, g
       if (!known.has(key)) metrics.observeHealth(service, instance, true);
     }
     known = present;
+  };
+}
+
+/** Credentials that others judge: counted, and an outage is told once. */
+export function createAuthenticationObserver(
+  log: Log,
+  metrics: Metrics,
+): Pick<AuthenticatorDependencies, 'onLookup' | 'onUnavailable'> {
+  return {
+    onLookup: (kind, outcome) => metrics.observeCredential(kind, outcome),
+    onUnavailable: (kind, error) =>
+      log.warn('credentials cannot be checked: requests that carry one unknown here get 503', { kind, error }),
   };
 }

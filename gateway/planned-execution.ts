@@ -97,6 +97,11 @@ function buildAnswer({ data, errors }: PlannedResult): PlannedAnswer {
   return { data: serialized, errors, stringify: stringifyPlanned };
 }
 
+/** An answer that was kept as JSON. */
+export function buildKeptAnswer(json: string): PlannedAnswer {
+  return { data: new SerializedData(json), stringify: stringifyPlanned };
+}
+
 /** As the stitched executor marks what it refuses before it executes anything. */
 function withStatus400({ message, nodes, source, positions, extensions }: GraphQLError): GraphQLError {
   return new GraphQLError(message, {

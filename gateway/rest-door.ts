@@ -1,6 +1,6 @@
 /**
- * The REST door: match route -> shed load -> authenticate -> rate limit -> authorize -> call -> stream back. Bodies pass through in
- * both directions without being held.
+ * The REST door: match route -> shed load -> authenticate -> rate limit -> authorize -> cache -> call -> stream back. Bodies
+ * pass through in both directions without being held.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
@@ -9,8 +9,10 @@ import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
@@ -20,10 +22,14 @@ import type { RouteTable, RouteTarget } from './route-table.ts';
 
 export interface RestDoorOptions {
   readonly authenticator: Authenticator;
+  /** What services are told of a viewer. */
+  readonly describeViewer: DescribeViewer;
   readonly limiter: RateLimiter;
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Before the call of routes that let answers be kept. */
+  readonly cache: HttpCache;
 }
 
 export type RestDoor = (
@@ -40,13 +46,15 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 const maxReplayableBytes = 65_536;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
-export function createRestDoor({ authenticator, limiter, call, shedder, guards }: RestDoorOptions): RestDoor {
+export function createRestDoor(options: RestDoorOptions): RestDoor {
+  const { authenticator, describeViewer, limiter, call, cache, shedder, guards } = options;
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
     shedder.check('rest', route.route.priority);
-    context.viewer = await authenticator.authenticate(request.headers);
+    context.viewer = await authenticator.authenticate(request.headers, context);
+    if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, context);
     const replayable = isReplayable(route, request);
@@ -63,8 +71,10 @@ export function createRestDoor({ authenticator, limiter, call, shedder, guards }
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
       receiver: new StreamedAnswer(request, response, context),
     };
+    const { cache: rule } = route;
+    const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     try {
-      await callGuarded(call, guards.find(route), forwarded, response, context);
+      await callGuarded(send, guards.find(route), forwarded, response, context);
     } catch (thrown) {
       await standIn(call, route, thrown, forwarded, response, context);
     }
@@ -148,8 +158,11 @@ function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): 
 
 async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {
   if (route.rules.length === 0) return;
-  const subject = { viewer: context.viewer, address: context.client.address, headers: context.headers };
+  const { viewer, client, headers, departure } = context;
+  const { label, service, cost } = route;
+  const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
   context.rateLimit = await limiter.check(route.rules, subject);
+  if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 

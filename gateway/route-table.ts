@@ -4,10 +4,11 @@
  */
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { buildRequirement, type Requirement } from '../policies/authorize.ts';
-import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit.ts';
+import { buildHttpCacheRule, type HttpCacheRule } from '../policies/cache-options.ts';
+import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
-import type { Route } from '../subgraphs/service-definition.ts';
-import type { Snapshot } from '../subgraphs/snapshot.ts';
+import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
+import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -21,6 +22,10 @@ export interface RouteTarget {
   readonly requirement: Requirement | null;
   readonly needsViewer: boolean;
   readonly rules: readonly CompiledRule[];
+  /** What a request takes of limits that count cost. */
+  readonly cost: number;
+  /** What of its answers is kept; null where nothing of the whole service is. */
+  readonly cache: HttpCacheRule | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -53,7 +58,7 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
   const neverCalled = () => {};
   for (const service of snapshot.services) {
     for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service.name, route, findFallback(snapshot, service.name, route), options);
+      const target = buildTarget(service, route, findFallback(snapshot, service.name, route), options);
       const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
       router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
       targets.push(target);
@@ -95,7 +100,7 @@ function findFallback({ services }: Snapshot, service: string, { fallback }: Rou
 }
 
 function buildTarget(
-  service: string,
+  { name: service, definition }: Service,
   route: Route,
   fallbackService: string | null,
   options: RouteTableOptions,
@@ -110,9 +115,20 @@ function buildTarget(
     fallbackService,
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: options.authenticationRequired && route.public !== true,
+    cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
+    cache: buildCacheRule(definition, route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };
+}
+
+/** A route that keeps nothing may still change what another route of its service keeps. */
+function buildCacheRule(definition: ServiceDefinition, { cache }: Route): HttpCacheRule | null {
+  const rule = buildHttpCacheRule(cache, definition.cache);
+  if (rule !== null) return rule;
+  return definition.routes?.some((other) => other.cache !== undefined) === true
+    ? buildHttpCacheRule({ enabled: false }, undefined)
+    : null;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientResolver } from '../policies/client-address.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
-import type { RateLimitStore } from '../policies/rate-limit.ts';
+import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
@@ -17,17 +17,22 @@ import { createPlanner, type Planner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createVersionRouting } from '../schema/version-routing.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
+import { createHttpCache } from '../subgraphs/http-cache.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
+import { createApiKeyAccess } from './api-key-access.ts';
+import { type CacheTags, createTellingCache, dropCached } from './cache-invalidation.ts';
+import { openCacheStore } from './cache-store.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { createCallObserver, createRequestObserver } from './observation.ts';
+import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
+import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 
@@ -52,6 +57,8 @@ export interface Serving extends AsyncDisposable {
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
   renderMetrics(): ReturnType<Metrics['render']>;
+  /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
+  invalidate(tags: CacheTags): Promise<number>;
   /** Ends requests in flight and closes the public port. */
   drain(options: DrainOptions): Promise<DrainOutcome>;
 }
@@ -70,6 +77,8 @@ export interface ServingOptions {
   readonly counts?: RateLimitStore;
   /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
   readonly onEject?: (service: string, instance: string, why: string) => void;
+  /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
+  readonly onInvalidate?: (tags: readonly string[]) => void;
   /** Processes that share the concurrency of a service. @default 1 */
   readonly processes?: number;
 }
@@ -112,9 +121,20 @@ export function createServing(options: ServingOptions): LocalServing {
   if (settings.graphql.engine === 'auto') planner.start();
   const { subgraphErrors } = settings.graphql;
   const engineOf = createPlannedEngines({ planner, execute, subgraphErrors, log });
-  const limiter = createLimiter(settings, log, metrics, options.counts);
+  const limiter = createLimiter(() => current, log, metrics, options.counts);
   stack.defer(() => limiter.close());
   const shedder = stack.use(new LoadShedder(settings.loadShedding, { onShed: metrics.resilience.observeShed }));
+  const revocations = createRevocations(settings, log, metrics);
+  if (revocations !== undefined) stack.use(revocations);
+  const apiKeys = createApiKeyAccess(settings, log);
+  if (apiKeys !== undefined) stack.use(apiKeys);
+
+  const cache = openCacheStore(settings, log, metrics);
+  stack.defer(() => cache.close());
+  // With a store of its own, each process has to hear what the others dropped.
+  const tell = settings.cache.store === 'memory' ? options.onInvalidate : undefined;
+  const sharedCache = createTellingCache(cache, metrics.cache.onInvalidated, tell);
+  const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
@@ -122,8 +142,12 @@ export function createServing(options: ServingOptions): LocalServing {
       snapshot,
       graph,
       limiter,
+      authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
       call: upstreams.call,
+      httpCache,
+      cacheStore: sharedCache,
+      cacheMetrics: metrics.cache,
       engineOf,
       shedder,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
@@ -164,6 +188,7 @@ export function createServing(options: ServingOptions): LocalServing {
     async open() {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
+      await Promise.all([revocations?.begun, apiKeys?.begun]);
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -182,6 +207,11 @@ export function createServing(options: ServingOptions): LocalServing {
     poolHealth: upstreams.poolHealth,
     probe: upstreams.probe,
     renderMetrics: metrics.render,
+    async invalidate(tags) {
+      const count = await dropCached(cache, tags);
+      metrics.cache.onInvalidated(count);
+      return count;
+    },
     async drain(drainOptions) {
       isReady = false;
       return server === undefined ? 'drained' : await drainServer(server, drainOptions);
@@ -192,15 +222,19 @@ export function createServing(options: ServingOptions): LocalServing {
 
 /** Settings that a process takes when it starts to serve, and keeps: by name, with what they come from. */
 function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>> {
-  const { listen, redisUrl, limits, trustedProxies, log, workers, deadlineMs, graphql } = settings;
+  const { listen, redisUrl, cache, limits, trustedProxies, log, workers, deadlineMs, graphql, authentication } =
+    settings;
   return {
     listen,
     redisUrl,
+    cache,
     limits,
     trustedProxies,
     log,
     workers,
     deadlineMs,
+    'authentication.revocation': authentication.revocation,
+    'authentication.managedApiKeys': authentication.managedApiKeys === true,
     'graphql.path': graphql.path,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };

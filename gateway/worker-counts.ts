@@ -2,28 +2,70 @@
  * Counts of rate limits that are kept in the primary, for its workers: a viewer who comes through two workers is counted
  * once. Questions that come in one turn of the event loop travel together.
  */
-import type { GcraResult, RateLimitStore } from '../policies/rate-limit.ts';
+import { randomUUID } from 'node:crypto';
+import type { CountResult, RateLimitStore } from '../policies/rate-limit-count.ts';
 import { createMemoryRateLimitStore } from '../policies/rate-limit-memory.ts';
+import { createLeaseKeeper, createSlots, type HeldSlot } from '../policies/rate-limit-slots.ts';
 import type { LimitQuestion } from './worker-messages.ts';
 
+/** What the primary counts for its workers. */
+export interface PrimaryCounts {
+  take(question: LimitQuestion): CountResult;
+  renew(slots: readonly HeldSlot[]): void;
+  release(slot: HeldSlot): void;
+  close(): void;
+}
+
+/** Creates the counts of the primary. Slots of a worker that died are free when their lease is over. */
+export function createPrimaryCounts(): PrimaryCounts {
+  const counts = createMemoryRateLimitStore();
+  const slots = createSlots();
+  return {
+    take({ key, rule, cost, holder = '' }) {
+      return rule.algorithm === 'concurrency'
+        ? slots.take(key, rule.limit, holder, rule.leaseMs)
+        : counts.take(key, rule, cost);
+    },
+    renew(held) {
+      for (const { key, holder, leaseMs } of held) slots.renew(key, holder, leaseMs);
+    },
+    release: ({ key, holder }) => slots.release(key, holder),
+    close() {
+      counts.close();
+      slots.clear();
+    },
+  };
+}
+
 export interface WorkerCountsOptions {
-  readonly ask: (questions: readonly LimitQuestion[]) => Promise<readonly GcraResult[]>;
+  readonly ask: (questions: readonly LimitQuestion[]) => Promise<readonly CountResult[]>;
+  readonly renew: (slots: readonly HeldSlot[]) => void;
+  readonly release: (slot: HeldSlot) => void;
   /** Hears why the primary could not be asked. */
   readonly onFailure: (error: unknown) => void;
 }
 
 interface Waiting {
   readonly question: LimitQuestion;
-  readonly resolve: (result: GcraResult) => void;
+  readonly resolve: (result: CountResult) => void;
 }
 
 /** Creates the store of a worker. When the primary does not answer, this worker counts by itself. */
-export function createWorkerCounts({ ask, onFailure }: WorkerCountsOptions): RateLimitStore {
+export function createWorkerCounts({ ask, renew, release, onFailure }: WorkerCountsOptions): RateLimitStore {
   const own = createMemoryRateLimitStore();
+  const leases = createLeaseKeeper(renew, release);
   let waiting: Waiting[] = [];
 
   function countHere({ question, resolve }: Waiting): void {
-    resolve(own.take(question.key, question, question.cost));
+    // The primary may have given a slot all the same.
+    const slot = toSlot(question);
+    if (slot !== null) release(slot);
+    resolve(own.take(question.key, question.rule, question.cost));
+  }
+
+  function conclude({ question, resolve }: Waiting, result: CountResult): void {
+    const slot = result.allowed ? toSlot(question) : null;
+    resolve(slot === null ? result : { ...result, release: leases.hold(slot) });
   }
 
   async function send(): Promise<void> {
@@ -34,7 +76,7 @@ export function createWorkerCounts({ ask, onFailure }: WorkerCountsOptions): Rat
       for (const [index, entry] of batch.entries()) {
         const result = results[index];
         if (result === undefined) countHere(entry);
-        else entry.resolve(result);
+        else conclude(entry, result);
       }
     } catch (error) {
       onFailure(error);
@@ -43,10 +85,18 @@ export function createWorkerCounts({ ask, onFailure }: WorkerCountsOptions): Rat
   }
 
   return {
-    take(key, { emissionUs, burst }, cost) {
+    take(key, rule, cost) {
       if (waiting.length === 0) setImmediate(() => void send());
-      return new Promise((resolve) => waiting.push({ question: { key, emissionUs, burst, cost }, resolve }));
+      const holder = rule.algorithm === 'concurrency' ? { holder: randomUUID() } : {};
+      return new Promise((resolve) => waiting.push({ question: { key, rule, cost, ...holder }, resolve }));
     },
-    close: own.close,
+    close() {
+      leases.close();
+      own.close();
+    },
   };
+}
+
+function toSlot({ key, rule, holder }: LimitQuestion): HeldSlot | null {
+  return rule.algorithm === 'concurrency' && holder !== undefined ? { key, holder, leaseMs: rule.leaseMs } : null;
 }

@@ -1,9 +1,11 @@
 /** What the primary and its workers say to each other. All of it is plain data. */
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
-import type { GcraResult, GcraRule } from '../policies/rate-limit.ts';
+import type { CountResult, CountRule } from '../policies/rate-limit-count.ts';
+import type { HeldSlot } from '../policies/rate-limit-slots.ts';
 import type { UsageRow } from '../schema/field-usage.ts';
 import type { PlanOutcome } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
@@ -35,9 +37,12 @@ export interface HealthNews {
 export type MetricsJson = readonly MetricObjectWithValues<MetricValue<string>>[];
 
 /** Requests that rate limits are asked about, several at once. */
-export interface LimitQuestion extends GcraRule {
+export interface LimitQuestion {
   readonly key: string;
+  readonly rule: CountRule;
   readonly cost: number;
+  /** Of a concurrency rule: who shall hold the slot. */
+  readonly holder?: string;
 }
 
 /** What a worker understands. */
@@ -51,6 +56,8 @@ export interface ToWorker {
   metrics(body: null): MetricsJson;
   /** The instances of every service, as this worker calls them. */
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
+  /** Drops cached answers. */
+  invalidate(body: CacheTags): number;
   ping(body: null): void;
   drain(body: DrainOptions): DrainOutcome;
   /** Ends the process. */
@@ -61,10 +68,15 @@ export interface ToWorker {
 export interface ToPrimary {
   /** The worker listens to its channel. */
   hello(body: null): void;
-  takeLimits(body: readonly LimitQuestion[]): readonly GcraResult[];
+  takeLimits(body: readonly LimitQuestion[]): readonly CountResult[];
+  /** Requests that hold slots go on; one of them is over. */
+  renewSlots(body: readonly HeldSlot[]): void;
+  releaseSlot(body: HeldSlot): void;
   plan(body: { readonly graph: string; readonly document: string }): PlanOutcome;
   /** What clients used of the graph since the last time. */
   used(body: readonly UsageRow[]): void;
+  /** A mutation changed what others may keep. */
+  invalidated(body: CacheTags): void;
   /** A call could not connect to an instance. */
   ejected(body: { readonly service: string; readonly instance: string; readonly why: string }): void;
 }

@@ -44,6 +44,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
+    invalidate: (tags) => required().serving.invalidate(tags),
     ping() {},
     drain: (options) => running?.serving.drain(options) ?? 'drained',
     async end() {
@@ -66,10 +67,13 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     planner: createRemotePlanner(),
     counts: createWorkerCounts({
       ask: (questions) => primary.ask('takeLimits', questions, limitPatienceMs),
+      renew: (slots) => primary.tell('renewSlots', slots),
+      release: (slot) => primary.tell('releaseSlot', slot),
       onFailure: (error) => log.warn('the primary cannot be asked: this worker counts rate limits alone', { error }),
     }),
     onEject: (service, instance, why) => primary.tell('ejected', { service, instance, why }),
     processes: settings.workers,
+    onInvalidate: (tags) => primary.tell('invalidated', tags),
     usage,
   });
   setInterval(() => {

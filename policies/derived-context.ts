@@ -1,7 +1,7 @@
 /** A part of a request that has a deadline, or a departure, of its own: a field with a timeout, a flight that is shared. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from './errors.ts';
-import type { RateLimitDecision } from './rate-limit.ts';
+import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from './request-context.ts';
 
 /** What differs from the request that it is part of. */
@@ -19,6 +19,7 @@ export class DerivedContext implements RequestContext {
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   viewer: Viewer | null;
+  viewerFields: readonly string[] | undefined;
   deadlineAtMs: number;
   readonly isHurried: boolean;
   readonly departure: Departure;
@@ -26,6 +27,7 @@ export class DerivedContext implements RequestContext {
   name: string | null;
   errorCode: ErrorCode | null;
   readonly attempts: Attempt[];
+  readonly atEnd: (listener: () => void) => void;
 
   constructor(base: RequestContext, { deadlineAtMs = base.deadlineAtMs, departure = base.departure }: Difference) {
     this.id = base.id;
@@ -34,6 +36,7 @@ export class DerivedContext implements RequestContext {
     this.headers = base.headers;
     this.client = base.client;
     this.viewer = base.viewer;
+    this.viewerFields = base.viewerFields;
     this.deadlineAtMs = Math.min(deadlineAtMs, base.deadlineAtMs);
     this.isHurried = base.isHurried === true || deadlineAtMs < base.deadlineAtMs;
     this.departure = departure;
@@ -41,5 +44,6 @@ export class DerivedContext implements RequestContext {
     this.name = base.name;
     this.errorCode = base.errorCode;
     this.attempts = base.attempts;
+    this.atEnd = (listener) => base.atEnd(listener);
   }
 }

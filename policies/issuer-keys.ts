@@ -2,13 +2,20 @@
  * The public keys of one token issuer: fetched when the first token comes, shared by all who wait, kept when the issuer
  * goes away. jose's own `createRemoteJWKSet` forgets its keys when a refresh fails, and asks again with every token then.
  */
+import { readFile } from 'node:fs/promises';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { GatewayError } from './errors.ts';
+import { fetchJson } from './json-fetch.ts';
+import { parseDurationMs } from './units.ts';
 
 export interface IssuerKeysOptions {
   readonly issuer: string;
   /** Without it the keys are found by OpenID discovery. */
   readonly jwksUri?: string | undefined;
+  readonly jwksFile?: string | undefined;
+  readonly jwks?: { readonly keys: readonly object[] } | undefined;
+  /** @default '1d' */
+  readonly staleFor?: string | undefined;
 }
 
 export interface IssuerKeysDependencies {
@@ -18,12 +25,13 @@ export interface IssuerKeysDependencies {
 
 /** Age at which keys are fetched anew, beside the requests. */
 const refreshAfterMs = 600_000;
+/** The same for a file: reading it costs next to nothing. */
+const rereadAfterMs = 10_000;
 /** Pause after a fetch that succeeded: how often tokens with made-up key ids can make the gateway ask. */
 const pauseMs = 30_000;
 /** Pause after a fetch that failed. */
 const pauseAfterFailureMs = 5_000;
 const fetchTimeoutMs = 5_000;
-const maxDocumentBytes = 1_048_576;
 
 interface State {
   keys: ReturnType<typeof createLocalJWKSet> | null;
@@ -36,7 +44,11 @@ interface State {
 
 /** Builds the function that jose asks for the key of a token. It rejects with SERVICE_UNAVAILABLE if keys cannot be had. */
 export function createIssuerKeys(options: IssuerKeysOptions, dependencies: IssuerKeysDependencies): JWTVerifyGetKey {
+  // What stands in the configuration changes with it.
+  if (options.jwks !== undefined) return createLocalJWKSet(options.jwks as unknown as JSONWebKeySet);
   const { now } = dependencies;
+  const staleAfterMs = parseDurationMs(options.staleFor ?? '1d');
+  const renewAfterMs = options.jwksFile === undefined ? refreshAfterMs : rereadAfterMs;
   const never = Number.NEGATIVE_INFINITY;
   const state: State = { keys: null, loadedAtMs: never, attemptedAtMs: never, failure: null, flight: null };
 
@@ -55,13 +67,18 @@ export function createIssuerKeys(options: IssuerKeysOptions, dependencies: Issue
   /** Joins the fetch under way or starts one. False when it is too early for another. */
   async function refresh(): Promise<boolean> {
     if (state.flight === null) {
-      if (!hasPassed(now() - state.attemptedAtMs, pauseOf(state))) return false;
+      if (!hasPassed(now() - state.attemptedAtMs, Math.min(pauseOf(state), renewAfterMs))) return false;
       state.flight = load().finally(() => {
         state.flight = null;
       });
     }
     await state.flight;
     return true;
+  }
+
+  /** A key that was withdrawn since, because it leaked, must not count for ever. */
+  function isStale(): boolean {
+    return now() - state.loadedAtMs > staleAfterMs;
   }
 
   function unavailable(): GatewayError {
@@ -73,10 +90,10 @@ export function createIssuerKeys(options: IssuerKeysOptions, dependencies: Issue
   }
 
   return async (header, token) => {
-    if (state.keys === null) await refresh();
-    if (state.keys === null) throw unavailable();
+    if (state.keys === null || isStale()) await refresh();
+    if (state.keys === null || isStale()) throw unavailable();
     // Not awaited: the known keys serve on, however slow the issuer is. `load` never rejects.
-    if (hasPassed(now() - state.loadedAtMs, refreshAfterMs)) void refresh();
+    if (hasPassed(now() - state.loadedAtMs, renewAfterMs)) void refresh();
     try {
       return await state.keys(header, token);
     } catch (error) {
@@ -100,17 +117,22 @@ function hasPassed(elapsedMs: number, durationMs: number): boolean {
   return elapsedMs < 0 || elapsedMs >= durationMs;
 }
 
-async function fetchKeySet(options: IssuerKeysOptions, fetchDocument: typeof fetch): Promise<JSONWebKeySet> {
-  const uri = options.jwksUri ?? (await discoverKeySetUri(options.issuer, fetchDocument));
-  const keySet = await fetchJson(uri, fetchDocument);
+async function fetchKeySet(options: IssuerKeysOptions, get: typeof fetch): Promise<JSONWebKeySet> {
+  if (options.jwksFile !== undefined)
+    return assertKeys(JSON.parse(await readFile(options.jwksFile, 'utf8')), options.jwksFile);
+  const uri = options.jwksUri ?? (await discoverKeySetUri(options.issuer, get));
+  return assertKeys(await fetchDocument(uri, get), uri);
+}
+
+function assertKeys(keySet: Record<string, unknown>, source: string): JSONWebKeySet {
   // An empty set in place of a full one is a mistake at the issuer; it must not lock everybody out.
-  if (!Array.isArray(keySet['keys']) || keySet['keys'].length === 0) throw new Error(`${uri} holds no keys`);
+  if (!Array.isArray(keySet['keys']) || keySet['keys'].length === 0) throw new Error(`${source} holds no keys`);
   return keySet as unknown as JSONWebKeySet;
 }
 
-async function discoverKeySetUri(issuer: string, fetchDocument: typeof fetch): Promise<string> {
+async function discoverKeySetUri(issuer: string, get: typeof fetch): Promise<string> {
   const uri = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const metadata = await fetchJson(uri, fetchDocument);
+  const metadata = await fetchDocument(uri, get);
   // RFC 8414 section 3.3: otherwise one issuer could name the keys of another.
   if (metadata['issuer'] !== issuer) throw new Error(`${uri} is about another issuer`);
   const keySetUri = metadata['jwks_uri'];
@@ -121,26 +143,10 @@ async function discoverKeySetUri(issuer: string, fetchDocument: typeof fetch): P
   return keySetUri;
 }
 
-async function fetchJson(uri: string, fetchDocument: typeof fetch): Promise<Record<string, unknown>> {
-  const response = await fetchDocument(uri, {
-    headers: { accept: 'application/json, application/jwk-set+json' },
-    redirect: 'error',
-    signal: AbortSignal.timeout(fetchTimeoutMs),
-  });
-  const text = await readText(response, uri);
-  if (response.status !== 200) throw new Error(`${uri} answered ${response.status}`);
-  const document: unknown = JSON.parse(text);
-  if (typeof document !== 'object' || document === null) throw new Error(`${uri} is not a JSON object`);
-  return document as Record<string, unknown>;
-}
-
-async function readText(response: Response, uri: string): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > maxDocumentBytes) throw new Error(`${uri} answered more than ${maxDocumentBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+async function fetchDocument(uri: string, get: typeof fetch): Promise<Record<string, unknown>> {
+  const headers = { accept: 'application/json, application/jwk-set+json' };
+  const { status, body } = await fetchJson(uri, { headers, timeoutMs: fetchTimeoutMs }, get);
+  if (status !== 200) throw new Error(`${uri} answered ${status}`);
+  if (typeof body !== 'object' || body === null) throw new Error(`${uri} is not a JSON object`);
+  return body as Record<string, unknown>;
 }

@@ -1,13 +1,16 @@
 /** Access tokens: JWTs (RFC 7519, RFC 9068), verified with the keys of the issuer that they name. */
 import { hash } from 'node:crypto';
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from 'jose';
-import type { JwtIssuer } from './authenticate.ts';
+import { buildClaimsViewer } from './claims-viewer.ts';
 import { GatewayError } from './errors.ts';
 import { createIssuerKeys, type IssuerKeysDependencies } from './issuer-keys.ts';
+import type { JwtIssuer } from './jwt-issuer.ts';
 import type { Viewer } from './request-context.ts';
 import { parseDurationMs } from './units.ts';
 
 export interface JwtVerifier {
+  /** Whether the token is a JWT that says it is of one of these issuers: then nobody else shall judge it. */
+  claims(token: string): boolean;
   /** The viewer that the token stands for; without a promise if the token was verified a moment ago. */
   verify(token: string): Viewer | Promise<Viewer>;
 }
@@ -72,6 +75,13 @@ export function createJwtVerifier(issuers: readonly JwtIssuer[], dependencies: I
   }
 
   return {
+    claims(token) {
+      try {
+        return verifications.has(readIssuer(token));
+      } catch {
+        return false;
+      }
+    },
     verify(token) {
       if (token.length > maxTokenBytes) throw refuse('The access token is too long');
       // By digest: the memory of the process then holds no usable token, and a key is short whatever the client sends.
@@ -140,17 +150,12 @@ function refuse(message: string, error?: unknown): GatewayError {
 
 function buildViewer(payload: JWTPayload, verification: IssuerVerification): Viewer {
   if (typeof payload.sub !== 'string' || payload.sub === '') throw refuse('The access token names no subject');
-  const scopes = payload[verification.scopesClaim];
-  return Object.freeze({
+  return buildClaimsViewer({
     id: payload.sub,
     kind: 'jwt',
     issuer: payload.iss,
-    scopes: new Set(typeof scopes === 'string' ? scopes.split(' ').filter((scope) => scope !== '') : readWords(scopes)),
-    roles: Object.freeze(readWords(payload[verification.rolesClaim])),
-    claims: Object.freeze(payload),
+    scopes: payload[verification.scopesClaim],
+    roles: payload[verification.rolesClaim],
+    claims: payload,
   });
-}
-
-function readWords(claim: unknown): string[] {
-  return Array.isArray(claim) ? claim.filter((word) => typeof word === 'string') : [];
 }

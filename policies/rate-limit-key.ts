@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import type { Viewer } from './request-context.ts';
+import type { Departure, Viewer } from './request-context.ts';
 
 /** What a rule may look at. */
 export interface RateLimitSubject {
@@ -10,22 +10,82 @@ export interface RateLimitSubject {
   /** IP address of the client. */
   readonly address: string;
   readonly headers: IncomingHttpHeaders;
+  /** Label of the route; of the GraphQL door as a whole, undefined. */
+  readonly route?: string | undefined;
+  /** The service that the route leads to; undefined at the GraphQL door, where an operation may need several. */
+  readonly service?: string | undefined;
+  /** Kind and name of the operation. */
+  readonly operation?: string | undefined;
+  /** Root field of the operation, as `Type.field`. */
+  readonly field?: string | undefined;
+  /** What the request takes of rules that count cost. @default 1 */
+  readonly cost?: number | undefined;
+  /** How often the field is asked for, for rules that count requests. @default 1 */
+  readonly times?: number | undefined;
+  /** Whoever waits in a queue leaves it when the client does. */
+  readonly departure?: Departure | undefined;
 }
 
 type KeyReader = (subject: RateLimitSubject) => string;
 
-/** A reader for `viewer`, `ip`, `api-key` or `header:NAME`. What a request does not have is replaced by its address. */
-export function buildKeyReader(prefix: string, key: string): KeyReader {
-  if (key === 'ip') return ({ address }) => prefix + addressKey(address);
-  if (key === 'api-key') {
-    return ({ viewer, address }) =>
-      prefix + (viewer?.kind === 'api-key' ? `k:${boundedName(viewer.id)}` : addressKey(address));
-  }
+/** The words for a key. */
+export const rateLimitKeyPattern =
+  '^(viewer|ip|api-key|client-name|route|service|operation|field|header:[A-Za-z0-9-]+|claim:[!-~]+)$';
+
+/** The headers by which GraphQL clients say their name, in the order in which they are looked for. */
+const clientNameHeaders = ['graphql-client-name', 'apollographql-client-name', 'x-client-name'] as const;
+
+/** A reader for one word or a combination. What a request does not have is replaced by its address. */
+export function buildKeyReader(prefix: string, keys: string | readonly string[]): KeyReader {
+  const [first = 'viewer', ...others] = typeof keys === 'string' ? [keys] : keys;
+  const readFirst = buildPartReader(first);
+  if (others.length === 0) return (subject) => prefix + readFirst(subject);
+  const readers = others.map(buildPartReader);
+  return (subject) => {
+    let key = prefix + readFirst(subject);
+    // Parts tell their length or have no space, so that no two combinations read alike.
+    for (const read of readers) key += ` ${read(subject)}`;
+    return key;
+  };
+}
+
+function buildPartReader(key: string): KeyReader {
   if (key.startsWith('header:')) {
     const name = key.slice('header:'.length).toLowerCase();
-    return ({ headers, address }) => prefix + (headerKey(headers[name]) ?? addressKey(address));
+    return ({ headers, address }) => headerKey(headers[name]) ?? addressKey(address);
   }
-  return ({ viewer, address }) => prefix + (viewer === null ? addressKey(address) : viewerKey(viewer));
+  if (key.startsWith('claim:')) {
+    const name = key.slice('claim:'.length);
+    return ({ viewer, address }) => claimKey(viewer, name) ?? addressKey(address);
+  }
+  return partReaders[key] ?? readViewer;
+}
+
+const readViewer: KeyReader = ({ viewer, address }) => (viewer === null ? addressKey(address) : viewerKey(viewer));
+
+const partReaders: Readonly<Record<string, KeyReader>> = {
+  ip: ({ address }) => addressKey(address),
+  viewer: readViewer,
+  'api-key': ({ viewer, address }) =>
+    viewer?.kind === 'api-key' ? `k:${boundedName(viewer.id)}` : addressKey(address),
+  'client-name': ({ headers, address }) => {
+    const name = clientNameHeaders.find((header) => headers[header] !== undefined);
+    return (name === undefined ? undefined : headerKey(headers[name])) ?? addressKey(address);
+  },
+  route: ({ route }) => `r:${boundedWord(route ?? 'graphql')}`,
+  service: ({ service }) => `s:${boundedWord(service ?? 'graphql')}`,
+  operation: ({ operation, route }) => `o:${boundedWord(operation ?? route ?? '')}`,
+  field: ({ field, route }) => `f:${boundedWord(field ?? route ?? '')}`,
+};
+
+/** The claims of two issuers may mean different things by one name. */
+function claimKey(viewer: Viewer | null, name: string): string | undefined {
+  if (viewer === null || !Object.hasOwn(viewer.claims, name)) return undefined;
+  const value = viewer.claims[name];
+  if (value === undefined || value === null || value === '') return undefined;
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const issuer = viewer.issuer ?? '';
+  return `c:${digest(`${issuer.length}:${issuer}${text}`)}`;
 }
 
 function viewerKey(viewer: Viewer): string {
@@ -43,6 +103,10 @@ function headerKey(value: string | string[] | undefined): string | undefined {
 
 function boundedName(name: string): string {
   return name.length <= 64 ? name : `#${digest(name)}`;
+}
+
+function boundedWord(text: string): string {
+  return /^[ -~]{1,64}$/.test(text) ? `${text.length}:${text}` : `#${digest(text)}`;
 }
 
 function digest(text: string): string {

@@ -1,5 +1,7 @@
 /** Counts of one process: for a gateway alone, and for `onStoreError: local`. */
-import type { GcraResult, GcraRule, RateLimitStore } from './rate-limit.ts';
+import type { CountResult, CountRule, GcraRule, RateLimitStore } from './rate-limit-count.ts';
+import { createSlots } from './rate-limit-slots.ts';
+import { takeFromWindow, type WindowCount } from './rate-limit-windows.ts';
 
 export interface MemoryRateLimitStoreOptions {
   /** Monotonic milliseconds. @default performance.now */
@@ -10,55 +12,99 @@ export interface MemoryRateLimitStoreOptions {
 
 /** A store that never makes its caller wait. */
 export interface MemoryRateLimitStore extends RateLimitStore {
-  take(key: string, rule: GcraRule, cost: number): GcraResult;
+  take(key: string, rule: CountRule, cost: number): CountResult;
   /** How many keys are kept. */
   readonly size: number;
 }
 
-/** Theoretical arrival times in microseconds, by key. */
-type Arrivals = Map<string, number>;
-
-/**
- * A rate limit store in memory that stays small whatever clients send. Keys live in two generations: what is asked moves
- * to the young one, and when that is full the old one goes. One map kept in order of use would do the same exactly, but
- * a Map's first entry costs a walk over all that was deleted before it, and an iterator held across deletions keeps
- * every table the Map ever had.
- */
+/** A rate limit store in memory that stays small whatever clients send. */
 export function createMemoryRateLimitStore(options: MemoryRateLimitStoreOptions = {}): MemoryRateLimitStore {
   const { now = () => performance.now(), maxKeys = 100_000 } = options;
-  const generationSize = Math.max(1, Math.floor(maxKeys / 2));
-  let young: Arrivals = new Map();
-  let old: Arrivals = new Map();
+  /** Theoretical arrival times in microseconds. */
+  const arrivals = createRecent<number>(maxKeys, (arrivalUs, nowMs) => arrivalUs <= nowMs * 1_000);
+  const windows = createRecent<WindowCount>(maxKeys, ({ endsAtMs }, nowMs) => endsAtMs <= nowMs);
+  const slots = createSlots(now);
+  let lastHolder = 0;
 
-  function take(key: string, rule: GcraRule, cost: number): GcraResult {
+  function takeGcra(key: string, rule: GcraRule, cost: number): CountResult {
+    const nowMs = now();
     // Whole microseconds: with intervals in quarters of them no sum is ever rounded.
-    const nowUs = Math.floor(now() * 1_000);
-    const known = young.get(key) ?? promote(key, nowUs);
-    const { arrivalUs, result } = decide(known, nowUs, rule, cost);
-    young.set(key, arrivalUs);
+    const { arrivalUs, result } = decide(arrivals.find(key, nowMs), Math.floor(nowMs * 1_000), rule, cost);
+    arrivals.set(key, arrivalUs);
     return result;
   }
 
+  function takeSlot(key: string, limit: number): CountResult {
+    const holder = String(++lastHolder);
+    const result = slots.take(key, limit, holder, Infinity);
+    return result.allowed ? { ...result, release: () => slots.release(key, holder) } : result;
+  }
+
+  return {
+    take(key, rule, cost) {
+      if ('emissionUs' in rule) return takeGcra(key, rule, cost);
+      if (rule.algorithm === 'concurrency') return takeSlot(key, rule.limit);
+      const nowMs = now();
+      let window = windows.find(key, nowMs);
+      if (window === undefined) {
+        window = { endsAtMs: 0, parts: [] };
+        windows.set(key, window);
+      }
+      return takeFromWindow(window, rule, cost, nowMs);
+    },
+    get size() {
+      return arrivals.size + windows.size + slots.size;
+    },
+    close() {
+      arrivals.clear();
+      windows.clear();
+      slots.clear();
+    },
+  };
+}
+
+interface Recent<Value> {
+  /** The value, which moves to the young generation. Whoever asks sets it then. */
+  find(key: string, nowMs: number): Value | undefined;
+  set(key: string, value: Value): void;
+  readonly size: number;
+  clear(): void;
+}
+
+/**
+ * Values of the keys that were asked for last. Keys live in two generations: what is asked moves to the young one, and
+ * when that is full the old one goes. One map kept in order of use would do the same exactly, but a Map's first entry
+ * costs a walk over all that was deleted before it, and an iterator held across deletions keeps every table the Map ever
+ * had.
+ */
+function createRecent<Value>(maxKeys: number, isExpired: (value: Value, nowMs: number) => boolean): Recent<Value> {
+  const generationSize = Math.max(1, Math.floor(maxKeys / 2));
+  let young = new Map<string, Value>();
+  let old = new Map<string, Value>();
+
   /** Makes room for the key in the young generation; gives back what the old one knows. */
-  function promote(key: string, nowUs: number): number | undefined {
+  function promote(key: string, nowMs: number): Value | undefined {
     const known = old.get(key);
     if (known !== undefined) old.delete(key);
-    if (young.size < generationSize) return known;
-    for (const [other, arrivalUs] of young) if (arrivalUs <= nowUs) young.delete(other);
-    // Unless much of it had expired, or it would be gone through again too soon.
-    if (young.size > generationSize / 2) {
-      old = young;
-      young = new Map();
+    if (young.size >= generationSize) {
+      for (const [other, value] of young) if (isExpired(value, nowMs)) young.delete(other);
+      // Unless much of it had expired, or it would be gone through again too soon.
+      if (young.size > generationSize / 2) {
+        old = young;
+        young = new Map();
+      }
     }
+    if (known !== undefined) young.set(key, known);
     return known;
   }
 
   return {
-    take,
+    find: (key, nowMs) => young.get(key) ?? promote(key, nowMs),
+    set: (key, value) => void young.set(key, value),
     get size() {
       return young.size + old.size;
     },
-    close() {
+    clear() {
       young.clear();
       old.clear();
     },
@@ -78,7 +124,7 @@ function decide(known: number | undefined, nowUs: number, rule: GcraRule, cost: 
     arrivalUs += rule.emissionUs * cost;
     waitUs = arrivalUs + rule.emissionUs - toleranceUs - nowUs;
   }
-  const result: GcraResult = {
+  const result: CountResult = {
     allowed,
     remaining: Math.floor((nowUs + toleranceUs - arrivalUs) / rule.emissionUs),
     retryAfterMs: Math.max(0, Math.ceil(waitUs / 1_000)),

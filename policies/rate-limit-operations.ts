@@ -1,7 +1,10 @@
 /** Rate limits of the GraphQL door: every operation counts, and before it is even parsed. */
 import type { Plugin } from 'graphql-yoga';
 import { toGraphQLError } from './errors.ts';
-import type { CompiledRule, RateLimitDecision, RateLimiter } from './rate-limit.ts';
+import type { RateLimiter } from './rate-limit.ts';
+import type { RateLimitDecision } from './rate-limit-decision.ts';
+import { buildSubject, noteDecision } from './rate-limit-documents.ts';
+import type { CompiledRule } from './rate-limit-rule.ts';
 import type { GraphqlContext } from './request-context.ts';
 
 export interface UseRateLimitOptions {
@@ -17,13 +20,11 @@ export function useRateLimit({ limiter, rules }: UseRateLimitOptions): Plugin<ob
   if (rules.length === 0) return {};
   return {
     onParams({ context: { gateway }, setResult }) {
-      const { viewer, client, headers } = gateway;
       const conclude = (decision: RateLimitDecision) => {
-        // Of a batch, a refusal is what the answer's headers tell.
-        if (gateway.rateLimit?.allowed !== false) gateway.rateLimit = decision;
+        noteDecision(limiter, gateway, decision);
         if (decision.error !== null) setResult({ errors: [toGraphQLError(decision.error, gateway.id)] });
       };
-      const decision = limiter.check(rules, { viewer, address: client.address, headers });
+      const decision = limiter.check(rules, buildSubject(gateway));
       return decision instanceof Promise ? decision.then(conclude) : conclude(decision);
     },
   };

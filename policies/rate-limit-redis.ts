@@ -1,6 +1,15 @@
 /** Counts shared by every gateway that asks one Redis. */
+import { randomUUID } from 'node:crypto';
 import { type Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { GcraResult, GcraRule, RateLimitStore } from './rate-limit.ts';
+import {
+  type ConcurrencyRule,
+  type CountResult,
+  type CountRule,
+  type RateLimitStore,
+  windowParts,
+} from './rate-limit-count.ts';
+import { type LimitScripts, limitScripts, type ScriptReply } from './rate-limit-scripts.ts';
+import { createLeaseKeeper, type HeldSlot } from './rate-limit-slots.ts';
 
 /** `url` makes a connection of its own; a ready `redis` stays its owner's to configure and to close. */
 export type RedisRateLimitStoreOptions = {
@@ -9,34 +18,6 @@ export type RedisRateLimitStoreOptions = {
   /** How long an answer is waited for. @default 25 */
   readonly answerTimeoutMs?: number | undefined;
 } & ({ readonly url: string } | { readonly redis: Redis | Cluster });
-
-/**
- * GCRA in one step, by the clock of Redis, so that gateways need not agree on the time. Times are microseconds; `%.2f`
- * keeps their quarters. The theoretical arrival time is capped: a clock set back cannot lock anyone out for longer than
- * a full burst.
- */
-const gcraScript = `
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local emission, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local tolerance = emission * burst
-local arrival = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or now), now), now + tolerance)
-local wait = arrival + emission * cost - tolerance - now
-local allowed = 0
-if wait <= 0 then
-  allowed = 1
-  arrival = arrival + emission * cost
-  wait = arrival + emission - tolerance - now
-  local ttl = string.format('%.0f', math.ceil((arrival - now) / 1000))
-  redis.call('SET', KEYS[1], string.format('%.2f', arrival), 'PX', ttl)
-end
-local remaining = math.floor((now + tolerance - arrival) / emission)
-return {allowed, remaining, math.max(0, math.ceil(wait / 1000)), math.ceil((arrival - now) / 1000)}
-`;
-
-interface Scripted {
-  selvageGcra(key: string, emissionUs: number, burst: number, cost: number): Promise<[number, number, number, number]>;
-}
 
 /** How a connection has to behave that limits are asked over. */
 export const rateLimitConnection = {
@@ -63,16 +44,46 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
   };
   // Without a listener ioredis prints every failed connection.
   redis.on('error', remember);
-  const scripted = defineScript(redis);
+  const scripted = defineScripts(redis);
 
-  async function take(key: string, rule: GcraRule, cost: number): Promise<GcraResult> {
+  // A slot whose gateway is gone is not renewed. What cannot be renewed or given back now, its lease will end.
+  const leases = createLeaseKeeper(
+    (slots) => {
+      for (const { key, holder, leaseMs } of slots) scripted.selvageSlotRenew(key, holder, leaseMs).catch(ignore);
+    },
+    ({ key, holder }) => void redis.zrem(key, holder).catch(ignore),
+  );
+
+  function ask(key: string, rule: CountRule, cost: number): Promise<ScriptReply> {
+    switch (rule.algorithm) {
+      case 'fixed-window':
+        return scripted.selvageFixedWindow(key, rule.limit, rule.windowMs, cost);
+      case 'sliding-window':
+        return scripted.selvageSlidingWindow(key, rule.limit, rule.windowMs, windowParts, cost);
+      case 'concurrency':
+        throw new TypeError('slots are taken otherwise');
+      default:
+        return scripted.selvageGcra(key, rule.emissionUs, rule.burst, cost);
+    }
+  }
+
+  async function takeSlot(key: string, { limit, leaseMs }: ConcurrencyRule): Promise<CountResult> {
+    const slot: HeldSlot = { key, holder: randomUUID(), leaseMs };
     try {
-      const reply = await within(
-        answerTimeoutMs,
-        scripted.selvageGcra(keyPrefix + key, rule.emissionUs, rule.burst, cost),
-      );
-      const [allowed, remaining, retryAfterMs, resetMs] = reply;
-      return { allowed: allowed === 1, remaining, retryAfterMs, resetMs };
+      const reply = await within(answerTimeoutMs, scripted.selvageSlotTake(key, limit, slot.holder, leaseMs));
+      const result = readReply(reply);
+      return result.allowed ? { ...result, release: leases.hold(slot) } : result;
+    } catch (error) {
+      // It may have been given to us after all.
+      redis.zrem(key, slot.holder).catch(ignore);
+      throw error;
+    }
+  }
+
+  async function take(key: string, rule: CountRule, cost: number): Promise<CountResult> {
+    try {
+      if (rule.algorithm === 'concurrency') return await takeSlot(keyPrefix + key, rule);
+      return readReply(await within(answerTimeoutMs, ask(keyPrefix + key, rule, cost)));
     } catch (error) {
       // "Stream isn't writeable" is no news; why there is no connection is.
       throw new Error('Redis cannot be asked', {
@@ -84,15 +95,22 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
   return {
     take,
     close() {
+      leases.close();
       if ('redis' in options) redis.off('error', remember);
       else redis.disconnect();
     },
   };
 }
 
-function defineScript(redis: Redis | Cluster): Scripted {
-  redis.defineCommand('selvageGcra', { lua: gcraScript, numberOfKeys: 1 });
-  return redis as unknown as Scripted;
+const ignore = (): void => {};
+
+function readReply([allowed, remaining, retryAfterMs, resetMs]: ScriptReply): CountResult {
+  return { allowed: allowed === 1, remaining, retryAfterMs, resetMs };
+}
+
+function defineScripts(redis: Redis | Cluster): LimitScripts {
+  for (const [name, lua] of Object.entries(limitScripts)) redis.defineCommand(name, { lua, numberOfKeys: 1 });
+  return redis as unknown as LimitScripts;
 }
 
 /** Counted from the call, not from the sending: ioredis holds commands back while a pipeline is under way. */

@@ -4,18 +4,18 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from './errors.ts';
-import type { RateLimitDecision } from './rate-limit.ts';
+import type { RateLimitDecision } from './rate-limit-decision.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
-  /** Stable identity: the token's `sub`, or the name of the API key. */
+  /** Stable identity: the token's `sub`, what the session service named, or the name of the API key. */
   readonly id: string;
-  readonly kind: 'jwt' | 'api-key';
-  /** The token's issuer; undefined for API keys. Two issuers may use the same `sub`. */
+  readonly kind: 'jwt' | 'opaque' | 'session' | 'api-key';
+  /** The token's issuer, or `session`; undefined for API keys. Two issuers may use the same `sub`. */
   readonly issuer: string | undefined;
   readonly scopes: ReadonlySet<string>;
   readonly roles: readonly string[];
-  /** The verified claims; empty for API keys. */
+  /** The verified claims, or what was answered about the credential; empty for API keys. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
@@ -44,6 +44,8 @@ export interface RequestContext {
   readonly client: Client;
   /** Who asks. Null until authentication ran, and for anonymous requests. */
   viewer: Viewer | null;
+  /** What services are told of the viewer, names and values in turn. Without it, the headers of `viewer-headers.ts`. */
+  viewerFields?: readonly string[] | undefined;
   /** Moment on the `performance.now()` clock after which no answer is of use any more. */
   deadlineAtMs: number;
   /**
@@ -57,8 +59,12 @@ export interface RequestContext {
   rateLimit: RateLimitDecision | null;
   /** Route pattern or operation name, for logs and metrics; null as long as nothing matched. */
   name: string | null;
+  /** What a cache did with it, as the member of `Cache-Status`; undefined where none was asked. */
+  cacheStatus?: string | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
+  /** Calls back once when the request is over, however it ends; at once if it is over already. */
+  atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
 }

@@ -1,5 +1,5 @@
 /** How services learn who is asking: headers that only the gateway sets. */
-import type { Viewer } from './request-context.ts';
+import type { RequestContext, Viewer } from './request-context.ts';
 
 /**
  * The viewer as a flat list of names and values. Roles are separated by commas, scopes by spaces; every value, or item of
@@ -15,12 +15,17 @@ export function viewerHeaders(viewer: Viewer | null): string[] {
   return headers;
 }
 
+/** What services are told of the viewer of a request. */
+export function viewerFieldsOf({ viewer, viewerFields }: RequestContext): readonly string[] {
+  return viewer === null ? [] : (viewerFields ?? viewerHeaders(viewer));
+}
+
 /**
  * Whether a header a client sent would pass for one of these. CGI and its heirs turn `-` into `_` (RFC 3875 section
  * 4.1.18), some every character that is neither letter nor digit: behind them `x_user.id` is the same header.
  */
 export function isViewerHeader(lowerCaseName: string): boolean {
-  return /^x[^a-z0-9]user[^a-z0-9](?:id|issuer|roles|scopes)$/.test(lowerCaseName);
+  return /^x[^a-z0-9]user[^a-z0-9](?:id|issuer|roles|scopes|token)$/.test(lowerCaseName);
 }
 
 /** Percent-encodes what is not VCHAR (RFC 9110 section 5.5), and the comma and percent sign that would be ambiguous. */

@@ -15,6 +15,7 @@ import {
 } from 'graphql';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
+import { collectCacheHints } from './cache-hints.ts';
 import { findConflicts, type Layer } from './conflicts.ts';
 import { describeFailure } from './failure-text.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
@@ -105,6 +106,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     ),
     plainRootFields: findPlainRootFields(layers),
     services: services.map(({ name }) => name),
+    cacheHints: collectCacheHints([...federated, ...plain].map(({ document }) => document)),
     requirements: collectRequirements([
       ...(supergraph === null ? [] : [supergraph.document]),
       ...plain.map(({ document }) => document),

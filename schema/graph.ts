@@ -1,6 +1,7 @@
 /** One generation of the graph: immutable, composed from a snapshot. */
 import type { ExecutionResult, GraphQLSchema } from 'graphql';
 import type { Requirement } from '../policies/authorize.ts';
+import type { CacheHints } from '../policies/cache-hints.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 
 export interface Graph {
@@ -22,6 +23,8 @@ export interface Graph {
   readonly services: readonly string[];
   /** What directives of the subgraphs ask of a viewer, as written: by `Type.field` or `Type`. */
   readonly requirements: ReadonlyMap<string, Requirement>;
+  /** What `@cacheControl` of the subgraphs says, as written: by `Type.field` or `Type`. */
+  readonly cacheHints: CacheHints;
 }
 
 /** One GraphQL request to one service. */

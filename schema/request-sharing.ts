@@ -4,7 +4,7 @@
  */
 import { DerivedContext } from '../policies/derived-context.ts';
 import type { Departure, RequestContext } from '../policies/request-context.ts';
-import { viewerHeaders } from '../policies/viewer-headers.ts';
+import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
 
 export interface RequestSharing<T> {
   /**
@@ -23,8 +23,11 @@ export interface RequestSharing<T> {
  * What of a viewer and of the client's headers reaches a service, as one line. Two viewers never have the same, and
  * anonymous requests differ from all of them.
  */
-export function describeAsker({ viewer, headers }: RequestContext, forwarded: readonly string[]): string {
-  const parts: unknown[] = viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer)];
+export function describeAsker(context: RequestContext, forwarded: readonly string[]): string {
+  const { viewer, headers } = context;
+  // The headers also where services get none of them: a token alone could be the same by mistake, these say who it is.
+  const parts: unknown[] =
+    viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer), ...viewerFieldsOf(context)];
   for (const name of forwarded) parts.push(name, headers[name] ?? null);
   return JSON.stringify(parts);
 }

@@ -3,11 +3,12 @@
  * restart, each service would wait for the compositions of all the others. Every change is built on the one before, as if
  * they were made one by one; composed, saved and published is only what the last one leaves.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { AuditNote } from './audit.ts';
-import type { Change, ChangeOptions, Proposal } from './change.ts';
+import type { AdmitOptions, Change, ChangeOptions, Proposal } from './change.ts';
 import type { NewGeneration } from './history.ts';
 import { assertNoRouteConflicts } from './route-conflicts.ts';
-import type { Snapshot } from './snapshot.ts';
+import { buildGraphFingerprint, type Snapshot } from './snapshot.ts';
 
 export type BuildProposal<A> = (current: Snapshot, revision: number) => Proposal<A> | Promise<Proposal<A>>;
 
@@ -49,7 +50,7 @@ export class WaitingChange<A> {
 }
 
 /** Takes the first of those that wait, and all right behind it that can be made together with it. */
-export function takeBatch<A>(waiting: WaitingChange<A>[]): WaitingChange<A>[] {
+function takeBatch<A>(waiting: WaitingChange<A>[]): WaitingChange<A>[] {
   const apart = waiting.findIndex((change) => !canBeShared(change.options));
   const shared = apart === -1 ? waiting.length : apart;
   return waiting.splice(0, Math.min(Math.max(shared, 1), maxBatch));
@@ -69,14 +70,14 @@ export interface ChangeStep<A> {
   readonly after: Snapshot;
 }
 
-export interface BuiltSteps<A> {
+interface BuiltSteps<A> {
   readonly steps: readonly ChangeStep<A>[];
   /** Changes that cannot be made, whatever the others are. */
   readonly failed: readonly { readonly change: WaitingChange<A>; readonly error: unknown }[];
 }
 
 /** Builds each change on the one before. */
-export async function buildSteps<A>(from: Snapshot, changes: readonly WaitingChange<A>[]): Promise<BuiltSteps<A>> {
+async function buildSteps<A>(from: Snapshot, changes: readonly WaitingChange<A>[]): Promise<BuiltSteps<A>> {
   const steps: ChangeStep<A>[] = [];
   const failed: { change: WaitingChange<A>; error: unknown }[] = [];
   let before = from;
@@ -110,4 +111,107 @@ export function joinNotes(notes: readonly AuditNote[]): NewGeneration['note'] {
     targets: [...new Set(notes.flatMap(({ targets }) => targets))],
     ...(reason !== '' && { reason }),
   };
+}
+
+/** The desired state, as far as changes are made to it. */
+export interface ChangeTarget<A> {
+  current(): AdmittedState<A>;
+  admit(candidate: Snapshot, options: AdmitOptions): Promise<A>;
+  /** Saves and publishes. Rejects when somebody else saved in between. */
+  become(next: AdmittedState<A>, made: readonly ChangeStep<A>[], graphChanged: boolean): Promise<void>;
+  /** Tries until nobody else saved in between. */
+  untilSaved(attempt: () => Promise<void>): Promise<void>;
+}
+
+export interface AdmittedState<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  /** Of the graph. */
+  readonly fingerprint: string;
+}
+
+export interface ChangeMaker<A> {
+  /** It waits for its turn from now on, and may be made with others before. */
+  add(change: WaitingChange<A>): void;
+  /** It is its turn. Resolves with what it came to. One turn after the other. */
+  make(change: WaitingChange<A>): Promise<Change<A>>;
+}
+
+export function createChangeMaker<A>(target: ChangeTarget<A>): ChangeMaker<A> {
+  const waiting: WaitingChange<A>[] = [];
+
+  /** Says to each what became of it. Never rejects. */
+  async function makeChanges(batch: readonly WaitingChange<A>[]): Promise<void> {
+    try {
+      await makeUntilSaved(batch);
+    } catch (error) {
+      for (const change of batch) if (!change.isSettled) change.reject(error);
+    }
+  }
+
+  function makeUntilSaved(batch: readonly WaitingChange<A>[]): Promise<void> {
+    return target.untilSaved(() => makeTogether(batch.filter(({ isSettled }) => !isSettled)));
+  }
+
+  async function makeTogether(batch: readonly WaitingChange<A>[]): Promise<void> {
+    const current = target.current();
+    const { steps, failed } = await buildSteps(current.snapshot, batch);
+    const made = steps.filter(({ before, after }) => after !== before);
+    const snapshot = made.at(-1)?.after ?? current.snapshot;
+    const fingerprint = buildGraphFingerprint(snapshot);
+    const graphChanged = fingerprint !== current.fingerprint;
+    const [first, second] = made;
+    let { admission } = current;
+    try {
+      const admitted = second === undefined ? first?.proposal.admission : undefined;
+      if (graphChanged) admission = admitted ?? (await target.admit(snapshot, { force: first?.change.options.force }));
+    } catch (error) {
+      if (second !== undefined) return makeInHalves(batch);
+      const refused = made.map(({ change }) => ({ change, error }));
+      const untouched = steps.filter(({ before, after }) => after === before);
+      return settle([...failed, ...refused], untouched, current.admission, false);
+    }
+    if (first !== undefined && first.change.options.dryRun !== true) {
+      await target.become({ snapshot, admission, fingerprint }, made, graphChanged);
+    }
+    settle(failed, steps, admission, graphChanged);
+  }
+
+  /** One of them does not compose with the others, or is against the policy: it shall not take them along. */
+  async function makeInHalves(batch: readonly WaitingChange<A>[]): Promise<void> {
+    const middle = Math.ceil(batch.length / 2);
+    await makeUntilSaved(batch.slice(0, middle));
+    await makeUntilSaved(batch.slice(middle));
+  }
+
+  return {
+    add: (change) => void waiting.push(change),
+    async make(change) {
+      // Those that came while the one before was composed are read only now.
+      if (!change.isSettled) await letOthersCome();
+      // Unless it was made together with one that came before.
+      if (!change.isSettled) await makeChanges(takeBatch(waiting));
+      return change.outcome;
+    },
+  };
+}
+
+function settle<A>(
+  failed: BuiltSteps<A>['failed'],
+  steps: readonly ChangeStep<A>[],
+  admission: A,
+  graphChanged: boolean,
+): void {
+  for (const { change, error } of failed) change.reject(error);
+  for (const { change, before, after } of steps) {
+    const changed = after !== before;
+    change.resolve({ before, after, admission, changed, graphChanged: changed && graphChanged });
+  }
+}
+
+/** Turns of the event loop in which a request comes from its socket to its change. */
+const arrivalTurns = 8;
+
+async function letOthersCome(): Promise<void> {
+  for (let turn = 0; turn < arrivalTurns; turn++) await setImmediate();
 }

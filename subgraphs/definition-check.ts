@@ -1,7 +1,9 @@
 /** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
+
 import { Compile } from 'typebox/compile';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
@@ -123,6 +125,12 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
   const { captures } = match;
   return [
     ...match.mistakes.map((message) => ({ path: match.path, message })),
+    ...(route.rateLimit ?? []).flatMap((rule, at) =>
+      findLimitMistakes(rule).map((mistake) => ({
+        path: `/routes/${index}/rateLimit/${[at, ...mistake.path].join('/')}`,
+        message: mistake.message,
+      })),
+    ),
     ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
     ...captures
       .filter((name, at) => captures.indexOf(name) !== at)

@@ -2,11 +2,10 @@
  * The one place where the desired state changes: one change after the other, each admitted, saved, and only then
  * published. What is refused leaves no trace but a line in the audit.
  */
-import { setImmediate } from 'node:timers/promises';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import { type AuditEntry, type AuditNote, joinAudit, withAccepted, withRefused } from './audit.ts';
 import type { Admit, AdmitOptions, Change, ChangeOptions, Proposal, Summarize } from './change.ts';
-import { type BuiltSteps, buildSteps, type ChangeStep, joinNotes, takeBatch, WaitingChange } from './change-batch.ts';
+import { type AdmittedState, type ChangeStep, createChangeMaker, joinNotes, WaitingChange } from './change-batch.ts';
 import type { Clock, Timer } from './clock.ts';
 import { type HistoryEntry, type NewGeneration, readHistory, trim, withGeneration } from './history.ts';
 import type { Log } from './log.ts';
@@ -63,12 +62,6 @@ export interface Beginning<A> {
   readonly storedRevision: number;
 }
 
-interface State<A> {
-  readonly snapshot: Snapshot;
-  readonly admission: A;
-  readonly fingerprint: string;
-}
-
 /** Refusals are saved with the next change, or after so long. */
 const saveRefusalsAfterMs = 1_000;
 
@@ -77,8 +70,7 @@ const maxConflicts = 100;
 
 export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
   const { store, clock, log, publish, summarize, maxHistory } = options;
-  let state: State<A> | null = null;
-  const changes: WaitingChange<A>[] = [];
+  let state: AdmittedState<A> | null = null;
   let audit: readonly AuditEntry[] = [];
   /** Entries that the store has. */
   let savedAudit: ReadonlySet<AuditEntry> = new Set();
@@ -117,7 +109,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   function withGraph(
     entries: readonly HistoryEntry[],
     note: NewGeneration['note'],
-    { snapshot, admission, fingerprint }: State<A>,
+    { snapshot, admission, fingerprint }: AdmittedState<A>,
   ): readonly HistoryEntry[] {
     const { graph, changes } = summarize(admission, fingerprint);
     return withGeneration(entries, { graph, changes, snapshot, note, at: clock.date() }, maxHistory);
@@ -221,53 +213,8 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   }
   const unwatch = store.shared?.watch(onNews);
 
-  /** Says to each what became of it. Never rejects. */
-  async function makeChanges(batch: readonly WaitingChange<A>[]): Promise<void> {
-    try {
-      if (hasNews) await catchUp();
-      await makeUntilSaved(batch);
-    } catch (error) {
-      for (const change of batch) if (!change.isSettled) change.reject(error);
-    }
-  }
-
-  function makeUntilSaved(batch: readonly WaitingChange<A>[]): Promise<void> {
-    return untilSaved(() => makeTogether(batch.filter(({ isSettled }) => !isSettled)));
-  }
-
-  async function makeTogether(batch: readonly WaitingChange<A>[]): Promise<void> {
-    const current = started();
-    const { steps, failed } = await buildSteps(current.snapshot, batch);
-    const made = steps.filter(({ before, after }) => after !== before);
-    const snapshot = made.at(-1)?.after ?? current.snapshot;
-    const fingerprint = buildGraphFingerprint(snapshot);
-    const graphChanged = fingerprint !== current.fingerprint;
-    const [first, second] = made;
-    let { admission } = current;
-    try {
-      const admitted = second === undefined ? first?.proposal.admission : undefined;
-      if (graphChanged) admission = admitted ?? (await admit(snapshot, { force: first?.change.options.force }));
-    } catch (error) {
-      if (second !== undefined) return makeInHalves(batch);
-      const refused = made.map(({ change }) => ({ change, error }));
-      const untouched = steps.filter(({ before, after }) => after === before);
-      return settle([...failed, ...refused], untouched, current.admission, false);
-    }
-    if (first !== undefined && first.change.options.dryRun !== true) {
-      await become({ snapshot, admission, fingerprint }, made, graphChanged);
-    }
-    settle(failed, steps, admission, graphChanged);
-  }
-
-  /** One of them does not compose with the others, or is against the policy: it shall not take them along. */
-  async function makeInHalves(batch: readonly WaitingChange<A>[]): Promise<void> {
-    const middle = Math.ceil(batch.length / 2);
-    await makeUntilSaved(batch.slice(0, middle));
-    await makeUntilSaved(batch.slice(middle));
-  }
-
   /** Saves what the changes made, and publishes it. */
-  async function become(next: State<A>, made: readonly ChangeStep<A>[], graphChanged: boolean): Promise<void> {
+  async function become(next: AdmittedState<A>, made: readonly ChangeStep<A>[], graphChanged: boolean): Promise<void> {
     const before = started().snapshot;
     const known = new Set(audit);
     let entries = audit;
@@ -289,19 +236,6 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     publish(next.snapshot, next.admission, graphChanged);
   }
 
-  function settle(
-    failed: BuiltSteps<A>['failed'],
-    steps: readonly ChangeStep<A>[],
-    admission: A,
-    graphChanged: boolean,
-  ): void {
-    for (const { change, error } of failed) change.reject(error);
-    for (const { change, before, after } of steps) {
-      const changed = after !== before;
-      change.resolve({ before, after, admission, changed, graphChanged: changed && graphChanged });
-    }
-  }
-
   async function saveAudit(): Promise<void> {
     const { snapshot } = started();
     if (unsavedBeginning === null) await saveUnlessRequired({ snapshot, audit, history }, snapshot.revision);
@@ -315,6 +249,16 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       }).catch(() => {});
     }, saveRefusalsAfterMs);
   }
+
+  const maker = createChangeMaker<A>({
+    current: started,
+    admit,
+    become,
+    untilSaved: async (attempt) => {
+      if (hasNews) await catchUp();
+      return untilSaved(attempt);
+    },
+  });
 
   return {
     get snapshot() {
@@ -336,14 +280,8 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
 
     change(note, build, changeOptions = {}) {
       const change = new WaitingChange<A>(note, build, changeOptions);
-      if (!closed) changes.push(change);
-      return enqueue(async () => {
-        // Those that came while the one before was composed are read only now.
-        if (!change.isSettled) await letOthersCome();
-        // Unless it was made together with one that came before.
-        if (!change.isSettled) await makeChanges(takeBatch(changes));
-        return change.outcome;
-      });
+      if (!closed) maker.add(change);
+      return enqueue(() => maker.make(change));
     },
 
     async noteRefusal(note, { dryRun }, run) {
@@ -405,13 +343,6 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       await tail;
     },
   };
-}
-
-/** Turns of the event loop in which a request comes from its socket to its change. */
-const arrivalTurns = 8;
-
-async function letOthersCome(): Promise<void> {
-  for (let turn = 0; turn < arrivalTurns; turn++) await setImmediate();
 }
 
 /** Only after it was asked is it known what a service speaks, so no check of definitions can say this. */

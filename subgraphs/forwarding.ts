@@ -1,6 +1,6 @@
 /** Which header fields cross the gateway, and which it adds. */
 import type { Client, RequestContext } from '../policies/request-context.ts';
-import { isViewerHeader, viewerHeaders } from '../policies/viewer-headers.ts';
+import { isViewerHeader, viewerFieldsOf } from '../policies/viewer-headers.ts';
 
 /**
  * Fields for one hop only (RFC 9110 section 7.6.1), with those of RFC 2616 section 13.5.1 that some software still
@@ -94,7 +94,7 @@ export function gatewayHeaders(context: RequestContext, remainingMs: number): st
     context.id,
   ];
   if (Number.isFinite(remainingMs)) headers.push('x-request-timeout-ms', String(Math.max(0, Math.floor(remainingMs))));
-  if (context.viewer !== null) headers.push(...viewerHeaders(context.viewer));
+  if (context.viewer !== null) headers.push(...viewerFieldsOf(context));
   return headers;
 }
 

@@ -62,6 +62,10 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   const redis = connectRedis(options.redis, connectionBehaviour);
   // A connection that subscribes can do nothing else. It waits for commands forever, as it has none.
   const { socketTimeout: _, ...subscriberBehaviour } = connectionBehaviour;
+  let connectionFailure: unknown;
+  redis.on('error', (error) => {
+    connectionFailure = error;
+  });
   const subscriber = connectRedis(options.redis, { ...subscriberBehaviour, enableOfflineQueue: true });
   const commands = createRedisCommands(redis, keyPrefix);
   const channel = buildChannel(keyPrefix);
@@ -89,9 +93,14 @@ export function createRedisStore(options: RedisStoreOptions): Store {
       setAvailable(true);
       return result;
     } catch (error) {
-      if (error instanceof StoreConflict) setAvailable(true);
-      else setAvailable(false, error);
-      throw error;
+      if (error instanceof StoreConflict) {
+        setAvailable(true);
+        throw error;
+      }
+      // That a stream is not writable is no news; why there is no connection is.
+      const cause = redis.status === 'ready' ? error : (connectionFailure ?? error);
+      setAvailable(false, cause);
+      throw cause;
     }
   }
 

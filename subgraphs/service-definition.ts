@@ -4,9 +4,10 @@
  */
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
+import { HttpCacheOptions } from '../policies/cache-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
-import { RateLimitRule } from '../policies/rate-limit.ts';
+import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
@@ -202,9 +203,18 @@ export const Route = Type.Object(
     ),
     priority: Type.Optional(PriorityOption),
     authorize: Type.Optional(AuthorizeOptions),
+    cost: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        default: 1,
+        description: 'What a request takes of rate limits with `count: cost`.',
+      }),
+    ),
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
     ),
+    cache: Type.Optional(HttpCacheOptions),
   },
   { additionalProperties: false },
 );
@@ -236,6 +246,7 @@ export const ServiceDefinition = Type.Object(
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
     health: Type.Optional(HealthOptions),
+    cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
       OneOf(schemaChangePolicies, {
         description:

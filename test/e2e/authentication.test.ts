@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { jwtVerify } from 'jose';
 import { startGateway } from '../support/gateway.ts';
 import { startOpenIdProvider } from '../support/openid-provider.ts';
 import { registerGraphql, registerRest } from '../support/registration.ts';
@@ -102,4 +103,84 @@ test('where authentication is required only public routes and fields are open', 
   assert.ok(closed.headers.get('www-authenticate'));
   assert.equal((await fetch(`${gateway.url}/closed`, { headers: key })).status, 200);
   assert.equal((await fetch(`${gateway.url}/health/live`)).status, 200, 'health is for everyone');
+});
+
+test('an opaque token of a real OpenID provider opens both doors, and does not when it is withdrawn', async (t) => {
+  const provider = await startOpenIdProvider(['orders:read', 'profile:read']);
+  t.after(() => provider.close());
+  const gateway = await startGateway(t, {
+    authentication: {
+      introspection: {
+        ...provider.introspection,
+        issuer: provider.issuer,
+        audience: provider.audience,
+        cacheFor: '1ms',
+      },
+      cookies: { token: '__Host-token' },
+    },
+  });
+  const graph = await startSubgraph(t, 'type Query { name: String @authenticated rename: String }', {
+    Query: { name: () => 'Ada', rename: () => 'Eve' },
+  });
+  const rest = await startServer(t, (request, response) => response.end(JSON.stringify(request.headers['x-user-id'])));
+  await registerGraphql(gateway, 'graph', graph.url);
+  await registerRest(gateway, 'rest', rest.url, [{ match: { path: '/read' }, authorize: { scopes: ['orders:read'] } }]);
+  const token = await provider.token({ scope: 'orders:read', opaque: true });
+  assert.equal(token.split('.').length, 1, 'it is no JWT');
+  const bearer = { authorization: `Bearer ${token}` };
+  const status = async (headers: Record<string, string>) => {
+    const { status: read, headers: answered } = await fetch(`${gateway.url}/read`, { headers });
+    const graphql = await gateway.graphql('{ name }', { headers });
+    return [read, graphql.status, answered.get('retry-after')];
+  };
+  assert.deepEqual(await status(bearer), [200, 200, null]);
+  assert.deepEqual(await status({ authorization: `Bearer ${token}x` }), [401, 401, null]);
+  const cookie = `__Host-token=${token}`;
+  assert.deepEqual(await status({ cookie, 'sec-fetch-site': 'same-origin' }), [200, 200, null]);
+  assert.deepEqual(await status({ cookie, 'sec-fetch-site': 'cross-site' }), [200, 403, null], 'a GET is harmless');
+  const other = await provider.token({ scope: 'profile:read', opaque: true });
+  assert.deepEqual(await status({ authorization: `Bearer ${other}` }), [403, 200, null]);
+  await provider.revoke(token);
+  assert.deepEqual(await status(bearer), [401, 401, null]);
+  await provider.close();
+  assert.deepEqual(
+    await status({ authorization: `Bearer ${other}` }),
+    [503, 503, '1'],
+    'nobody can say whether it is valid',
+  );
+  const metrics = await gateway.admin('GET', '/metrics');
+  assert.match(metrics.body, /selvage_credential_checks_total\{kind="introspection",outcome="unavailable"\} \d/);
+  assert.ok(!JSON.stringify(gateway.lines).includes(token), 'no line holds the token');
+  assert.ok(gateway.lines.some(({ msg }) => String(msg).startsWith('credentials cannot')));
+});
+
+test('services of both doors get a signed token about the viewer, which no client can send', async (t) => {
+  const secret = 'a secret of at least thirty-two characters';
+  const gateway = await startGateway(t, {
+    authentication: { apiKeys: [{ name: 'partner', sha256: createHash('sha256').update('key').digest('hex') }] },
+    viewer: { headers: false, token: { secret } },
+  });
+  const graph = await startSubgraph(t, 'type Query { a: String }', { Query: { a: () => 'a' } });
+  const heard: unknown[] = [];
+  const rest = await startServer(t, (request, response) => {
+    heard.push([request.headers['x-user-token'], request.headers['x-user-id']]);
+    response.end('{}');
+  });
+  await registerGraphql(gateway, 'graph', graph.url);
+  await registerRest(gateway, 'rest', rest.url, [{ match: { path: '/read' } }]);
+  const forged = { 'x-user-token': 'forged', 'x-user-id': 'root' };
+  await fetch(`${gateway.url}/read`, { headers: forged });
+  await fetch(`${gateway.url}/read`, { headers: { ...forged, 'x-api-key': 'key' } });
+  await gateway.graphql('{ a }', { headers: { 'x-api-key': 'key' } });
+  const asked = graph.requests.filter(({ headers }) => headers['x-user-token'] !== undefined);
+  const tokens = [(heard[1] as string[])[0], asked[0]?.headers['x-user-token']];
+  assert.deepEqual(heard[0], [undefined, undefined]);
+  for (const token of tokens) {
+    const { payload } = await jwtVerify(String(token), Buffer.from(secret), {
+      audience: 'services',
+      typ: 'viewer+jwt',
+    });
+    assert.equal(payload.sub, 'partner');
+  }
+  assert.equal((heard[1] as unknown[])[1], undefined);
 });

@@ -106,6 +106,21 @@ for (const engine of ['auto', 'stitched'] as const) {
     });
   });
 
+  test(`${engine}: an answer with a fallback in it is not kept, one that is whole is`, async (t) => {
+    const shop = await startSwitched(t);
+    const gateway = await open(t, shop, {
+      graphql: { ...graphql, cache: { types: { Query: { ttl: '1m' } } } },
+      fields: { 'Query.slow': { timeout: '200ms', fallback: 'later', cache: { ttl: '1m' } } },
+    });
+    const ask = async () => (await gateway.graphql('{ slow }')).data;
+    shop.top = 'silent';
+    assert.deepEqual(await ask(), { slow: 'later' });
+    shop.top = 'well';
+    assert.deepEqual(await ask(), { slow: 'at last' });
+    shop.top = 'silent';
+    assert.deepEqual(await ask(), { slow: 'at last' }, 'from the cache');
+  });
+
   test(`${engine}: a field that must not be null and has no fallback takes the answer along, with 504`, async (t) => {
     const shop = await startSwitched(t);
     const gateway = await open(t, shop, { graphql, fields: { 'Query.slow': { timeout: '200ms' } } });

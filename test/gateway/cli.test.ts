@@ -256,6 +256,28 @@ describe('the life of the process', () => {
     assert.equal(await code, 0);
   });
 
+  it('ends well when it is stopped while it waits for something at the start', async (t) => {
+    const directory = await createDirectory(t);
+    const events = new FakeProcess();
+    const begun = Promise.withResolvers<void>();
+    const waiting = Promise.withResolvers<never>();
+    const createGateway = (): RunnableGateway => ({
+      start: () => {
+        begun.resolve();
+        return waiting.promise;
+      },
+      async stop() {
+        waiting.reject(new Error('aborted'));
+      },
+      reload: () => {},
+    });
+    const config = { directory, environment: {} };
+    const code = runGateway({ config, createGateway, process: events, write: () => {} });
+    await begun.promise;
+    events.emit('SIGTERM');
+    assert.equal(await code, 0);
+  });
+
   it('tells why a gateway cannot start, and leaves nothing behind', async (t) => {
     const directory = await createDirectory(t);
     const process = new FakeProcess();

@@ -253,6 +253,26 @@ describe('rules of the configuration', () => {
       [],
     );
   });
+
+  it('says what belongs to which algorithm of a rate limit, wherever the rule stands', () => {
+    const base = { name: 'a', limit: 1 };
+    const rulesOf = (rule: object) => refusal({ policies: { rateLimit: [{ ...base, ...rule }] } });
+    assert.deepEqual(rulesOf({}), ['policies.rateLimit[0]: `gcra` needs a `window`']);
+    assert.deepEqual(rulesOf({ algorithm: 'concurrency' }), []);
+    assert.deepEqual(rulesOf({ algorithm: 'concurrency', window: '1m', count: 'cost', lease: '10ms' }), [
+      'policies.rateLimit[0].window: `concurrency` has no window: it counts until the end',
+      'policies.rateLimit[0].count: `concurrency` counts requests',
+      'policies.rateLimit[0].lease: a lease lasts at least 1s',
+    ]);
+    assert.deepEqual(rulesOf({ algorithm: 'fixed-window', window: '1m', burst: 2 }), [
+      'policies.rateLimit[0].burst: `burst` is for `gcra`, not for `fixed-window`',
+    ]);
+    assert.deepEqual(refusal({ fields: { 'Query.a': { rateLimit: [base] } } }), [
+      'fields["Query.a"].rateLimit[0]: `gcra` needs a `window`',
+    ]);
+    assert.deepEqual(rulesOf({ window: '1m', key: ['viewer', 'claim:org', 'operation'] }), []);
+    assert.equal(rulesOf({ window: '1m', key: ['viewer', 'cookie:x'] }).length, 1);
+  });
 });
 
 describe('buildSettings', () => {
@@ -266,14 +286,17 @@ describe('buildSettings', () => {
       admin: { host: documented('admin.host'), port: documented('admin.port'), tokens: documented('admin.tokens') },
       workers: 1,
       store: { kind: 'file', directory: text('store').replace('file:', '') },
+      cache: { store: documented('cache.store'), maxBytes: parseSizeBytes(text('cache.maxSize')) },
       authentication: {
         required: documented('authentication.required'),
         jwt: documented('authentication.jwt'),
         apiKeys: documented('authentication.apiKeys'),
       },
+      viewer: {},
       deadlineMs: parseDurationMs(text('policies.deadline')),
       resilience: {},
       rateLimit: documented('policies.rateLimit'),
+      rateLimitHeaders: documented('policies.rateLimitHeaders'),
       services: {},
       fields: {},
       graphql: {
@@ -282,9 +305,14 @@ describe('buildSettings', () => {
         graphiql: true,
         maxBatchSize: documented('graphql.maxBatchSize'),
         subgraphErrors: documented('graphql.subgraphErrors'),
+        cost: {
+          listSize: documented('graphql.cost.listSize'),
+          slicingArguments: documented('graphql.cost.slicingArguments'),
+        },
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
+        cache: null,
       },
       limits: {
         maxBodyBytes: parseSizeBytes(text('limits.maxBodySize')),

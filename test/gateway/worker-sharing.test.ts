@@ -62,8 +62,10 @@ describe('counts of workers', () => {
       createWorkerCounts({
         async ask(questions) {
           messages++;
-          return questions.map((question) => shared.take(question.key, question, question.cost));
+          return questions.map((question) => shared.take(question.key, question.rule, question.cost));
         },
+        renew() {},
+        release() {},
         onFailure: () => assert.fail('nothing fails'),
       });
     const stores = [create(), create()];
@@ -76,6 +78,8 @@ describe('counts of workers', () => {
     const failures: unknown[] = [];
     const store = createWorkerCounts({
       ask: () => Promise.reject(new Error('gone')),
+      renew() {},
+      release() {},
       onFailure: (error) => failures.push(error),
     });
     const results = await Promise.all([1, 2, 3, 4].map(() => store.take('viewer', rule, 1)));

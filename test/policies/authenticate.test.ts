@@ -138,4 +138,27 @@ describe('authentication', () => {
     const twins = [...apiKeys, { name: 'partner-b', sha256: sha256('key-a') }];
     assert.throws(() => createAuthenticator({ apiKeys: twins }), /partner-a and partner-b have the same sha256/);
   });
+
+  it('makes one viewer of several keys of a client, each with its own scopes, until it expires', () => {
+    let nowMs = Date.UTC(2030, 0, 30);
+    const { authenticate } = createAuthenticator(
+      {
+        apiKeys: [
+          { name: 'old', client: 'partner', sha256: sha256('key-1'), scopes: ['a'], expires: '2030-01-31' },
+          { name: 'new', client: 'partner', sha256: sha256('key-2'), scopes: ['a', 'b'] },
+        ],
+      },
+      { now: () => nowMs },
+    );
+    const look = (key: string) => {
+      const viewer = authenticate({ 'x-api-key': key });
+      assert.ok(viewer !== null && !(viewer instanceof Promise));
+      return [viewer.id, [...viewer.scopes]];
+    };
+    assert.deepEqual(look('key-1'), ['partner', ['a']]);
+    assert.deepEqual(look('key-2'), ['partner', ['a', 'b']]);
+    nowMs = Date.UTC(2030, 0, 31);
+    assert.throws(() => look('key-1'), isRefusal());
+    assert.deepEqual(look('key-2'), ['partner', ['a', 'b']]);
+  });
 });

@@ -1,16 +1,20 @@
 /** Keys come late, go stale and get replaced; the gateway starts and goes on without their issuer. */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { GatewayError } from '../../policies/errors.ts';
 import { createJwtVerifier } from '../../policies/jwt.ts';
+import type { JwtIssuer } from '../../policies/jwt-issuer.ts';
 import { startTokenIssuer, type TokenIssuer } from '../support/token-issuer.ts';
 
-async function setUp(discovery = false) {
+async function setUp(discovery = false, more: Partial<JwtIssuer> = {}) {
   const clock = { nowMs: Date.UTC(2030, 0, 1) };
   const now = () => clock.nowMs;
   const issuer = await startTokenIssuer(now);
-  const options = { issuer: issuer.issuer, audience: 'shop', ...(!discovery && { jwksUri: issuer.jwksUri }) };
+  const options = { issuer: issuer.issuer, audience: 'shop', ...(!discovery && { jwksUri: issuer.jwksUri }), ...more };
   const verifier = createJwtVerifier([options], { now, fetch });
   /** Never the same token twice, so that no verification is remembered. */
   let count = 0;
@@ -69,6 +73,27 @@ describe('keys of an issuer', () => {
     assert.ok(set.issuer.fetches > 1, 'refreshes were tried');
   });
 
+  it('serve no longer than they may while the issuer is away, and at once when it is back', async () => {
+    await using set = await setUp(false, { staleFor: '2h' });
+    await set.verify();
+    set.issuer.behaviour = 'fail';
+    set.clock.nowMs += 7_200_000;
+    assert.equal(await set.verify(), 'ada');
+    set.clock.nowMs += 5_001;
+    await assert.rejects(set.verify(), isCoded('SERVICE_UNAVAILABLE', 5));
+    set.issuer.behaviour = 'serve';
+    set.clock.nowMs += 5_000;
+    assert.equal(await set.verify(), 'ada');
+  });
+
+  it('that are too old after a quiet time are fetched before they are used', async () => {
+    await using set = await setUp(false, { staleFor: '2h' });
+    await set.verify();
+    set.clock.nowMs += 86_400_000;
+    assert.equal(await set.verify(), 'ada');
+    assert.equal(set.issuer.fetches, 2);
+  });
+
   it('are replaced when a token names a new one, and the old one stops working', async () => {
     await using set = await setUp();
     await set.verify();
@@ -112,6 +137,37 @@ describe('keys of an issuer', () => {
     set.issuer.behaviour = 'serve';
     set.clock.nowMs -= 3_600_000;
     assert.equal(await set.verify(), 'ada');
+  });
+});
+
+describe('keys that are not fetched', () => {
+  it('can be written down, and ask nobody', async () => {
+    await using issuer = await startTokenIssuer();
+    const jwks = { keys: issuer.keys as Record<string, unknown>[] };
+    const verifier = createJwtVerifier([{ issuer: issuer.issuer, jwks }], { now: Date.now, fetch });
+    assert.equal((await verifier.verify(await issuer.sign())).id, 'ada');
+    const unknown = await issuer.sign({}, { kid: 'other' });
+    await assert.rejects(async () => verifier.verify(unknown), isCoded('UNAUTHENTICATED'));
+    assert.equal(issuer.fetches, 0);
+  });
+
+  it('can stand in a file, whose change is noticed', async (t) => {
+    await using issuer = await startTokenIssuer();
+    const folder = await mkdtemp(join(tmpdir(), 'selvage-keys-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const jwksFile = join(folder, 'keys.json');
+    let nowMs = Date.now();
+    const verifier = createJwtVerifier([{ issuer: issuer.issuer, jwksFile }], { now: () => nowMs, fetch });
+    const attempt = async () => (await verifier.verify(await issuer.sign())).id;
+    await assert.rejects(attempt, isCoded('SERVICE_UNAVAILABLE', 5));
+    await writeFile(jwksFile, JSON.stringify({ keys: issuer.keys }));
+    nowMs += 5_000;
+    assert.equal(await attempt(), 'ada');
+    await issuer.rotate('key-2');
+    await writeFile(jwksFile, JSON.stringify({ keys: issuer.keys }));
+    nowMs += 10_000;
+    assert.equal(await attempt(), 'ada');
+    assert.equal(issuer.fetches, 0);
   });
 });
 

@@ -74,4 +74,43 @@ describe('the key of a rate limit', () => {
   it('tells header values apart', () => {
     assert.notEqual(byHeader({ 'x-tenant': 'a' }), byHeader({ 'x-tenant': 'b' }));
   });
+
+  it('counts by claim only where the viewer has it, per issuer', () => {
+    const read = buildKeyReader('', 'claim:org');
+    const of = (viewer: Viewer | null) => read(subjectOf({ viewer }));
+    const acme = viewerOf({ claims: { org: 'acme' } });
+    assert.equal(of(acme), of(viewerOf({ id: 'bob', claims: { org: 'acme' } })));
+    assert.notEqual(of(acme), of(viewerOf({ claims: { org: 'other' } })));
+    assert.notEqual(of(acme), of(viewerOf({ issuer: 'https://b', claims: { org: 'acme' } })));
+    assert.equal(of(viewerOf({ claims: {} })), '4:192.0.2.1');
+    assert.equal(of(null), '4:192.0.2.1');
+    assert.equal(buildKeyReader('', 'claim:constructor')(subjectOf({ viewer: acme })), '4:192.0.2.1');
+  });
+
+  it('counts by the name that a client gives itself', () => {
+    const read = buildKeyReader('', 'client-name');
+    const of = (headers: RateLimitSubject['headers']) => read(subjectOf({ headers }));
+    assert.equal(of({ 'graphql-client-name': 'web' }), of({ 'apollographql-client-name': 'web' }));
+    assert.notEqual(of({ 'graphql-client-name': 'web' }), of({ 'graphql-client-name': 'ios' }));
+    assert.equal(of({}), '4:192.0.2.1');
+  });
+
+  it('counts by route, service, operation and field, and by the route where there is no operation', () => {
+    const all = subjectOf({ route: 'GET /a', service: 'shop', operation: 'query Q', field: 'Query.a' });
+    const read = (key: string, subject = all) => buildKeyReader('', key)(subject);
+    assert.deepEqual(
+      ['route', 'service', 'operation', 'field'].map((key) => read(key)),
+      ['r:6:GET /a', 's:4:shop', 'o:7:query Q', 'f:7:Query.a'],
+    );
+    assert.equal(read('operation', subjectOf({ route: 'GET /a' })), 'o:6:GET /a');
+    assert.equal(read('route', subjectOf({})), 'r:7:graphql');
+    assert.ok(read('operation', subjectOf({ operation: 'x'.repeat(10_000) })).length < 40);
+  });
+
+  it('counts each combination of a list, and no two of them alike', () => {
+    const read = buildKeyReader('p:', ['ip', 'route', 'operation']);
+    const of = (route: string, operation: string) => read(subjectOf({ route, operation }));
+    assert.equal(of('a', 'b'), 'p:4:192.0.2.1 r:1:a o:1:b');
+    assert.notEqual(of('a o:1:b', 'c'), of('a', 'b o:1:c'));
+  });
 });

@@ -4,9 +4,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { createSchema, createYoga } from 'graphql-yoga';
-import { compileRules, createRateLimiter } from '../../policies/rate-limit.ts';
+import { createRateLimiter } from '../../policies/rate-limit.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
 import { useRateLimit } from '../../policies/rate-limit-operations.ts';
+import { compileRules } from '../../policies/rate-limit-rule.ts';
 import type { GraphqlContext, RequestContext } from '../../policies/request-context.ts';
 import { createRequestContext } from '../support/request-context.ts';
 

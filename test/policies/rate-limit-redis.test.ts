@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compileRules, createRateLimiter, type RateLimitStore } from '../../policies/rate-limit.ts';
+import { createRateLimiter } from '../../policies/rate-limit.ts';
+import type { RateLimitStore } from '../../policies/rate-limit-count.ts';
 import type { RateLimitSubject } from '../../policies/rate-limit-key.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
 import { createRedisRateLimitStore } from '../../policies/rate-limit-redis.ts';
+import { compileRules } from '../../policies/rate-limit-rule.ts';
 import { redisControlSkipReason, redisSkipReason, startRedis, type TestRedis } from '../support/redis.ts';
 
 const subject: RateLimitSubject = { viewer: null, address: '192.0.2.1', headers: {} };

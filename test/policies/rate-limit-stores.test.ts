@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { GcraRule, RateLimitStore } from '../../policies/rate-limit.ts';
+import {
+  type ConcurrencyRule,
+  type CountRule,
+  type GcraRule,
+  type RateLimitStore,
+  type WindowRule,
+  windowParts,
+} from '../../policies/rate-limit-count.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
 import { createRedisRateLimitStore } from '../../policies/rate-limit-redis.ts';
 import { redisSkipReason, startRedis } from '../support/redis.ts';
@@ -10,7 +18,7 @@ import { redisSkipReason, startRedis } from '../support/redis.ts';
 interface Fixture {
   readonly store: RateLimitStore;
   /** Lets time pass for one key. */
-  advance(key: string, ms: number): Promise<void>;
+  advance(key: string, ms: number, rule?: CountRule): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -39,7 +47,12 @@ async function openRedis(): Promise<Fixture> {
   return {
     store,
     // The clock is Redis' own; moving the arrival time back comes to the same.
-    async advance(key, ms) {
+    async advance(key, ms, rule) {
+      if (rule?.algorithm === 'fixed-window') {
+        if ((await redis.pttl(keyPrefix + key)) <= ms) await redis.del(keyPrefix + key);
+        return;
+      }
+      if (rule?.algorithm === 'sliding-window') return await moveParts(redis, keyPrefix + key, ms, rule.windowMs);
       const arrivalUs = Number(await redis.get(keyPrefix + key));
       await redis.set(keyPrefix + key, (arrivalUs - ms * 1_000).toFixed(2), 'KEEPTTL');
     },
@@ -49,6 +62,14 @@ async function openRedis(): Promise<Fixture> {
       await server[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whole parts: so the tests of sliding windows advance. */
+async function moveParts(redis: Redis, key: string, ms: number, windowMs: number): Promise<void> {
+  const parts = (ms / windowMs) * windowParts;
+  const stored = await redis.hgetall(key);
+  await redis.del(key);
+  for (const [part, count] of Object.entries(stored)) await redis.hset(key, String(Number(part) - parts), count);
 }
 
 function describeStore(name: string, open: () => Promise<Fixture>, skip: string | false): void {
@@ -134,6 +155,70 @@ function describeStore(name: string, open: () => Promise<Fixture>, skip: string 
       assert.equal((await fixture.store.take(randomUUID(), rule, 1)).allowed, true);
     });
 
+    it('lets exactly the limit pass in a fixed window, however many ask at once, and all again after it', async () => {
+      const key = randomUUID();
+      const rule: WindowRule = { algorithm: 'fixed-window', limit: 100, windowMs: 3_600_000 };
+      const ask = () => fixture.store.take(key, rule, 1);
+      const results = await Promise.all(Array.from({ length: 500 }, ask));
+      assert.equal(results.filter(({ allowed }) => allowed).length, 100);
+      const refused = await ask();
+      assert.deepEqual([refused.allowed, refused.remaining], [false, 0]);
+      assert.ok(refused.retryAfterMs > 3_500_000 && refused.retryAfterMs <= 3_600_000, `${refused.retryAfterMs}`);
+      assert.equal((await fixture.store.take(randomUUID(), rule, 101)).allowed, false, 'a cost that never fits');
+      await fixture.advance(key, 3_600_000, rule);
+      assert.equal((await ask()).remaining, 99);
+    });
+
+    it('lets exactly the limit pass in a sliding window, however many ask at once', async () => {
+      const key = randomUUID();
+      const rule: WindowRule = { algorithm: 'sliding-window', limit: 100, windowMs: 3_600_000 };
+      const results = await Promise.all(Array.from({ length: 500 }, async () => fixture.store.take(key, rule, 1)));
+      assert.equal(results.filter(({ allowed }) => allowed).length, 100);
+      assert.deepEqual(
+        results
+          .map(({ allowed, remaining }) => (allowed ? remaining : -1))
+          .toSorted((a, b) => b - a)
+          .slice(0, 100),
+        Array.from({ length: 100 }, (_, i) => 99 - i),
+      );
+    });
+
+    it('forgets what a sliding window counted after its length, at most a twentieth late, and says when', async () => {
+      const key = randomUUID();
+      const rule: WindowRule = { algorithm: 'sliding-window', limit: 3, windowMs: 3_600_000 };
+      await fixture.store.take(key, rule, 2);
+      await fixture.advance(key, 1_800_000, rule);
+      assert.equal((await fixture.store.take(key, rule, 1)).remaining, 0);
+      const refused = await fixture.store.take(key, rule, 1);
+      assert.equal(refused.allowed, false);
+      // The first two are forgotten half a window from now, or a part later.
+      assert.ok(refused.retryAfterMs >= 1_799_000 && refused.retryAfterMs <= 1_980_000, `${refused.retryAfterMs}`);
+      await fixture.advance(key, 1_980_000, rule);
+      const after = await fixture.store.take(key, rule, 1);
+      assert.deepEqual([after.allowed, after.remaining], [true, 1]);
+      await fixture.advance(key, 7_200_000, rule);
+      assert.equal((await fixture.store.take(key, rule, 1)).remaining, 2);
+    });
+
+    it('gives as many slots as the limit, and each again when it is released, once', async () => {
+      const key = randomUUID();
+      const rule: ConcurrencyRule = { algorithm: 'concurrency', limit: 10, leaseMs: 60_000 };
+      const ask = async () => await fixture.store.take(key, rule, 1);
+      const results = await Promise.all(Array.from({ length: 50 }, ask));
+      const given = results.filter(({ allowed }) => allowed);
+      assert.equal(given.length, 10);
+      assert.deepEqual(
+        results.filter(({ allowed }) => !allowed).map(({ remaining, release }) => [remaining, release]),
+        Array.from({ length: 40 }, () => [0, undefined]),
+      );
+      given[0]?.release?.();
+      given[0]?.release?.();
+      assert.equal((await ask()).allowed, true);
+      assert.equal((await ask()).allowed, false);
+      for (const { release } of given) release?.();
+      assert.equal((await ask()).remaining, 8);
+    });
+
     it('is not locked for longer than a full burst by a count that lies in the future', async () => {
       const key = randomUUID();
       const rule = { emissionUs: 60_000_000, burst: 2 };
@@ -147,6 +232,37 @@ function describeStore(name: string, open: () => Promise<Fixture>, skip: string 
 
 describeStore('in memory', openMemory, false);
 describeStore('in Redis', openRedis, redisSkipReason);
+
+describe('slots in Redis', { skip: redisSkipReason }, () => {
+  it('of a gateway that died are free after their lease, and those of one that lives are not', async (t) => {
+    const server = await startRedis();
+    t.after(() => server[Symbol.asyncDispose]());
+    const open = () => createRedisRateLimitStore({ url: server.url, answerTimeoutMs: 30_000 });
+    const [dying, living] = [open(), open()];
+    t.after(() => living.close());
+    const rule: ConcurrencyRule = { algorithm: 'concurrency', limit: 2, leaseMs: 1_000 };
+    const ask = async (store: RateLimitStore) => {
+      for (;;) {
+        const result = await Promise.resolve(store.take('key', rule, 1)).catch(() => sleep(10));
+        if (result !== undefined) return result;
+      }
+    };
+    assert.equal((await ask(dying)).allowed, true);
+    const kept = await ask(living);
+    assert.equal((await ask(living)).allowed, false);
+    // As if it were killed: nothing is given back, nothing renewed.
+    dying.close();
+    for (;;) {
+      const again = await ask(living);
+      if (again.allowed) break;
+      await sleep(50);
+    }
+    await sleep(1_500);
+    assert.equal((await ask(living)).allowed, false, 'both are held by the living one, and renewed');
+    kept.release?.();
+    assert.equal((await ask(living)).allowed, true);
+  });
+});
 
 describe('the memory store', () => {
   it('forgets expired keys before others', () => {

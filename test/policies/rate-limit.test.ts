@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
-import type { CompiledRule, GcraResult, RateLimitDecision, RateLimitStore } from '../../policies/rate-limit.ts';
-import { compileRules, createRateLimiter, RateLimitRule } from '../../policies/rate-limit.ts';
+import { createRateLimiter } from '../../policies/rate-limit.ts';
+import type { CountResult, RateLimitStore } from '../../policies/rate-limit-count.ts';
+import type { RateLimitDecision, RateLimitHeaders } from '../../policies/rate-limit-decision.ts';
 import type { RateLimitSubject } from '../../policies/rate-limit-key.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
+import type { CompiledRule } from '../../policies/rate-limit-rule.ts';
+import { compileRules, RateLimitRule } from '../../policies/rate-limit-rule.ts';
 
 const subject: RateLimitSubject = { viewer: null, address: '192.0.2.1', headers: {} };
 
@@ -27,7 +30,10 @@ function createFixture() {
 describe('compiling rules', () => {
   it('takes the burst from the limit and the interval from limit and window', () => {
     const [rule] = compileRules([{ name: 'a', limit: 600, window: '1m' }]);
-    assert.deepEqual([rule?.burst, rule?.emissionUs, rule?.onStoreError], [600, 100_000, 'local']);
+    assert.deepEqual(
+      [rule?.counting, rule?.onStoreError],
+      [{ algorithm: 'gcra', burst: 600, emissionUs: 100_000, share: undefined }, 'local'],
+    );
   });
 
   it('writes RateLimit-Policy as a structured field', () => {
@@ -56,7 +62,7 @@ describe('compiling rules', () => {
 
   it('keeps a limit even at rates that no clock resolves', () => {
     const [rule] = compileRules([{ name: 'a', limit: 1_000_000_000, window: '1ms' }]);
-    assert.ok(rule !== undefined && rule.emissionUs > 0);
+    assert.ok(rule !== undefined && 'emissionUs' in rule.counting && rule.counting.emissionUs > 0);
   });
 
   it('refuses a window of nothing in the configuration', () => {
@@ -73,7 +79,14 @@ describe('compiling rules', () => {
 describe('a rate limiter', () => {
   it('lets everything pass where no rule covers the request', () => {
     const decision = createFixture().check([]);
-    assert.deepEqual(decision, { allowed: true, tightest: null, headers: {}, error: null });
+    assert.deepEqual(decision, {
+      allowed: true,
+      tightest: null,
+      headers: {},
+      error: null,
+      release: null,
+      answers: [],
+    });
   });
 
   it('tells quota and what is left in the fields of the draft', () => {
@@ -184,6 +197,45 @@ describe('a rate limiter', () => {
   });
 });
 
+describe('the headers of limits', () => {
+  const rules = compileRules([
+    { name: 'large', limit: 1_000, window: '1h', key: 'ip' },
+    { name: 'small', limit: 10, window: '1m', key: 'ip' },
+  ]);
+  const headersBy = (style: RateLimitHeaders, times = 1) => {
+    const local = createMemoryRateLimitStore({ now: () => 0 });
+    const limiter = createRateLimiter({ local, headers: () => style });
+    let decision = limiter.check(rules, subject);
+    for (let i = 1; i < times; i++) decision = limiter.check(rules, subject);
+    assert.ok(!(decision instanceof Promise));
+    return decision.headers;
+  };
+
+  it('are the older ones of the tightest rule where that is configured', () => {
+    assert.deepEqual(headersBy('legacy'), {
+      'x-ratelimit-limit': '10',
+      'x-ratelimit-remaining': '9',
+      'x-ratelimit-reset': '6',
+    });
+    assert.equal(headersBy('legacy', 11)['x-ratelimit-remaining'], '0');
+    assert.equal(Object.keys(headersBy('both')).length, 5);
+    assert.deepEqual(headersBy('none'), {});
+  });
+
+  it('tell of a rule that was asked twice what is left at last, and of all others too', () => {
+    const limiter = createRateLimiter({ local: createMemoryRateLimitStore({ now: () => 0 }) });
+    const [large, small] = rules;
+    assert.ok(large !== undefined && small !== undefined);
+    const [first, second, third] = [[large], [small], [small]].map((asked) => limiter.check(asked, subject));
+    assert.ok(first !== undefined && !(first instanceof Promise));
+    assert.ok(second !== undefined && !(second instanceof Promise));
+    assert.ok(third !== undefined && !(third instanceof Promise));
+    const merged = limiter.merge(limiter.merge(limiter.merge(null, first), second), third);
+    assert.equal(merged.headers['ratelimit'], '"large";r=999;t=4, "small";r=8;t=6');
+    assert.equal(merged.tightest?.rule, 'small');
+  });
+});
+
 describe('a rate limiter whose shared store fails', () => {
   const names = ['local', 'allow', 'deny'] as const;
   const rules = compileRules(names.map((name) => ({ name, limit: 1, window: '1h', onStoreError: name })));
@@ -195,7 +247,7 @@ describe('a rate limiter whose shared store fails', () => {
     const shared = { asked: 0, broken: true };
     const memory = createMemoryRateLimitStore({ now: () => clock.nowMs });
     const store: RateLimitStore = {
-      async take(key, rule, cost): Promise<GcraResult> {
+      async take(key, rule, cost): Promise<CountResult> {
         shared.asked++;
         if (shared.broken) throw new Error('gone');
         return memory.take(key, rule, cost);
@@ -226,12 +278,16 @@ describe('a rate limiter whose shared store fails', () => {
     const { limiter } = createOutage();
     for (let i = 0; i < 5; i++) {
       const decision = await limiter.check([allow], subject);
-      assert.deepEqual(decision, {
-        allowed: true,
-        tightest: null,
-        headers: { 'ratelimit-policy': '"allow";q=1;w=3600' },
-        error: null,
-      });
+      const { allowed, tightest, headers, error } = decision;
+      assert.deepEqual(
+        { allowed, tightest, headers, error },
+        {
+          allowed: true,
+          tightest: null,
+          headers: { 'ratelimit-policy': '"allow";q=1;w=3600' },
+          error: null,
+        },
+      );
     }
   });
 

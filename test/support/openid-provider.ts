@@ -11,13 +11,19 @@ export interface OpenIdProvider extends AsyncDisposable {
   readonly audience: string;
   /** The `sub` of its tokens. */
   readonly clientId: string;
-  /** A signed access token (RFC 9068) by the client credentials grant. */
-  token(request?: { scope?: string }): Promise<string>;
+  /** An access token by the client credentials grant: signed (RFC 9068), or opaque. */
+  token(request?: { scope?: string; opaque?: boolean }): Promise<string>;
+  /** Where opaque tokens are introspected (RFC 7662), and as whom. */
+  readonly introspection: { readonly endpoint: string; readonly clientId: string; readonly clientSecret: string };
+  /** Withdraws an opaque token (RFC 7009). */
+  revoke(token: string): Promise<void>;
   close(): Promise<void>;
 }
 
 const audience = 'shop';
 const clientId = 'storefront';
+/** Tokens for this resource say nothing to anybody but their issuer. */
+const opaqueResource = 'https://opaque.shop.example';
 
 /** Starts a provider with one client. `scopes` are those that the client may ask for. */
 export async function startOpenIdProvider(
@@ -31,6 +37,8 @@ export async function startOpenIdProvider(
   const provider = new Provider(issuer, await buildConfiguration(clientSecret, scopes));
   server.on('request', provider.callback());
 
+  const credentials = { authorization: `Basic ${btoa(`${clientId}:${clientSecret}`)}` };
+
   async function close(): Promise<void> {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -39,11 +47,18 @@ export async function startOpenIdProvider(
     issuer,
     audience,
     clientId,
-    async token({ scope = scopes.join(' ') } = {}) {
+    introspection: { endpoint: `${issuer}/token/introspection`, clientId, clientSecret },
+    async revoke(token) {
+      const body = new URLSearchParams({ token });
+      const response = await fetch(`${issuer}/token/revocation`, { method: 'POST', headers: credentials, body });
+      if (!response.ok) throw new Error(`The provider answered ${response.status}: ${await response.text()}`);
+    },
+    async token({ scope = scopes.join(' '), opaque = false } = {}) {
+      const resource = opaque ? { resource: opaqueResource } : {};
       const response = await fetch(`${issuer}/token`, {
         method: 'POST',
-        headers: { authorization: `Basic ${btoa(`${clientId}:${clientSecret}`)}` },
-        body: new URLSearchParams({ grant_type: 'client_credentials', scope }),
+        headers: credentials,
+        body: new URLSearchParams({ grant_type: 'client_credentials', scope, ...resource }),
       });
       if (!response.ok) throw new Error(`The provider answered ${response.status}: ${await response.text()}`);
       return ((await response.json()) as { access_token: string }).access_token;
@@ -77,13 +92,16 @@ async function buildConfiguration(clientSecret: string, scopes: readonly string[
         enabled: true,
         defaultResource: () => 'https://shop.example',
         useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
+        getResourceServerInfo: (_, resource) => ({
           scope: scopes.join(' '),
           audience,
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'ES256' } },
+          ...(resource === opaqueResource
+            ? { accessTokenFormat: 'opaque' }
+            : { accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } }),
         }),
       },
+      introspection: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: () => true },
     },
   };
 }

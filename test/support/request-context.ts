@@ -38,6 +38,7 @@ export function createRequestContext(overrides: Partial<RequestContext> = {}): R
     deadlineAtMs: performance.now() + 10_000,
     departure: createDeparture(),
     rateLimit: null,
+    atEnd() {},
     name: null,
     errorCode: null,
     attempts: [],

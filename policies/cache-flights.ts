@@ -1,0 +1,71 @@
+/**
+ * One request to the service for all who miss the same answer at once. What turned out not to be kept is remembered for a
+ * moment, so that those who come after do not wait for one another.
+ */
+
+/** What became of a request that others waited for. */
+export type FlightOutcome<T> =
+  | { readonly kind: 'kept'; readonly value: T }
+  /** The answer is for the one who asked. */
+  | { readonly kind: 'pass' }
+  | { readonly kind: 'failed'; readonly error: Error }
+  /** Whoever asked has left before there was an answer. */
+  | { readonly kind: 'left' };
+
+export interface Flight<T> {
+  /** Tells those who wait; only the first time counts. `remember`: nobody shall wait for this key for a moment. */
+  end(outcome: FlightOutcome<T>, remember?: boolean): void;
+}
+
+export type Boarding<T> =
+  | { readonly kind: 'lead'; readonly flight: Flight<T> }
+  | { readonly kind: 'follow'; readonly outcome: Promise<FlightOutcome<T>> }
+  /** It was tried a moment ago: what comes is not kept. */
+  | { readonly kind: 'alone' };
+
+export interface CacheFlights<T> {
+  board(key: string): Boarding<T>;
+}
+
+export interface CacheFlightsOptions {
+  /** @default performance.now */
+  readonly now?: () => number;
+  /** How long a key is remembered whose answer was not kept. @default 5_000 */
+  readonly memoryMs?: number;
+  /** Most of those keys. @default 10_000 */
+  readonly maxRemembered?: number;
+}
+
+/** Creates what holds the flights of one process. */
+export function createCacheFlights<T>(options: CacheFlightsOptions = {}): CacheFlights<T> {
+  const { now = () => performance.now(), memoryMs = 5_000, maxRemembered = 10_000 } = options;
+  const flights = new Map<string, Promise<FlightOutcome<T>>>();
+  /** Until when; in the order of time. */
+  const passing = new Map<string, number>();
+
+  function remember(key: string): void {
+    passing.delete(key);
+    passing.set(key, now() + memoryMs);
+    for (const [oldest, untilMs] of passing) {
+      if (passing.size <= maxRemembered && untilMs > now()) break;
+      passing.delete(oldest);
+    }
+  }
+
+  return {
+    board(key) {
+      if ((passing.get(key) ?? 0) > now()) return { kind: 'alone' };
+      const current = flights.get(key);
+      if (current !== undefined) return { kind: 'follow', outcome: current };
+      const { promise, resolve } = Promise.withResolvers<FlightOutcome<T>>();
+      flights.set(key, promise);
+      const end: Flight<T>['end'] = (outcome, remembers = false) => {
+        if (flights.get(key) !== promise) return;
+        flights.delete(key);
+        if (remembers) remember(key);
+        resolve(outcome);
+      };
+      return { kind: 'lead', flight: { end } };
+    },
+  };
+}

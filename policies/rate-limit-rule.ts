@@ -1,0 +1,222 @@
+/** The rules of rate limits: as they are written, and as the hot path wants them. */
+import Type from 'typebox';
+import type { CountRule, LocalShare } from './rate-limit-count.ts';
+import { buildKeyReader, type RateLimitSubject, rateLimitKeyPattern } from './rate-limit-key.ts';
+import type { QueueRule } from './rate-limit-queue.ts';
+import type { Mistake } from './schema-mistakes.ts';
+import { Duration, OneOf, Percentage, parseDurationMs, parsePercentage } from './units.ts';
+
+const Key = Type.String({ pattern: rateLimitKeyPattern });
+const closed = { additionalProperties: false } as const;
+
+/** One named limit. A viewer, route or field that several rules cover must pass all of them. */
+export const RateLimitRule = Type.Object(
+  {
+    name: Type.String({
+      pattern: '^[a-z][a-z0-9-]{0,62}$',
+      description:
+        'Names the rule in the RateLimit headers, metrics and logs. Rules with one name and the same numbers share one count; changed numbers start a new one.',
+    }),
+    algorithm: Type.Optional(
+      OneOf(['gcra', 'sliding-window', 'fixed-window', 'concurrency'], {
+        default: 'gcra',
+        description:
+          '`gcra`: a steady pace. `sliding-window`: never more than `limit` in any span of `window`. `fixed-window`: `limit` in a window that begins with the first request. `concurrency`: `limit` requests at the same time, each until its end.',
+      }),
+    ),
+    limit: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000_000,
+      description: 'Requests (or units of `count`) allowed per window; for `concurrency`, at the same time.',
+    }),
+    // Narrower than Duration: a window of nothing would be no limit at all.
+    window: Type.Optional(
+      Type.String({
+        pattern: '^(?=[\\d.]*[1-9])\\d{1,9}(\\.\\d+)?(ms|s|m|h|d)$',
+        examples: ['1s', '1m', '1d'],
+        description: 'The window, e.g. `1m`; at most a year. Needed by every algorithm but `concurrency`.',
+      }),
+    ),
+    burst: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000_000,
+        description:
+          'For `gcra`: how many requests may come at once before the steady pace limit/window holds. Default: `limit`.',
+      }),
+    ),
+    key: Type.Optional(
+      Type.Unsafe<string | readonly string[]>({
+        anyOf: [Key, { type: 'array', items: Key, minItems: 1, maxItems: 5 }],
+        default: 'viewer',
+        description:
+          'What is counted: `viewer` (the authenticated viewer, else the ip), `ip` (IPv6 by /64), `api-key`, `client-name`, `header:NAME`, `claim:NAME` (each else the ip; believe headers only where a trusted hop sets them), `route`, `service`, `operation`, `field`; or a list, which counts each combination.',
+      }),
+    ),
+    count: Type.Optional(
+      OneOf(['requests', 'cost'], {
+        default: 'requests',
+        description:
+          'What a request takes of the limit: one, or its cost: that of the GraphQL operation (see `graphql.cost`) or of the REST route.',
+      }),
+    ),
+    queue: Type.Optional(
+      Type.Object(
+        {
+          size: Type.Integer({ minimum: 1, maximum: 100_000, description: 'Requests of one key that wait at most.' }),
+          timeout: Type.Unsafe<string>({ ...Duration, description: 'How long one waits at most.' }),
+        },
+        { ...closed, description: 'Requests over the limit wait for a while, in the order in which they came.' },
+      ),
+    ),
+    localShare: Type.Optional(
+      Type.Object(
+        {
+          share: Type.Unsafe<string>({
+            ...Percentage,
+            description:
+              'Part of `limit` that a process takes from Redis at once for a key that is asked for often, to spend it by itself.',
+          }),
+          keep: Type.Optional(
+            Type.Unsafe<string>({
+              ...Duration,
+              default: '1s',
+              description: 'What is not spent after this time is lost.',
+            }),
+          ),
+        },
+        {
+          ...closed,
+          description:
+            'Asks Redis less often. Never more than the limit passes; less may, by what other processes hold unspent: at most their number times `share`.',
+        },
+      ),
+    ),
+    lease: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        default: '10s',
+        description:
+          'For `concurrency` with shared counts: how long after the death of a gateway its requests still count.',
+      }),
+    ),
+    onStoreError: Type.Optional(
+      Type.Union([Type.Literal('local'), Type.Literal('allow'), Type.Literal('deny')], {
+        default: 'local',
+        description:
+          'What happens when Redis cannot be asked: `local` counts in this process, `allow` lets pass, `deny` answers 503.',
+      }),
+    ),
+  },
+  closed,
+);
+export type RateLimitRule = Type.Static<typeof RateLimitRule>;
+
+/** A rule worked out once per snapshot: what the hot path needs. */
+export interface CompiledRule {
+  readonly name: string;
+  readonly limit: number;
+  /** What the store is told. */
+  readonly counting: CountRule;
+  readonly count: 'requests' | 'cost';
+  readonly queue: QueueRule | null;
+  readonly onStoreError: 'local' | 'allow' | 'deny';
+  /** Whether the operation must be known: such rules are asked when it has been parsed. */
+  readonly needsOperation: boolean;
+  /** Whether each root field of an operation is counted for itself. */
+  readonly perField: boolean;
+  /** Who is counted, as a key of bounded length that holds no secret. */
+  readonly readKey: (subject: RateLimitSubject) => string;
+  /** The rule's item in RateLimit-Policy. */
+  readonly policy: string;
+  /** Length of the window in seconds, where it is a whole number of them. */
+  readonly windowSeconds: number | undefined;
+  /** The quota in words, for messages. */
+  readonly quota: string;
+}
+
+const maxWindowMs = 366 * 86_400_000;
+/** Shorter leases would be renewed all the time; and run out at every hiccup. */
+const minLeaseMs = 1_000;
+
+/** What the schema cannot say about a rule, with the key that it concerns. */
+export function findLimitMistakes(rule: RateLimitRule): Mistake[] {
+  const { algorithm = 'gcra', window, burst, count, localShare, lease } = rule;
+  const isConcurrency = algorithm === 'concurrency';
+  const mistakes: Mistake[] = [];
+  const blame = (key: string, message: string) => mistakes.push({ path: [key], message });
+  if (!isConcurrency && window === undefined)
+    mistakes.push({ path: [], message: `\`${algorithm}\` needs a \`window\`` });
+  if (isConcurrency && window !== undefined) blame('window', '`concurrency` has no window: it counts until the end');
+  if (burst !== undefined && algorithm !== 'gcra')
+    blame('burst', `\`burst\` is for \`gcra\`, not for \`${algorithm}\``);
+  if (isConcurrency && count === 'cost') blame('count', '`concurrency` counts requests');
+  if (isConcurrency && localShare !== undefined) blame('localShare', '`concurrency` has no local share');
+  if (!isConcurrency && lease !== undefined) blame('lease', '`lease` is for `concurrency`');
+  if (lease !== undefined && parseDurationMs(lease) < minLeaseMs) blame('lease', 'a lease lasts at least 1s');
+  return mistakes;
+}
+
+/** Rules as the hot path wants them. Of several with one name the last counts, in the place of the first. */
+export function compileRules(rules: readonly RateLimitRule[]): readonly CompiledRule[] {
+  const byName = new Map<string, CompiledRule>();
+  for (const rule of rules) byName.set(rule.name, compileRule(rule));
+  return [...byName.values()];
+}
+
+function compileRule(rule: RateLimitRule): CompiledRule {
+  const { name, limit, algorithm = 'gcra', count = 'requests', queue } = rule;
+  const windowMs = Math.min(parseDurationMs(rule.window ?? '1m'), maxWindowMs);
+  const burst = algorithm === 'gcra' ? (rule.burst ?? limit) : limit;
+  const keys = typeof rule.key === 'string' ? [rule.key] : (rule.key ?? ['viewer']);
+  // The numbers are part of the key: what was owed under other numbers says nothing under these.
+  const numbers = algorithm === 'concurrency' ? `${limit}` : `${limit}:${windowMs}:${burst}`;
+  const variant = `${algorithm === 'gcra' ? '' : `${algorithm}:`}${count === 'cost' ? 'cost:' : ''}`;
+  return {
+    name,
+    limit,
+    counting: buildCounting(rule, windowMs, burst),
+    count,
+    queue: queue === undefined ? null : { size: queue.size, timeoutMs: parseDurationMs(queue.timeout) },
+    onStoreError: rule.onStoreError ?? 'local',
+    needsOperation: count === 'cost' || keys.includes('operation') || keys.includes('field'),
+    perField: keys.includes('field'),
+    readKey: buildKeyReader(`${name}:${variant}${numbers}:${keys.join('+')}:`, keys),
+    policy: buildPolicy(rule, windowMs, burst),
+    windowSeconds: algorithm !== 'concurrency' && windowMs % 1_000 === 0 ? windowMs / 1_000 : undefined,
+    quota:
+      algorithm === 'concurrency'
+        ? `${limit} requests at the same time`
+        : `${limit} ${count === 'cost' ? 'units of cost' : 'requests'} per ${rule.window}`,
+  };
+}
+
+function buildCounting(rule: RateLimitRule, windowMs: number, burst: number): CountRule {
+  const { limit, algorithm = 'gcra' } = rule;
+  if (algorithm === 'concurrency') {
+    return { algorithm, limit, leaseMs: Math.max(minLeaseMs, parseDurationMs(rule.lease ?? '10s')) };
+  }
+  const share = buildShare(rule);
+  if (algorithm !== 'gcra') return { algorithm, limit, windowMs, share };
+  // Whole quarters of a microsecond: sums with a Unix time in microseconds stay exact in a double until 2041, so that
+  // a burst of N lets exactly N pass.
+  return { algorithm, burst, emissionUs: Math.max(0.25, Math.round((windowMs * 4_000) / limit) / 4), share };
+}
+
+/** A share of less than two units would save no question. */
+function buildShare({ limit, localShare }: RateLimitRule): LocalShare | undefined {
+  if (localShare === undefined) return undefined;
+  const units = Math.floor(limit * parsePercentage(localShare.share));
+  return units < 2 ? undefined : { units, keepMs: parseDurationMs(localShare.keep ?? '1s') };
+}
+
+/**
+ * Section 3.1 of draft-ietf-httpapi-ratelimit-headers-11. `w` has no fractions of a second (3.1.3) and is left out rather
+ * than told wrong. `qu` (3.1.2) is `requests` where it is not said.
+ */
+function buildPolicy({ name, limit, algorithm, count }: RateLimitRule, windowMs: number, burst: number): string {
+  if (algorithm === 'concurrency') return `"${name}";q=${limit};qu="concurrent-requests"`;
+  const unit = count === 'cost' ? ';qu="selvage-cost"' : '';
+  const window = windowMs % 1_000 === 0 ? `;w=${windowMs / 1_000}` : '';
+  return `"${name}";q=${limit}${unit}${window}${burst === limit ? '' : `;selvage-burst=${burst}`}`;
+}

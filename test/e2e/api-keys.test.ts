@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import type { GatewayConfig } from '../../gateway/config-schema.ts';
+import { startGateway } from '../support/gateway.ts';
+import { redisControlSkipReason, redisSkipReason, startRedis } from '../support/redis.ts';
+
+const sha256 = createHash('sha256').update('configured').digest('hex');
+
+async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+function buildConfig(redis: string): GatewayConfig {
+  return {
+    redis,
+    authentication: { required: true, managedApiKeys: true, apiKeys: [{ name: 'fixed', sha256 }] },
+    services: {
+      none: {
+        instances: [{ url: 'http://127.0.0.1:1' }],
+        routes: [{ match: { path: '/closed' }, authorize: { scopes: ['a'] } }],
+      },
+    },
+  };
+}
+
+test('API keys are made and removed at one gateway and hold at the other', { skip: redisSkipReason }, async (t) => {
+  const redis = await startRedis();
+  t.after(() => redis[Symbol.asyncDispose]());
+  const config = buildConfig(redis.url);
+  const one = await startGateway(t, config);
+  const other = await startGateway(t, config);
+  /** 401 for no viewer, 403 for one without the scope; beyond that the service is down. */
+  const status = async (key: string) => (await fetch(`${other.url}/closed`, { headers: { 'x-api-key': key } })).status;
+  assert.equal(await status('unknown'), 401);
+  assert.equal(await status('configured'), 403);
+
+  const made = await one.admin('POST', '/api-keys', { name: 'k1', client: 'partner', scopes: ['a'] });
+  assert.equal(made.status, 201, JSON.stringify(made.body));
+  const second = await one.admin('POST', '/api-keys', { name: 'k2', client: 'partner', scopes: ['b'] });
+  await eventually(async () => (await status(made.body.key)) >= 500);
+  assert.equal(await status(second.body.key), 403, 'each key of a client has scopes of its own');
+  for (const name of ['k1', 'fixed']) assert.equal((await one.admin('POST', '/api-keys', { name })).status, 409);
+  for (const body of [
+    {},
+    { name: 'x', sha256 },
+    { name: 'x', expires: 'soon' },
+    { name: 'x', expires: '2027-02-41' },
+  ]) {
+    assert.equal((await one.admin('POST', '/api-keys', body)).status, 400, JSON.stringify(body));
+  }
+  const listed = await other.admin('GET', '/api-keys');
+  assert.deepEqual(listed.body.apiKeys, [
+    { name: 'k1', client: 'partner', scopes: ['a'] },
+    { name: 'k2', client: 'partner', scopes: ['b'] },
+  ]);
+
+  assert.equal((await one.admin('DELETE', '/api-keys/k1')).status, 204);
+  assert.equal((await one.admin('DELETE', '/api-keys/k1')).status, 404);
+  await eventually(async () => (await status(made.body.key)) === 401);
+  assert.equal(await status(second.body.key), 403);
+  assert.ok(!JSON.stringify(one.lines).includes(made.body.key), 'no line holds the key');
+});
+
+test('without Redis the keys of the configuration work, and others get 503, not 401', {
+  skip: redisControlSkipReason,
+}, async (t) => {
+  const redis = await startRedis();
+  t.after(() => redis[Symbol.asyncDispose]());
+  await redis.stop();
+  const gateway = await startGateway(t, buildConfig(redis.url));
+  const status = async (key: string) =>
+    (await fetch(`${gateway.url}/closed`, { headers: { 'x-api-key': key } })).status;
+  assert.equal(await status('configured'), 403);
+  assert.equal(await status('unknown'), 503);
+  assert.equal((await gateway.admin('POST', '/api-keys', { name: 'k1' })).status, 503);
+});
+
+test('without managedApiKeys the admin API says so', async (t) => {
+  const gateway = await startGateway(t);
+  assert.equal((await gateway.admin('POST', '/api-keys', { name: 'k1' })).status, 409);
+});
