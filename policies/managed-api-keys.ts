@@ -3,6 +3,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { type ApiKeys, createApiKeys } from './api-keys.ts';
 import type { ApiKey } from './authenticate.ts';
 import { GatewayError } from './errors.ts';
+import { type FollowOptions, followStore, type StoreFollower } from './store-following.ts';
 
 export interface ApiKeyStore {
   /** False when there is a key of that name already. Throws a RangeError when there are too many. */
@@ -68,18 +69,10 @@ export function createRedisApiKeyStore(redis: Redis | Cluster, keyPrefix: string
   };
 }
 
-export interface ManagedApiKeys extends ApiKeys {
-  /** Resolves when the keys were read for the first time, or could not be. Never rejects. */
-  readonly begun: Promise<void>;
-  close(): void;
-}
+export type ManagedApiKeys = ApiKeys & StoreFollower;
 
-export interface ManagedApiKeysOptions {
+export interface ManagedApiKeysOptions extends FollowOptions {
   readonly now?: () => number;
-  /** @default 1000 */
-  readonly intervalMs?: number;
-  /** Redis cannot be read, or can be again. Told once each. */
-  readonly onAvailable: (available: boolean, error?: unknown) => void;
 }
 
 /**
@@ -87,43 +80,26 @@ export interface ManagedApiKeysOptions {
  * that was made meanwhile.
  */
 export function followApiKeys(store: ApiKeyStore, options: ManagedApiKeysOptions): ManagedApiKeys {
-  const { now = Date.now, intervalMs = 1_000, onAvailable } = options;
+  const { now = Date.now } = options;
   let table = createApiKeys([], now);
   let version = 'none';
   let readAtMs = Number.NEGATIVE_INFINITY;
-  let available = true;
-  let closed = false;
-  let timer: NodeJS.Timeout | undefined;
-
-  async function turn(): Promise<void> {
-    try {
-      const changed = await store.read(version);
-      if (changed !== null) {
-        table = createApiKeys(changed.keys, now);
-        version = changed.version;
-      }
-      readAtMs = now();
-      if (!available && !closed) onAvailable(true);
-      available = true;
-    } catch (error) {
-      if (available && !closed) onAvailable(false, error);
-      available = false;
+  const follower = followStore(async () => {
+    const changed = await store.read(version);
+    if (changed !== null) {
+      table = createApiKeys(changed.keys, now);
+      version = changed.version;
     }
-    if (!closed) timer = setTimeout(turn, intervalMs).unref();
-  }
-
+    readAtMs = now();
+  }, options);
   return {
-    begun: turn(),
+    ...follower,
     knows: (key) => table.knows(key),
     identify(key) {
       if (!table.knows(key) && now() - readAtMs > staleAfterMs) {
         throw new GatewayError('SERVICE_UNAVAILABLE', 'API keys cannot be read', { retryAfterSeconds: 1 });
       }
       return table.identify(key);
-    },
-    close() {
-      closed = true;
-      clearTimeout(timer);
     },
   };
 }

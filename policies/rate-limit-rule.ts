@@ -129,8 +129,6 @@ export interface CompiledRule {
   readonly readKey: (subject: RateLimitSubject) => string;
   /** The rule's item in RateLimit-Policy. */
   readonly policy: string;
-  /** Length of the window in seconds, where it is a whole number of them. */
-  readonly windowSeconds: number | undefined;
   /** The quota in words, for messages. */
   readonly quota: string;
 }
@@ -183,7 +181,6 @@ function compileRule(rule: RateLimitRule): CompiledRule {
     perField: keys.includes('field'),
     readKey: buildKeyReader(`${name}:${variant}${numbers}:${keys.join('+')}:`, keys),
     policy: buildPolicy(rule, windowMs, burst),
-    windowSeconds: algorithm !== 'concurrency' && windowMs % 1_000 === 0 ? windowMs / 1_000 : undefined,
     quota:
       algorithm === 'concurrency'
         ? `${limit} requests at the same time`

@@ -1,6 +1,7 @@
 /** Revocations shared by every gateway that asks one Redis. */
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { formatRevokedKey, type Revocation, type RevocationList, type RevokedKey } from './revocation.ts';
+import { type FollowOptions, followStore, type StoreFollower } from './store-following.ts';
 
 /** How a connection has to behave that revocations are read and written over. */
 export const revocationConnection = {
@@ -109,60 +110,19 @@ export function createRedisRevocationStore(
   };
 }
 
-export interface RevocationFollower {
-  /** Resolves when the list was read for the first time, or could not be. Never rejects. */
-  readonly begun: Promise<void>;
-  close(): void;
-}
-
-export interface FollowOptions {
-  /** @default 1000 */
-  readonly intervalMs?: number;
-  /** Redis cannot be read, or can be again. Told once each. */
-  readonly onAvailable: (available: boolean, error?: unknown) => void;
-}
-
 /**
  * Keeps a list up to date by asking every second for what is new. Where Redis lost everything, what the list holds stays
  * until it expires: forgetting a revocation would be the worse mistake.
  */
-export function followRevocations(
-  store: RevocationStore,
-  list: RevocationList,
-  { intervalMs = 1_000, onAvailable }: FollowOptions,
-): RevocationFollower {
+export function followRevocations(store: RevocationStore, list: RevocationList, options: FollowOptions): StoreFollower {
   let position = firstPosition;
-  let available = true;
-  let closed = false;
-  let timer: NodeJS.Timeout | undefined;
-
-  async function read(): Promise<void> {
-    for (let isLast = false; !isLast && !closed; ) {
+  return followStore(async (isClosed) => {
+    for (let isLast = false; !isLast && !isClosed(); ) {
       const page = await store.read(position);
       list.add(page.revocations);
       ({ isLast } = page);
       position = page;
     }
     list.confirm();
-  }
-
-  async function turn(): Promise<void> {
-    try {
-      await read();
-      if (!available && !closed) onAvailable(true);
-      available = true;
-    } catch (error) {
-      if (available && !closed) onAvailable(false, error);
-      available = false;
-    }
-    if (!closed) timer = setTimeout(turn, intervalMs).unref();
-  }
-
-  return {
-    begun: turn(),
-    close() {
-      closed = true;
-      clearTimeout(timer);
-    },
-  };
+  }, options);
 }
