@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ErrorReason } from '../policies/errors.ts';
+import type { NamedPolicy, PolicyDefinition } from '../policies/policy-definition.ts';
 import type { ProviderName } from './discovery/provider.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 
@@ -78,11 +79,30 @@ export interface Service {
   readonly origin: 'config' | 'admin';
 }
 
+/** A policy that was written at run time. */
+export interface StoredPolicy extends NamedPolicy {
+  /** Revision of the registry in which it last changed: its ETag. */
+  readonly revision: number;
+  readonly at: string;
+  readonly author: string;
+  /** What it said before, the newest last. Bounded. */
+  readonly history: readonly PolicyVersion[];
+}
+
+export interface PolicyVersion {
+  readonly revision: number;
+  readonly at: string;
+  readonly author: string;
+  readonly definition: PolicyDefinition;
+}
+
 export interface Snapshot {
   /** Grows by one with every change. */
   readonly revision: number;
   /** Sorted by name. */
   readonly services: readonly Service[];
+  /** Policies of the admin API, sorted by name. Missing for none. */
+  readonly policies?: readonly StoredPolicy[];
 }
 
 export const emptySnapshot: Snapshot = { revision: 0, services: [] };
