@@ -12,6 +12,7 @@ import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
+import { findPersistedMistakes } from './persisted-operation-rules.ts';
 
 const healthPaths: ReadonlySet<string> = new Set([
   '/health',
@@ -28,6 +29,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkPorts(config),
     ...checkStore(config),
     ...checkCache(config),
+    ...findPersistedMistakes(config),
     ...checkAuthentication(config),
     ...checkRateLimits(config),
     ...checkServices(config),

@@ -16,6 +16,7 @@ import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { GraphqlOptions } from './graphql-options.ts';
 
 const closed = { additionalProperties: false } as const;
 const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
@@ -204,107 +205,7 @@ export const GatewayConfig = Type.Object(
         description: 'Policies of single fields, by `Type.field`.',
       }),
     ),
-    graphql: Type.Optional(
-      Type.Object(
-        {
-          path: Type.Optional(
-            Type.String({ pattern: '^/[!-~]*$', default: '/graphql', description: 'Path of the GraphQL endpoint.' }),
-          ),
-          introspection: Type.Optional(
-            Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
-          ),
-          graphiql: Type.Optional(
-            Type.Boolean({ description: 'Whether browsers get GraphiQL. Default: unless NODE_ENV is `production`.' }),
-          ),
-          maxBatchSize: Type.Optional(
-            Type.Integer({
-              minimum: 0,
-              maximum: 100,
-              default: 0,
-              description: 'Operations in one request (an array). 0 turns batching off.',
-            }),
-          ),
-          subgraphErrors: Type.Optional(
-            Type.Union([Type.Literal('pass'), Type.Literal('mask')], {
-              default: 'pass',
-              description:
-                "Whether the text of a service's own GraphQL errors reaches the client. Stack traces never do.",
-            }),
-          ),
-          cost: Type.Optional(
-            Type.Object(
-              {
-                listSize: Type.Optional(
-                  Type.Integer({
-                    minimum: 0,
-                    maximum: 1_000_000,
-                    default: 10,
-                    description: 'Length of a list of which nothing says more.',
-                  }),
-                ),
-                slicingArguments: Type.Optional(
-                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
-                    default: ['first', 'last', 'limit'],
-                    description: 'Arguments that say how long a list will be; the largest counts.',
-                  }),
-                ),
-              },
-              { ...closed, description: 'What operations cost, for rate limits with `count: cost`.' },
-            ),
-          ),
-          engine: Type.Optional(
-            Type.Union([Type.Literal('auto'), Type.Literal('stitched')], {
-              default: 'auto',
-              description:
-                'What executes operations. `auto`: a compiled query plan where one service or the federated services answer all of an operation, else the stitched schema. `stitched`: always that.',
-            }),
-          ),
-          shareSubgraphRequests: Type.Optional(
-            Type.Boolean({
-              default: true,
-              description:
-                'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
-            }),
-          ),
-          cache: Type.Optional(
-            Type.Object(
-              {
-                types: Type.Optional(
-                  Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), CacheHintOptions, {
-                    ...closed,
-                    description: 'Hints for types; those for fields stand at `fields.NAME.cache`.',
-                  }),
-                ),
-                idFields: Type.Optional(
-                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
-                    minItems: 1,
-                    default: ['id'],
-                    description:
-                      'Fields that tell objects of one type apart: by them a mutation drops the answers that hold what it returns.',
-                  }),
-                ),
-                maxBodySize: Type.Optional(
-                  Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest answer that is kept.' }),
-                ),
-              },
-              {
-                ...closed,
-                description:
-                  'Keeps answers of queries for as long as all their fields allow: `@cacheControl` of the services, `types` here, and `fields.NAME.cache`. Default: nothing is kept.',
-              },
-            ),
-          ),
-          shareOperations: Type.Optional(
-            Type.Boolean({
-              default: false,
-              description:
-                'Whether equal planned queries of one viewer, with equal variables and forwarded headers, are executed once while they are under way together.',
-            }),
-          ),
-        },
-        { ...closed, description: 'The GraphQL door.' },
-      ),
-    ),
+    graphql: Type.Optional(GraphqlOptions),
     limits: Type.Optional(
       Type.Object(
         {

@@ -5,6 +5,8 @@ import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
+import type { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
+import type { QueryLimitOptions } from '../policies/query-limits.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
 import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
@@ -53,6 +55,9 @@ export interface Settings {
     readonly introspection: boolean;
     readonly graphiql: boolean;
     readonly maxBatchSize: number;
+    readonly limits: QueryLimitOptions;
+    readonly suggestions: boolean;
+    readonly persistedOperations: PersistedOperationSettings;
     readonly subgraphErrors: 'pass' | 'mask';
     readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
     readonly engine: 'auto' | 'stitched';
@@ -89,6 +94,19 @@ export interface Settings {
   readonly massExpiry: MassExpirySettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
+}
+
+/** `graphql.persistedOperations` with every default. */
+export interface PersistedOperationSettings {
+  readonly mode: 'off' | 'log' | 'enforce';
+  readonly source: string | undefined;
+  readonly reloadMs: number;
+  readonly copy: string | undefined;
+  readonly allowArbitrary: readonly string[];
+  readonly trustPersisted: boolean;
+  readonly apq: boolean;
+  readonly apqTtlMs: number;
+  readonly apqMaxBytes: number;
 }
 
 /** Where a value of a configuration stands: `selvage.yaml:12:5`. Undefined where nobody knows. */
@@ -180,6 +198,9 @@ export function buildSettings(
       introspection: config.graphql?.introspection ?? true,
       graphiql: config.graphql?.graphiql ?? environment['NODE_ENV'] !== 'production',
       maxBatchSize: config.graphql?.maxBatchSize ?? 0,
+      limits: config.graphql?.limits ?? {},
+      suggestions: config.graphql?.suggestions ?? environment['NODE_ENV'] !== 'production',
+      persistedOperations: buildPersistedOperations(config.graphql?.persistedOperations ?? {}),
       subgraphErrors: config.graphql?.subgraphErrors ?? 'pass',
       cost: {
         listSize: config.graphql?.cost?.listSize ?? 10,
@@ -216,6 +237,20 @@ function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store
   if (store === 'memory') return { kind: 'memory' };
   if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
   return { kind: 'redis', redis: { url: store } };
+}
+
+function buildPersistedOperations(options: PersistedOperationOptions): PersistedOperationSettings {
+  return {
+    mode: options.mode ?? 'off',
+    source: options.source,
+    reloadMs: parseDurationMs(options.reload ?? '30s'),
+    copy: options.copy,
+    allowArbitrary: options.allowArbitrary ?? [],
+    trustPersisted: options.trustPersisted ?? false,
+    apq: options.apq ?? true,
+    apqTtlMs: parseDurationMs(options.apqTtl ?? '24h'),
+    apqMaxBytes: wholeBytes(options.apqMaxSize ?? '16mb'),
+  };
 }
 
 function buildResponseCache(

@@ -60,6 +60,7 @@ class HttpRequest implements GatewayRequest {
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;
+  operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;

@@ -8,6 +8,9 @@ import type { CacheStore } from '../policies/cache-store.ts';
 import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import type { PersistedOperations } from '../policies/persisted-operations.ts';
+import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
+import { createQueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
@@ -60,6 +63,8 @@ export interface DataPlaneOptions {
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
   readonly onUnexpected: UnexpectedErrorListener;
+  readonly persisted: PersistedOperations;
+  readonly queryObserver: QueryLimitObserver;
   readonly onDegraded?: DegradedListener;
   readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
@@ -85,7 +90,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
       graphiql: settings.graphql.graphiql,
       shedder,
-      onUnexpected,
+      contract: { onUnexpected, suggestions: settings.graphql.suggestions },
+      persisted: options.persisted,
     }),
     restDoor: createRestDoor({
       authenticator,
@@ -115,6 +121,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       limiter,
       rules: compileRules(settings.rateLimit),
       cost: settings.graphql.cost,
+      queryLimits: {
+        limiter: createQueryLimiter(settings.graphql.limits),
+        trustsPersisted: settings.graphql.persistedOperations.trustPersisted,
+        observer: options.queryObserver,
+      },
+      persisted: options.persisted,
       authenticationRequired: settings.authentication.required === true,
       fields: settings.fields,
       introspection: settings.graphql.introspection,
@@ -132,7 +144,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
               onDegraded: options.onDegraded ?? (() => {}),
             },
       responses: buildResponses(),
-      onUnexpected,
+      contract: { onUnexpected, suggestions: settings.graphql.suggestions },
     });
   const buildRoutes = () => {
     const routes = buildRouteTable(snapshot, {

@@ -3,10 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import type { PersistedOperations } from '../policies/persisted-operations.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
-import type { UnexpectedErrorListener } from './graphql-errors.ts';
+import type { ErrorContract } from './graphql-errors.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
 import { parsePlainOperation, runPlainOperation } from './plain-operation.ts';
 import { readBody } from './request-body.ts';
@@ -19,7 +20,9 @@ export interface GraphqlDoorOptions {
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
   readonly shedder: LoadShedder;
-  readonly onUnexpected: UnexpectedErrorListener;
+  readonly contract: ErrorContract;
+  /** Operations by an id in place of their text. */
+  readonly persisted: Pick<PersistedOperations, 'peek'>;
 }
 
 export type GraphqlDoor = (
@@ -32,7 +35,7 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, describeViewer, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
+  const { authenticator, describeViewer, maxBodyBytes, graphiql, shedder, contract, persisted } = options;
   return async (generation, target, request, response, context) => {
     shedder.check('graphql');
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
@@ -44,9 +47,12 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
         : null;
     const { yoga } = generation;
-    const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
+    const plain =
+      body === null || target.query !== ''
+        ? null
+        : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
-      const short = await runPlainOperation(yoga, plain, context, onUnexpected);
+      const short = await runPlainOperation(yoga, plain, context, contract);
       if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }

@@ -11,8 +11,13 @@ import {
   type FieldAuthorizationOptions,
   useFieldAuthorization,
 } from '../policies/authorize-fields.ts';
+import { buildCostModel, type FieldCost } from '../policies/cost-model.ts';
 import { useDocumentBounds } from '../policies/document-bounds.ts';
-import type { CostModel, FieldCost } from '../policies/operation-cost.ts';
+import { createOperationMeasure, type MeasureOperation } from '../policies/operation-cost.ts';
+import { usePersistedOperations } from '../policies/persisted-operation-documents.ts';
+import type { PersistedOperations } from '../policies/persisted-operations.ts';
+import { type UseQueryLimitsOptions, useQueryLimits } from '../policies/query-limit-documents.ts';
+import { hardMaxTokens } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/rate-limit-documents.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
@@ -22,7 +27,7 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
-import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
+import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
 import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
@@ -36,7 +41,11 @@ export interface GraphqlGenerationOptions {
   readonly limiter: RateLimiter;
   readonly rules: readonly CompiledRule[];
   /** What is assumed of lists where costs are counted. */
-  readonly cost: Omit<CostModel, 'fields'>;
+  readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
+  /** How much one operation may ask. */
+  readonly queryLimits: Omit<UseQueryLimitsOptions, 'measure' | 'maxBatchSize'>;
+  /** Operations by an id in place of their text. */
+  readonly persisted: PersistedOperations;
   readonly authenticationRequired: boolean;
   readonly fields: FieldPolicies;
   readonly introspection: boolean;
@@ -50,7 +59,7 @@ export interface GraphqlGenerationOptions {
   readonly fieldExecution?: Omit<FieldExecutionOptions, 'graph' | 'planned'> | undefined;
   /** Keeps answers; undefined for none. */
   readonly responses?: KeptResponses | undefined;
-  readonly onUnexpected: UnexpectedErrorListener;
+  readonly contract: ErrorContract;
 }
 
 export interface GraphqlGeneration {
@@ -79,18 +88,22 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
 export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): GraphqlPlugin[] {
-  const { fieldExecution, planned } = options;
+  const { fieldExecution, planned, queryLimits } = options;
+  const measure = buildMeasure(graph, options);
+  const maxTokens = queryLimits.trustsPersisted ? hardMaxTokens : queryLimits.limiter.maxTokens;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
   const authorization = buildAuthorization(graph, options);
   return [
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
-    // What they asked.
-    useDocumentBounds() as unknown as GraphqlPlugin,
+    // What they asked, and whether one operation may be so large.
+    usePersistedOperations(options.persisted),
+    useQueryLimits({ ...queryLimits, measure, maxBatchSize: options.maxBatchSize }),
+    useDocumentBounds(maxTokens) as unknown as GraphqlPlugin,
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
     // How much of that they may ask: where it depends on the operation, its fields or its cost.
-    useOperationLimits(buildOperationLimits(graph, options)),
+    useOperationLimits(buildOperationLimits(graph, options, measure)),
     // Whether they may have it.
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
@@ -105,25 +118,36 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // Fields that stand for themselves: they and the rest, each by one of the two.
     fieldExecution === undefined ? {} : useFieldExecution({ ...fieldExecution, graph, planned }, findParts),
     // What may leave.
-    useErrorContract(options.onUnexpected),
+    useErrorContract(options.contract),
   ];
 }
 
 /** Rules that must know the operation: those of the gateway that do, and all rules of fields. */
-function buildOperationLimits(graph: Graph, options: GraphqlGenerationOptions): UseOperationLimitsOptions {
+function buildOperationLimits(
+  graph: Graph,
+  options: GraphqlGenerationOptions,
+  measure: MeasureOperation,
+): UseOperationLimitsOptions {
   const fieldRules = new Map<string, readonly CompiledRule[]>();
-  const fieldCosts = new Map<string, FieldCost>();
-  for (const [coordinate, { rateLimit, cost, listSize, slicingArguments }] of Object.entries(options.fields)) {
+  for (const [coordinate, { rateLimit }] of Object.entries(options.fields)) {
     if (rateLimit !== undefined && rateLimit.length > 0) fieldRules.set(coordinate, compileRules(rateLimit));
-    fieldCosts.set(coordinate, { weight: cost, listSize, slicingArguments });
   }
   return {
     limiter: options.limiter,
     schema: graph.schema,
     rules: options.rules.filter((rule) => rule.needsOperation),
     fieldRules,
-    costModel: { ...options.cost, fields: fieldCosts },
+    measure,
   };
+}
+
+/** What operations cost: by directives of the services, and by the configuration where it says something. */
+function buildMeasure(graph: Graph, options: GraphqlGenerationOptions): MeasureOperation {
+  const configured = new Map<string, FieldCost>();
+  for (const [coordinate, { cost, listSize, slicingArguments }] of Object.entries(options.fields))
+    configured.set(coordinate, { weight: cost, listSize, slicingArguments });
+  const { schema, costs: directives } = graph;
+  return createOperationMeasure(schema, buildCostModel({ schema, directives, configured, ...options.cost }));
 }
 
 /** Requirements of subgraph directives and of the configuration; where both speak, both hold. */

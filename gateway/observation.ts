@@ -1,6 +1,7 @@
 /** What logs and metrics are told of requests and calls. */
 import type { ServerResponse } from 'node:http';
 import type { AuthenticatorDependencies } from '../policies/authenticate.ts';
+import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
 import type { CallObserver } from '../subgraphs/call.ts';
 import type { DiscoveryObserver } from '../subgraphs/discovery/watched-service.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
@@ -47,6 +48,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     code: context.departure.happened ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
     durationMs,
     bytes: context.bodyBytes,
+    cost: context.operationCost,
   };
 }
 
@@ -135,5 +137,18 @@ export function createAuthenticationObserver(
     onLookup: (kind, outcome) => metrics.observeCredential(kind, outcome),
     onUnavailable: (kind, error) =>
       log.warn('credentials cannot be checked: requests that carry one unknown here get 503', { kind, error }),
+  };
+}
+
+/** What metrics and the log are told of the size of operations. A refusal stands in the access log anyway. */
+export function createQueryObserver(log: Log, { queries }: Metrics): QueryLimitObserver {
+  return {
+    onDepth: queries.onDepth,
+    onCost: queries.onCost,
+    onExcess({ code, limit, found }, className, refused, { id }) {
+      queries.onExcess(code, className, refused);
+      if (!refused)
+        log.info('an operation is over a limit that is only measured', { code, limit, found, className, id });
+    },
   };
 }

@@ -31,7 +31,13 @@ import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
+import {
+  createAuthenticationObserver,
+  createCallObserver,
+  createQueryObserver,
+  createRequestObserver,
+} from './observation.ts';
+import { openPersistedOperations } from './persisted-operations.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
@@ -129,6 +135,8 @@ export function createServing(options: ServingOptions): LocalServing {
   const apiKeys = createApiKeyAccess(settings, log);
   if (apiKeys !== undefined) stack.use(apiKeys);
 
+  const persisted = stack.use(openPersistedOperations(settings, log, metrics));
+
   const cache = openCacheStore(settings, log, metrics);
   stack.defer(() => cache.close());
   // With a store of its own, each process has to hear what the others dropped.
@@ -150,6 +158,8 @@ export function createServing(options: ServingOptions): LocalServing {
       cacheMetrics: metrics.cache,
       engineOf,
       shedder,
+      persisted,
+      queryObserver: createQueryObserver(log, metrics),
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onDegraded: metrics.resilience.observeFieldFailure,
       onFieldBreaker(field, state) {
@@ -180,6 +190,7 @@ export function createServing(options: ServingOptions): LocalServing {
       const bound = findBoundSettings(current, next);
       const shedding = current.loadShedding;
       current = next;
+      await persisted.configure(next.graphql.persistedOperations);
       upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
       dataPlane?.configure(next);
@@ -188,7 +199,7 @@ export function createServing(options: ServingOptions): LocalServing {
     async open() {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
-      await Promise.all([revocations?.begun, apiKeys?.begun]);
+      await Promise.all([revocations?.begun, apiKeys?.begun, persisted.begun]);
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -236,6 +247,8 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     'authentication.revocation': authentication.revocation,
     'authentication.managedApiKeys': authentication.managedApiKeys === true,
     'graphql.path': graphql.path,
+    'graphql.persistedOperations.apqMaxSize': graphql.persistedOperations.apqMaxBytes,
+    'graphql.persistedOperations.apqTtl': graphql.persistedOperations.apqTtlMs,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };
 }

@@ -9,7 +9,7 @@ import {
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { toGraphQLError } from './errors.ts';
-import { type CostModel, createOperationMeasure, type OperationDemand } from './operation-cost.ts';
+import type { MeasureOperation, OperationDemand } from './operation-cost.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { RateLimitSubject } from './rate-limit-key.ts';
@@ -23,7 +23,7 @@ export interface UseOperationLimitsOptions {
   readonly rules: readonly CompiledRule[];
   /** Rules for operations with a field, by `Type.field`. */
   readonly fieldRules: ReadonlyMap<string, readonly CompiledRule[]>;
-  readonly costModel: CostModel;
+  readonly measure: MeasureOperation;
 }
 
 /** One question to the limiter. */
@@ -35,9 +35,8 @@ interface Question {
 
 /** A Yoga plugin that asks the limiter for operations that are valid, before anything of them is executed. */
 export function useOperationLimits(options: UseOperationLimitsOptions): Plugin<object, GraphqlContext> {
-  const { limiter, schema, rules, fieldRules, costModel } = options;
+  const { limiter, schema, rules, fieldRules, measure } = options;
   if (rules.length === 0 && fieldRules.size === 0) return {};
-  const measure = createOperationMeasure(schema, costModel);
   const whole = rules.filter(({ perField }) => !perField);
   const perField = rules.filter((rule) => rule.perField);
   const coveredBy = createCoverage(schema, fieldRules);

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
+import { clientNameHeaders } from './client-name.ts';
 import type { Departure, Viewer } from './request-context.ts';
 
 /** What a rule may look at. */
@@ -31,9 +32,6 @@ type KeyReader = (subject: RateLimitSubject) => string;
 /** The words for a key. */
 export const rateLimitKeyPattern =
   '^(viewer|ip|api-key|client-name|route|service|operation|field|header:[A-Za-z0-9-]+|claim:[!-~]+)$';
-
-/** The headers by which GraphQL clients say their name, in the order in which they are looked for. */
-const clientNameHeaders = ['graphql-client-name', 'apollographql-client-name', 'x-client-name'] as const;
 
 /** A reader for one word or a combination. What a request does not have is replaced by its address. */
 export function buildKeyReader(prefix: string, keys: string | readonly string[]): KeyReader {

@@ -61,6 +61,8 @@ export interface RequestContext {
   name: string | null;
   /** What a cache did with it, as the member of `Cache-Status`; undefined where none was asked. */
   cacheStatus?: string | undefined;
+  /** What its operations cost together; undefined where nobody asked. */
+  operationCost?: number | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */
@@ -83,4 +85,10 @@ export interface Client {
 /** What Envelop and Yoga plugins find in their context. */
 export interface GraphqlContext {
   readonly gateway: RequestContext;
+  /** The operation was refused before its document is looked for. */
+  isRefused?: boolean;
+  /** A document that came with its hash: to be remembered under it, if it is valid. */
+  registers?: { readonly hash: string; readonly text: string };
+  /** Whether the document is a trusted one. */
+  isTrusted?: boolean;
 }

@@ -17,6 +17,7 @@ import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { collectCacheHints } from './cache-hints.ts';
 import { findConflicts, type Layer } from './conflicts.ts';
+import { collectCosts } from './cost-directives.ts';
 import { describeFailure } from './failure-text.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
@@ -107,6 +108,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     plainRootFields: findPlainRootFields(layers),
     services: services.map(({ name }) => name),
     cacheHints: collectCacheHints([...federated, ...plain].map(({ document }) => document)),
+    costs: collectCosts([...federated, ...plain].map(({ document }) => document)),
     requirements: collectRequirements([
       ...(supergraph === null ? [] : [supergraph.document]),
       ...plain.map(({ document }) => document),

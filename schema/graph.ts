@@ -2,6 +2,7 @@
 import type { ExecutionResult, GraphQLSchema } from 'graphql';
 import type { Requirement } from '../policies/authorize.ts';
 import type { CacheHints } from '../policies/cache-hints.ts';
+import type { CostDirectives } from '../policies/cost-model.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 
 export interface Graph {
@@ -25,6 +26,8 @@ export interface Graph {
   readonly requirements: ReadonlyMap<string, Requirement>;
   /** What `@cacheControl` of the subgraphs says, as written: by `Type.field` or `Type`. */
   readonly cacheHints: CacheHints;
+  /** What `@cost` and `@listSize` of the subgraphs say, as written. */
+  readonly costs: CostDirectives;
 }
 
 /** One GraphQL request to one service. */
