@@ -43,8 +43,8 @@ export function createQueryMetrics(registry: Registry, maxLabelValues: number): 
   let countDocuments = (): number => 0;
   new Gauge({
     name: 'selvage_graphql_trusted_documents',
-    help: 'Trusted documents that are loaded.',
-    aggregator: 'min',
+    help: 'Trusted documents that are loaded. Of several workers, those of the one with the most.',
+    aggregator: 'max',
     registers,
     collect() {
       this.set(countDocuments());

@@ -1,5 +1,6 @@
 /** Persisted operations as the configuration has them: where the trusted documents come from, where clients' own are kept. */
 import { hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import { type AutomaticQueries, createAutomaticQueries, type SharedQueries } from '../policies/automatic-queries.ts';
 import {
@@ -9,6 +10,7 @@ import {
   type ManifestFollower,
   type ReadManifest,
 } from '../policies/manifest-following.ts';
+import type { OperationManifest } from '../policies/operation-manifest.ts';
 import { createPersistedOperations, type PersistedOperations } from '../policies/persisted-operations.ts';
 import { createClassTest } from '../policies/viewer-class.ts';
 import { connectAccessRedis } from './access-redis.ts';
@@ -27,6 +29,8 @@ export interface PersistedOperationAccess extends PersistedOperations, Disposabl
 
 /** Arbitrary operations of which the log told, by client and hash. */
 const maxTold = 1_000;
+/** How long other settings wait for their documents. */
+const patienceMs = 2_000;
 
 /** Opens what persisted operations need. */
 export function openPersistedOperations(settings: Settings, log: Log, metrics: Metrics): PersistedOperationAccess {
@@ -36,32 +40,35 @@ export function openPersistedOperations(settings: Settings, log: Log, metrics: M
     return connected;
   };
   const { persistedOperations } = settings.graphql;
-  const isShared = settings.cache.store === 'redis' && persistedOperations.apq;
-  const redis = isShared ? connect() : undefined;
+  const redis = settings.cache.store === 'redis' ? connect() : undefined;
   const automatic = createAutomaticQueries({
     maxBytes: persistedOperations.apqMaxBytes,
     shared: redis && createSharedQueries(redis.redis, `${redis.keyPrefix}apq:`, persistedOperations.apqTtlMs),
     onFailure: (error) => log.warn('Redis cannot be asked for persisted queries: clients send them again', { error }),
   });
   const told = new Set<string>();
-  const begin = (wanted: PersistedSettings): Running => start(wanted, { log, metrics, automatic, connect, told });
+  const begin = (wanted: PersistedSettings, before?: OperationManifest): Running =>
+    start(wanted, { log, metrics, automatic, connect, told, before });
   let running = begin(persistedOperations);
-  metrics.queries.watchDocuments(() => running.manifest?.current?.size ?? 0);
+  let latest = running;
+  metrics.queries.watchDocuments(() => running.trusted()?.size ?? 0);
   return {
     resolve: (params, asker) => running.operations.resolve(params, asker),
     peek: (params, asker) => running.operations.peek(params, asker),
     register: (registered) => running.operations.register(registered),
     begun: running.begun,
     async configure(wanted) {
-      if (JSON.stringify(wanted) === JSON.stringify(running.settings)) return;
-      const next = begin(wanted);
-      // Until its documents are read the old ones serve: nobody is refused for a change of the interval.
-      await next.begun;
-      running.manifest?.close();
+      if (JSON.stringify(wanted) === JSON.stringify(latest.settings)) return;
+      const next = begin(wanted, running.trusted());
+      latest.manifest?.close();
+      latest = next;
+      // Documents that were never read would be refused; those of before serve until others are there.
+      await Promise.race([next.begun, sleep(patienceMs, undefined, { ref: false })]);
+      if (latest !== next) return;
       running = next;
     },
     [Symbol.dispose]() {
-      running.manifest?.close();
+      latest.manifest?.close();
       connected?.redis.disconnect();
     },
   };
@@ -71,6 +78,7 @@ interface Running {
   readonly settings: PersistedSettings;
   readonly operations: PersistedOperations;
   readonly manifest: ManifestFollower | undefined;
+  readonly trusted: () => OperationManifest | undefined;
   readonly begun: Promise<void>;
 }
 
@@ -80,9 +88,12 @@ interface Parts {
   readonly automatic: AutomaticQueries;
   readonly connect: () => ReturnType<typeof connectAccessRedis>;
   readonly told: Set<string>;
+  /** What served before, until there is something newer. */
+  readonly before: OperationManifest | undefined;
 }
 
-function start(settings: PersistedSettings, { log, metrics, automatic, connect, told }: Parts): Running {
+function start(settings: PersistedSettings, parts: Parts): Running {
+  const { log, metrics, automatic, connect, told, before } = parts;
   const { mode, source, reloadMs, copy, allowArbitrary, apq } = settings;
   const manifest =
     mode === 'off' || source === undefined
@@ -98,9 +109,10 @@ function start(settings: PersistedSettings, { log, metrics, automatic, connect, 
           },
           onRefused: (error) => log.error('a manifest of trusted documents is refused', { error }),
         });
+  const trusted = () => manifest?.current ?? before;
   const operations = createPersistedOperations({
     mode,
-    manifest: () => manifest?.current,
+    manifest: trusted,
     automatic: apq ? automatic : undefined,
     allowArbitrary: allowArbitrary.map(createClassTest),
     onOutcome(outcome, clientName, text) {
@@ -113,7 +125,7 @@ function start(settings: PersistedSettings, { log, metrics, automatic, connect, 
       log.warn('an operation is no trusted document', { client: clientName ?? null, sha256: hash('sha256', text) });
     },
   });
-  return { settings, operations, manifest, begun: manifest?.begun ?? Promise.resolve() };
+  return { settings, operations, manifest, trusted, begun: manifest?.begun ?? Promise.resolve() };
 }
 
 function createReader(source: string, connect: Parts['connect']): ReadManifest {

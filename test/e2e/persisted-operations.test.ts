@@ -296,3 +296,51 @@ test('a Redis that hangs costs a client of automatic queries one more try', {
   assert.deepEqual((await post(gateway, automatic(a))).data, { a: 1 });
   redis.resume();
 });
+
+test('other settings are taken without a restart, and the documents of before serve until theirs are read', async (t) => {
+  const path = await writeManifest(t, { one: a });
+  const before = { mode: 'enforce', source: `file:${path}` } as const;
+  const gateway = await open(t, { persistedOperations: before });
+  const reload = (graphql: GatewayConfig['graphql']) =>
+    gateway.gateway.reload({ store: 'memory', graphql: { ...graphql } });
+  await rm(path);
+  await reload({ persistedOperations: { ...before, reload: '20ms' } });
+  assert.deepEqual((await post(gateway, { id: 'one' })).data, { a: 1 });
+  assert.equal((await post(gateway, { query: '{ a }' })).code, 'PERSISTED_QUERY_REQUIRED');
+  await writeFile(path, JSON.stringify({ two: b }));
+  await until(async () => (await post(gateway, { id: 'two' })).status === 200, 'the new manifest');
+  await reload({ limits: { depth: 1 } });
+  assert.deepEqual((await post(gateway, { query: '{ a }' })).data, { a: 1 });
+  assert.equal((await post(gateway, { query: deep })).code, 'OPERATION_TOO_DEEP');
+  await assert.rejects(reload({ persistedOperations: { mode: 'enforce' } }), /The configuration has a mistake/);
+});
+
+test('a subscription by id is answered as one by text', async (t) => {
+  const path = await writeManifest(t, { s: 'subscription { e }' });
+  const gateway = await startGateway(t, {
+    graphql: { persistedOperations: { mode: 'log', source: `file:${path}` } },
+  });
+  const service = await startSubgraph(t, 'type Query { a: Int } type Subscription { e: Int }', {
+    Query: { a: () => 1 },
+    Subscription: { e: { subscribe: () => null } },
+  });
+  await registerGraphql(gateway, 'one', service.url);
+  const text = 'subscription { e }';
+  const status = async (body: object) => {
+    const response = await fetch(`${gateway.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body: JSON.stringify(body),
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  const byText = await status({ query: text });
+  assert.equal(await status({ query: text, ...automatic(text) }), byText);
+  assert.equal(await status({ id: 's' }), byText);
+  assert.ok(byText < 500 || byText === 502, String(byText));
+  assert.equal(
+    gateway.lines.some(({ msg }) => String(msg).includes('unexpected')),
+    false,
+  );
+});
