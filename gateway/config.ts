@@ -243,7 +243,8 @@ function buildPersistedOperations(options: PersistedOperationOptions): Persisted
   return {
     mode: options.mode ?? 'off',
     source: options.source,
-    reloadMs: parseDurationMs(options.reload ?? '30s'),
+    // Not in a circle without a pause, whatever is written.
+    reloadMs: Math.max(10, parseDurationMs(options.reload ?? '30s')),
     copy: options.copy,
     allowArbitrary: options.allowArbitrary ?? [],
     trustPersisted: options.trustPersisted ?? false,
