@@ -97,7 +97,8 @@ export function useResponseCache(options: ResponseCacheOptions): Plugin<object, 
     return {
       onExecuteDone: async ({ result }: { result: unknown }) => {
         const json = readWholeData(result);
-        if (json === null) return;
+        // A cookie is for one client, and then the answer may be so too.
+        if (json === null || gateway.serviceHeaders?.setsCookies === true) return;
         const body = Buffer.from(json, 'utf8');
         if (body.length > options.maxBodyBytes) return;
         const { operation } = known;
