@@ -26,7 +26,7 @@ const readers: Readonly<Record<string, Read>> = {
   'viewer.scopes': ({ viewer }) => viewer && [...viewer.scopes],
   'request.id': ({ id }) => id,
   'request.method': ({ method }) => method,
-  'request.host': ({ client }) => client.host,
+  'request.host': ({ client }) => octets(client.host),
   'request.ip': ({ client }) => client.address,
   'request.protocol': ({ client }) => client.protocol,
 };
@@ -132,7 +132,7 @@ function findReader(variable: string, { service, routePath }: TemplateScope): Re
   const parameter = /^route\.params\.(\w+)$/.exec(variable)?.[1];
   const position = parameter === undefined ? -1 : (routePath ?? '').split('/').indexOf(`:${parameter}`);
   // By position in the path as it came: percent-encoded as it is, it holds nothing that a header could not.
-  return position < 0 ? undefined : (_, path) => path.split('/')[position];
+  return position < 0 ? undefined : (_, path) => octets(path.split('/')[position] ?? '');
 }
 
 /** The claim of that name, or else what a path of names leads to. */
