@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { GatewayError } from '../policies/errors.ts';
+import { filterHeaders } from '../policies/http-headers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import { ServiceHeaders } from '../policies/service-headers.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
@@ -125,7 +126,9 @@ function send(
 async function sendGraphiql(load: LoadPage, response: ServerResponse, context: GatewayRequest): Promise<void> {
   context.name = 'graphiql';
   const { body, headers } = await load();
-  const own = [...edgeHeaders(context), ...headers, 'content-length', String(body.length)];
-  response.writeHead(200, finishHeaders(context, own));
+  const finished = finishHeaders(context, [...edgeHeaders(context), 'content-length', String(body.length)]);
+  // Policies are made for other answers: under theirs the page might not run.
+  const others = filterHeaders(finished, (name) => !headers.includes(name));
+  response.writeHead(200, [...others, ...headers]);
   response.end(body);
 }

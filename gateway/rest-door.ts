@@ -5,7 +5,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
-import type { ApplyCookieRules } from '../policies/cookie-rules.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
@@ -13,12 +12,13 @@ import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
-import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -64,7 +64,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, context);
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
-    const headers = buildHeaders(route, target.path, request, context);
+    const headers = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service: route.service,
       method: context.method,
@@ -84,35 +84,6 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       await standIn(call, route, thrown, forwarded, response, context);
     }
   };
-}
-
-/** The client's fields as the rules of the route want them for its service. */
-function buildHeaders(
-  { edge, route }: RouteTarget,
-  path: string,
-  { rawHeaders }: IncomingMessage,
-  context: GatewayRequest,
-): string[] {
-  const own = endToEndHeaders(rawHeaders);
-  const headers = edge.request === null ? own : edge.request(own, context, path);
-  if (route.preserveHost) headers.push('host', context.client.host);
-  return headers;
-}
-
-/**
- * Answers what a page asks before its request, where the route of that request has a policy: before authentication,
- * since no credentials come with it. Otherwise it is for the service, as any OPTIONS.
- */
-function answerPreflight(routes: RouteTable, path: string, response: ServerResponse, context: GatewayRequest): boolean {
-  const { headers } = context;
-  const match = routes.find(String(headers['access-control-request-method']), path, context.client.host);
-  if (match.kind !== 'found' || match.target.edge.cors === null) return false;
-  const { cors } = match.target.edge;
-  context.name = match.target.label;
-  context.service = match.target.service;
-  response.writeHead(204, [...edgeHeaders(context), ...cors.answerPreflight(headers)]);
-  response.end();
-  return true;
 }
 
 /** The call, and what became of it for the breaker of its route. */
@@ -241,12 +212,6 @@ class StreamedAnswer implements Receiver {
 
   onEnd(): void {
     this.#response.end();
-  }
-}
-
-function rewriteCookies(headers: string[], apply: ApplyCookieRules): void {
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'set-cookie') headers[i + 1] = apply(headers[i + 1] ?? '');
   }
 }
 

@@ -168,7 +168,7 @@ function compileRenaming(from: string, to: string, direction: HeaderDirection): 
 /** Services may take `x_tenant` for `x-tenant` (RFC 3875 section 4.1.18): who could send it would choose the value. */
 function matchName(name: string, direction: HeaderDirection): (text: string) => boolean {
   const wanted = normalize(name, direction);
-  return (text) => normalize(text, direction) === wanted;
+  return (text) => text.length === wanted.length && normalize(text, direction) === wanted;
 }
 
 function normalize(name: string, direction: HeaderDirection): string {

@@ -6,7 +6,9 @@ import { registerGraphql, until } from '../support/registration.ts';
 import { startPlainGraphql, startServer } from '../support/subgraph.ts';
 
 test('a browser gets GraphiQL, which runs a query without any other host', { skip: chromiumSkipReason }, async (t) => {
-  const gateway = await startGateway(t, { graphql: { graphiql: true } });
+  // What is said for other answers must not keep the page from running.
+  const securityHeaders = { contentSecurityPolicy: "default-src 'none'", override: true };
+  const gateway = await startGateway(t, { graphql: { graphiql: true, securityHeaders } });
   const service = await startPlainGraphql(t, 'type Query { hello: String }', {
     Query: { hello: () => 'from the service' },
   });

@@ -180,3 +180,22 @@ test('who shares a request gets its headers, but never its cookies, and answers 
     assert.deepEqual([again.headers.getSetCookie(), a.seen.length], [['session=1'], 2]);
   }
 });
+
+test('a route that passes credentials on under another name keeps nothing for others', async (t) => {
+  const gateway = await startGateway(t);
+  let count = 0;
+  const service = await startServer(t, (_, response) => response.end(String(++count)));
+  const cache = { ttl: '1m' };
+  await registerRest(gateway, 'shop', service.url, [
+    { match: { path: '/renamed' }, cache, headers: { request: [{ rename: 'cookie', to: 'x-cookie' }] } },
+    {
+      match: { path: '/copied' },
+      cache,
+      headers: { request: [{ set: 'x-cookie', value: '{request.header.cookie}' }, { remove: 'cookie' }] },
+    },
+    { match: { path: '/removed' }, cache, headers: { request: [{ remove: 'cookie' }] } },
+  ]);
+  const get = async (path: string, cookie: string) => (await ask(gateway.url + path, { headers: { cookie } })).text;
+  for (const path of ['/renamed', '/copied']) assert.notEqual(await get(path, 'a=1'), await get(path, 'a=2'));
+  assert.equal(await get('/removed', 'a=1'), await get('/removed', 'a=2'), 'the service cannot tell them apart');
+});
