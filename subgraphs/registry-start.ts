@@ -2,8 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
-import type { Admit } from './change.ts';
-import type { Beginning } from './desired-state.ts';
+import type { Admit, Beginning } from './change.ts';
 import { readHistory } from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts';
