@@ -37,8 +37,7 @@ export function listReferences(json: string): string[] {
 export function decodeDocument(json: string, texts: ReadonlyMap<string, string>): unknown {
   return JSON.parse(json, (_key, part: unknown) => {
     if (typeof part !== 'object' || part === null) return part;
-    if (!Object.hasOwn(part, marker) || !(marker in part))
-      return renameKeys(part, /^\$\$+text$/, (name) => name.slice(1));
+    if (!(marker in part)) return renameKeys(part, /^\$\$+text$/, (name) => name.slice(1));
     const text = texts.get(String(part[marker]));
     if (text === undefined) throw new Error('a text of the stored registry is missing');
     return text;
