@@ -6,6 +6,7 @@ import { exitCodes } from './cli-admin.ts';
 import { buildUsage, type CliCommand, runCommand } from './cli-command.ts';
 import { describeFailure } from './cli-failure.ts';
 import { graph, history, rollback } from './cli-graph.ts';
+import { policies } from './cli-policies.ts';
 import { register } from './cli-register.ts';
 import { type ProcessEvents, runGateway } from './cli-run.ts';
 import { deregister, drain, services } from './cli-services.ts';
@@ -58,6 +59,7 @@ const adminCommands: Readonly<Record<string, CliCommand>> = {
   graph,
   history,
   rollback,
+  policies,
 };
 
 const help = `selvage: stitches GraphQL services into one endpoint and proxies REST routes
