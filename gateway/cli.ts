@@ -75,7 +75,7 @@ Commands
 
 Commands that talk to a gateway which runs (each with --help, --json, --admin URL [SELVAGE_ADMIN], [SELVAGE_TOKEN])
 ${Object.entries(adminCommands)
-  .map(([name, command]) => `  ${buildUsage(name, command).padEnd(24)}${command.summary}\n`)
+  .map(([name, command]) => `  ${buildUsage(name, command).padEnd(22)}  ${command.summary}\n`)
   .join('')}
 Flags
   --config FILE         configuration file [SELVAGE_CONFIG, else selvage.config.ts, selvage.yaml, ... in this directory]
