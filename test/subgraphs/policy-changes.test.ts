@@ -77,6 +77,19 @@ describe('policies at run time', () => {
     assert.deepEqual(fixture.registry.snapshot.policies?.[0]?.definition, slow);
   });
 
+  it('are no reason for a generation that comes to be at the same moment', async () => {
+    await using fixture = await createFixture();
+    const { registry } = fixture;
+    await Promise.all([
+      registry.putPolicy('p', slow, { name: 'eve', reason: 'slow' }),
+      registry.putService('orders', given('a'), ops),
+      registry.putPolicy('q', slow, { name: 'eve' }),
+    ]);
+    const { author, action, targets, reason } = registry.history().at(-1) ?? {};
+    assert.deepEqual([author, action, targets, reason], ['ops', 'service.put', ['orders'], undefined]);
+    assert.equal(registry.snapshot.policies?.length, 2);
+  });
+
   it('are guarded by If-Match', async () => {
     await using fixture = await createFixture();
     const { registry } = fixture;
