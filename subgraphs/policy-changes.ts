@@ -6,7 +6,7 @@ import { type AuditNote, buildAuthor } from './audit.ts';
 import type { Clock } from './clock.ts';
 import type { DesiredState } from './desired-state.ts';
 import type { Log } from './log.ts';
-import { copyPolicy, findPolicyMistakes } from './policy-check.ts';
+import { copyPolicy, findPolicyMistakes } from './policy-shape.ts';
 import { assertMatches, type ChangeAuthor } from './precondition.ts';
 import { findPolicy, type PolicyVersion, type Snapshot, type StoredPolicy, withPolicies } from './snapshot.ts';
 

@@ -3,7 +3,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import type { Log } from './log.ts';
-import { copyPolicy, findPolicyMistakes } from './policy-check.ts';
+import { copyPolicy, findPolicyMistakes } from './policy-shape.ts';
 import type { PolicyVersion, StoredPolicy } from './snapshot.ts';
 import type { StoredState } from './store.ts';
 

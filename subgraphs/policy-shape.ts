@@ -13,7 +13,7 @@ const names = new RegExp(policyNamePattern);
 /** Size of a policy as JSON. Every gateway holds all of them, and their histories. */
 export const maxPolicyBytes = 256_000;
 const maxDepth = 32;
-const maxDescriptionLength = 2_000;
+const maxDescriptionLength = 1_000;
 /** Keys that would reach into the prototype of whatever the policy is copied to. */
 const forbiddenKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 const kindPattern = /^[a-z][A-Za-z0-9]{0,62}$/;
