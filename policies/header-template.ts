@@ -112,6 +112,11 @@ export function listAskerParts(text: string): readonly string[] {
   });
 }
 
+/** Whether a name of {@link listAskerParts} is no header's. */
+export function isInBraces(part: string): boolean {
+  return part.startsWith('{');
+}
+
 /** A name of {@link listAskerParts} that stands in braces, for one request. */
 export function readAskerPart(part: string, context: RequestContext): string | null {
   return format(findReader(part.slice(1, -1), {})?.(context, '')) ?? null;

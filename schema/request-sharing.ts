@@ -3,7 +3,7 @@
  * requests are the same only when the services could not tell them apart, the viewer and forwarded credentials included.
  */
 import { DerivedContext } from '../policies/derived-context.ts';
-import { readAskerPart } from '../policies/header-template.ts';
+import { isInBraces, readAskerPart } from '../policies/header-template.ts';
 import type { Departure, RequestContext } from '../policies/request-context.ts';
 import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
 
@@ -31,7 +31,7 @@ export function describeAsker(context: RequestContext, forwarded: readonly strin
   const parts: unknown[] =
     viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer), ...viewerFieldsOf(context)];
   for (const name of forwarded)
-    parts.push(name, name.startsWith('{') ? readAskerPart(name, context) : (headers[name] ?? null));
+    parts.push(name, isInBraces(name) ? readAskerPart(name, context) : (headers[name] ?? null));
   return JSON.stringify(parts);
 }
 

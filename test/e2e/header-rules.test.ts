@@ -199,3 +199,19 @@ test('a route that passes credentials on under another name keeps nothing for ot
   for (const path of ['/renamed', '/copied']) assert.notEqual(await get(path, 'a=1'), await get(path, 'a=2'));
   assert.equal(await get('/removed', 'a=1'), await get('/removed', 'a=2'), 'the service cannot tell them apart');
 });
+
+test('what is called public is kept for each apart whom rules tell the service of', async (t) => {
+  const a = await startService(t, 'a');
+  const gateway = await startGateway(t, {
+    authentication: { apiKeys },
+    graphql: { cache: {} },
+    fields: { 'Query.a': { cache: { ttl: '1m', scope: 'public' } } },
+  });
+  const headers = { request: [{ set: 'x-tenant', value: '{viewer.id}' }] };
+  await register(gateway, { a: { ...a.definition, headers } });
+  for (const key of ['one', 'two', 'one', 'two']) await gateway.graphql('{ a }', { headers: { 'x-api-key': key } });
+  assert.deepEqual(
+    a.seen.map((one) => one['x-tenant']),
+    ['one', 'two'],
+  );
+});
