@@ -7,6 +7,7 @@ import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
+import { edgeProperties } from '../policies/edge-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
@@ -172,6 +173,7 @@ export const GatewayConfig = Type.Object(
       Type.Object(
         {
           ...resilienceProperties,
+          ...edgeProperties,
           deadline: Type.Optional(
             Type.Unsafe<string>({
               ...Duration,

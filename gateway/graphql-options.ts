@@ -4,6 +4,7 @@ import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
 import { QueryLimitOptions } from '../policies/query-limits.ts';
 import { Size } from '../policies/units.ts';
+import { graphqlEdgeProperties } from './graphql-edge-schema.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -12,6 +13,7 @@ export const GraphqlOptions = Type.Object(
     path: Type.Optional(
       Type.String({ pattern: '^/[!-~]*$', default: '/graphql', description: 'Path of the GraphQL endpoint.' }),
     ),
+    ...graphqlEdgeProperties,
     introspection: Type.Optional(
       Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
     ),

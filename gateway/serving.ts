@@ -41,6 +41,7 @@ import { openPersistedOperations } from './persisted-operations.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
+import { SubgraphRules } from './subgraph-rules.ts';
 
 export interface Serving extends AsyncDisposable {
   /** How graphs that the control plane composes call services. */
@@ -116,7 +117,9 @@ export function createServing(options: ServingOptions): LocalServing {
     }),
   );
   const versions = createVersionRouting();
+  const subgraphRules = new SubgraphRules(settings);
   const execute = createSubgraphTransport({
+    headersOf: (service) => subgraphRules.find(service),
     call: upstreams.call,
     acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
@@ -182,6 +185,7 @@ export function createServing(options: ServingOptions): LocalServing {
     publish(snapshot, graph) {
       versions.apply(snapshot);
       upstreams.apply(snapshot);
+      subgraphRules.apply(snapshot);
       if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
       else dataPlane.publish(snapshot, graph);
     },
@@ -191,6 +195,7 @@ export function createServing(options: ServingOptions): LocalServing {
       const shedding = current.loadShedding;
       current = next;
       await persisted.configure(next.graphql.persistedOperations);
+      subgraphRules.configure(next);
       upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
       dataPlane?.configure(next);
