@@ -38,7 +38,7 @@ export interface DataPlaneState {
 export interface DataPlane {
   readonly current: DataPlaneState;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
-  publish(snapshot: Snapshot, graph: Graph): void;
+  publish(snapshot: Snapshot, graph: Graph, settings?: Settings): void;
   /** Swaps in other settings; what does not depend on them stays. */
   configure(settings: Settings): void;
 }
@@ -117,6 +117,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       cost: settings.graphql.cost,
       authenticationRequired: settings.authentication.required === true,
       fields: settings.fields,
+      types: settings.types,
       introspection: settings.graphql.introspection,
       maxBatchSize: settings.graphql.maxBatchSize,
       path: settings.graphql.path,
@@ -149,36 +150,38 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     generation: buildGeneration(),
     routes: buildRoutes(),
   };
+  function configure(nextSettings: Settings): void {
+    // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
+    if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
+      authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
+    }
+    describeViewer = createViewerDescription(nextSettings.viewer);
+    settings = nextSettings;
+    guards = buildGuards(settings.fields, guards, options);
+    current = {
+      ...buildDoors(),
+      generation: buildGeneration(),
+      routes: buildRoutes(),
+    };
+  }
   return {
     get current() {
       return current;
     },
-    publish(nextSnapshot, nextGraph) {
+    publish(nextSnapshot, nextGraph, nextSettings = settings) {
       const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
       forwardedHeaders = listForwardedHeaders(snapshot);
       graph = nextGraph;
+      if (nextSettings !== settings) return configure(nextSettings);
       current = {
         ...current,
         ...(graphChanged && { generation: buildGeneration() }),
         ...(routesChanged && { routes: buildRoutes() }),
       };
     },
-    configure(nextSettings) {
-      // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
-      if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
-        authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
-      }
-      describeViewer = createViewerDescription(nextSettings.viewer);
-      settings = nextSettings;
-      guards = buildGuards(settings.fields, guards, options);
-      current = {
-        ...buildDoors(),
-        generation: buildGeneration(),
-        routes: buildRoutes(),
-      };
-    },
+    configure,
   };
 }
 

@@ -9,6 +9,7 @@ import { parseDurationMs } from '../policies/units.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createFieldUsage } from '../schema/field-usage.ts';
+import type { Graph } from '../schema/graph.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
@@ -19,6 +20,7 @@ import { createAdminServer } from './admin-server.ts';
 import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { createPolicyResolution } from './effective-policies.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -163,7 +165,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
-      routes: () => buildRoutes(registry.snapshot, current),
+      routes: () => buildRoutes(registry.snapshot, current, registry.admission.graph),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
@@ -213,7 +215,9 @@ async function loadClusterServing(): Promise<(options: ServingOptions) => Servin
   return createClusterServing;
 }
 
-function buildRoutes(snapshot: Snapshot, settings: Settings): RouteTable {
+/** With what policies add, as requests meet it. */
+function buildRoutes(registered: Snapshot, configured: Settings, graph: Graph): RouteTable {
+  const { snapshot, settings } = createPolicyResolution()(registered, configured, graph);
   return buildRouteTable(snapshot, {
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,

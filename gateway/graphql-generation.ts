@@ -3,9 +3,16 @@
  * Envelop and its validation plugins keep one schema per instance: a request that is waiting while the graph is swapped
  * would be checked against the wrong one.
  */
-import { type ExecutionArgs, type GraphQLSchema, NoSchemaIntrospectionCustomRule } from 'graphql';
+import {
+  type ExecutionArgs,
+  type GraphQLSchema,
+  getNamedType,
+  isInterfaceType,
+  isObjectType,
+  NoSchemaIntrospectionCustomRule,
+} from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
+import { type AuthorizeOptions, buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
 import {
   buildFieldRequirements,
   type FieldAuthorizationOptions,
@@ -38,7 +45,10 @@ export interface GraphqlGenerationOptions {
   /** What is assumed of lists where costs are counted. */
   readonly cost: Omit<CostModel, 'fields'>;
   readonly authenticationRequired: boolean;
+  /** What holds for fields, by `Type.field`. */
   readonly fields: FieldPolicies;
+  /** What types ask of who gets them from any field, by name. @default nothing */
+  readonly types?: Readonly<Record<string, Pick<FieldPolicies[string], 'authorize'>>>;
   readonly introspection: boolean;
   readonly maxBatchSize: number;
   readonly path: string;
@@ -82,15 +92,16 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
   const { fieldExecution, planned } = options;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
   const authorization = buildAuthorization(graph, options);
+  const isAskedLate = findLateRules(options.fields);
   return [
     // How much they may ask: before anything is parsed.
-    useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
+    useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !isAskedLate(rule)) }),
     // What they asked.
     useDocumentBounds() as unknown as GraphqlPlugin,
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
     // How much of that they may ask: where it depends on the operation, its fields or its cost.
-    useOperationLimits(buildOperationLimits(graph, options)),
+    useOperationLimits(buildOperationLimits(graph, options, options.rules.filter(isAskedLate))),
     // Whether they may have it.
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
@@ -109,8 +120,18 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
   ];
 }
 
+/** Whether a rule of the gateway must know the operation: by its key, or because a field may have another of its name. */
+function findLateRules(fields: FieldPolicies): (rule: CompiledRule) => boolean {
+  const replaced = new Set(Object.values(fields).flatMap(({ rateLimit = [] }) => rateLimit.map(({ name }) => name)));
+  return (rule) => rule.needsOperation || replaced.has(rule.name);
+}
+
 /** Rules that must know the operation: those of the gateway that do, and all rules of fields. */
-function buildOperationLimits(graph: Graph, options: GraphqlGenerationOptions): UseOperationLimitsOptions {
+function buildOperationLimits(
+  graph: Graph,
+  options: GraphqlGenerationOptions,
+  rules: readonly CompiledRule[],
+): UseOperationLimitsOptions {
   const fieldRules = new Map<string, readonly CompiledRule[]>();
   const fieldCosts = new Map<string, FieldCost>();
   for (const [coordinate, { rateLimit, cost, listSize, slicingArguments }] of Object.entries(options.fields)) {
@@ -120,7 +141,7 @@ function buildOperationLimits(graph: Graph, options: GraphqlGenerationOptions): 
   return {
     limiter: options.limiter,
     schema: graph.schema,
-    rules: options.rules.filter((rule) => rule.needsOperation),
+    rules,
     fieldRules,
     costModel: { ...options.cost, fields: fieldCosts },
   };
@@ -130,16 +151,33 @@ function buildOperationLimits(graph: Graph, options: GraphqlGenerationOptions): 
 function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
   const written = new Map<string, Requirement>(graph.requirements);
   const publicFields = new Set<string>();
+  const demand = (coordinate: string, authorize: AuthorizeOptions): void => {
+    const requirement = buildRequirement(authorize);
+    const before = written.get(coordinate);
+    written.set(coordinate, before === undefined ? requirement : mergeRequirements(before, requirement));
+  };
   for (const [coordinate, policy] of Object.entries(options.fields)) {
-    if (policy.authorize !== undefined) {
-      const requirement = buildRequirement(policy.authorize);
-      const directive = written.get(coordinate);
-      written.set(coordinate, directive === undefined ? requirement : mergeRequirements(directive, requirement));
-    }
+    if (policy.authorize !== undefined) demand(coordinate, policy.authorize);
     if (policy.public === true) publicFields.add(coordinate);
   }
+  for (const [coordinate, authorize] of listReturning(graph.schema, options.types ?? {})) demand(coordinate, authorize);
   const requirements = buildFieldRequirements(graph.schema, written);
   return { requirements, required: options.authenticationRequired, publicFields };
+}
+
+/** Fields that return a type which asks for something. Its own fields have that among theirs, or something in its place. */
+function* listReturning(
+  schema: GraphQLSchema,
+  types: NonNullable<GraphqlGenerationOptions['types']>,
+): Generator<[coordinate: string, AuthorizeOptions]> {
+  if (!Object.values(types).some(({ authorize }) => authorize !== undefined)) return;
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!isObjectType(type) && !isInterfaceType(type)) continue;
+    for (const field of Object.values(type.getFields())) {
+      const authorize = types[getNamedType(field.type).name]?.authorize;
+      if (authorize !== undefined) yield [`${type.name}.${field.name}`, authorize];
+    }
+  }
 }
 
 function useIntrospectionSwitch(allowed: boolean): GraphqlPlugin {

@@ -27,6 +27,7 @@ import { type CacheTags, createTellingCache, dropCached } from './cache-invalida
 import { openCacheStore } from './cache-store.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createPolicyResolution } from './effective-policies.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
@@ -92,7 +93,11 @@ export interface LocalServing extends Serving {
 export function createServing(options: ServingOptions): LocalServing {
   const { settings, log, metrics, lookup, usage, onEject, processes } = options;
   const stack = new AsyncDisposableStack();
+  /** As configured; what holds with policies bound is worked out from it. */
+  let configured = settings;
   let current = settings;
+  let published: { readonly snapshot: Snapshot; readonly graph: Graph } | undefined;
+  const resolvePolicies = createPolicyResolution();
   let dataPlane: DataPlane | undefined;
   let server: Server | undefined;
   let isReady = false;
@@ -160,6 +165,24 @@ export function createServing(options: ServingOptions): LocalServing {
     });
   }
 
+  /** Takes over what the registry and the configuration say together. */
+  function serve({ snapshot, graph }: NonNullable<typeof published>): void {
+    const effective = resolvePolicies(snapshot, configured, graph);
+    take(effective.settings);
+    upstreams.apply(effective.snapshot);
+    if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
+    else dataPlane.publish(effective.snapshot, graph, effective.settings);
+  }
+
+  /** Settings for the parts that requests do not find in the state of the data plane. */
+  function take(next: Settings): void {
+    const before = current;
+    if (next === before) return;
+    current = next;
+    upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
+    if (!isDeepStrictEqual(next.loadShedding, before.loadShedding)) shedder.configure(next.loadShedding);
+  }
+
   return {
     upstreams,
     execute,
@@ -170,19 +193,16 @@ export function createServing(options: ServingOptions): LocalServing {
         isSuperseded,
       }),
     publish(snapshot, graph) {
+      published = { snapshot, graph };
       versions.apply(snapshot);
-      upstreams.apply(snapshot);
-      if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
-      else dataPlane.publish(snapshot, graph);
+      serve(published);
     },
     async applied() {},
     async configure(next) {
-      const bound = findBoundSettings(current, next);
-      const shedding = current.loadShedding;
-      current = next;
-      upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
-      if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
-      dataPlane?.configure(next);
+      const bound = findBoundSettings(configured, next);
+      configured = next;
+      if (published === undefined) take(next);
+      else serve(published);
       return bound;
     },
     async open() {
