@@ -10,6 +10,7 @@ import type { Registry } from '../subgraphs/registry.ts';
 import { findService, type Service } from '../subgraphs/snapshot.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
+import { postExplain } from './admin-explain.ts';
 import { type AdminRevocationOptions, postRevocation } from './admin-revocations.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import { buildInvalidation } from './cache-invalidation.ts';
@@ -19,7 +20,10 @@ import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
-  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics' | 'invalidate'>;
+  readonly serving: Pick<
+    Serving,
+    'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics' | 'invalidate' | 'explain'
+  >;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
@@ -85,6 +89,7 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
+    on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('POST', '/revocations', (request) => postRevocation(options.revocation, request)),
     on('POST', '/api-keys', (request) => postApiKey(options.apiKeys, request)),
     on('GET', '/api-keys', (request) => listApiKeys(options.apiKeys, request)),

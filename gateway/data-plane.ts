@@ -3,7 +3,7 @@
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
+import { type Authenticator, type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
 import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
@@ -37,6 +37,7 @@ export interface DataPlaneState {
 
 export interface DataPlane {
   readonly current: DataPlaneState;
+  readonly authenticator: Authenticator;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
   publish(snapshot: Snapshot, graph: Graph, settings?: Settings): void;
   /** Swaps in other settings; what does not depend on them stays. */
@@ -167,6 +168,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   return {
     get current() {
       return current;
+    },
+    get authenticator() {
+      return authenticator;
     },
     publish(nextSnapshot, nextGraph, nextSettings = settings) {
       const graphChanged = nextGraph !== graph;

@@ -10,6 +10,8 @@ import {
   isInterfaceType,
   isObjectType,
   NoSchemaIntrospectionCustomRule,
+  specifiedRules,
+  type ValidationRule,
 } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
 import { type AuthorizeOptions, buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
@@ -27,6 +29,7 @@ import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts'
 import type { GraphqlContext } from '../policies/request-context.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
+import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
@@ -66,6 +69,15 @@ export interface GraphqlGenerationOptions {
 export interface GraphqlGeneration {
   readonly graph: Graph;
   readonly yoga: Yoga;
+  /** What the pipeline decides by, for whoever wants to know beforehand. */
+  readonly insight: GraphqlInsight;
+}
+
+export interface GraphqlInsight {
+  readonly authorization: FieldAuthorizationOptions;
+  readonly costModel: CostModel;
+  readonly validationRules: readonly ValidationRule[];
+  readonly engine: PlannedEngine | undefined;
 }
 
 /** Builds the Yoga of a graph. Costs well under a millisecond; its caches begin empty. */
@@ -84,7 +96,13 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
     cors: false,
     multipart: false,
   });
-  return { graph, yoga };
+  const insight = {
+    authorization: buildAuthorization(graph, options),
+    costModel: buildOperationLimits(graph, options, []).costModel,
+    validationRules: options.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
+    engine: options.planned?.engine,
+  };
+  return { graph, yoga, insight };
 }
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */

@@ -7,6 +7,7 @@ import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientResolver } from '../policies/client-address.ts';
+import { GatewayError } from '../policies/errors.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
@@ -28,6 +29,8 @@ import { openCacheStore } from './cache-store.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createPolicyResolution } from './effective-policies.ts';
+import { type Explanation, explain } from './explain.ts';
+import type { ExplainQuestion } from './explanation.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
@@ -57,6 +60,8 @@ export interface Serving extends AsyncDisposable {
   poolHealth(service: string): PoolHealth | undefined;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
+  /** What would happen to a request, and why. */
+  explain(question: ExplainQuestion): Promise<Explanation>;
   renderMetrics(): ReturnType<Metrics['render']>;
   /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
   invalidate(tags: CacheTags): Promise<number>;
@@ -226,6 +231,10 @@ export function createServing(options: ServingOptions): LocalServing {
     status: async (service) => upstreams.status(service),
     poolHealth: upstreams.poolHealth,
     probe: upstreams.probe,
+    async explain(question) {
+      if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
+      return explain({ ...published, configured, dataPlane }, question);
+    },
     renderMetrics: metrics.render,
     async invalidate(tags) {
       const count = await dropCached(cache, tags);
