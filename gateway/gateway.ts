@@ -25,10 +25,12 @@ import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
+import { listNamedPolicies } from './policy-layers.ts';
 import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
+import { createUnmatchedWatch } from './unmatched-bindings.ts';
 
 export interface GatewayAddresses {
   /** Base URL of the public port. */
@@ -137,8 +139,12 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   );
 
   const observeSnapshot = createSnapshotObserver(metrics);
+  const watchBindings = createUnmatchedWatch((unmatched) =>
+    log.info('bindings of policies that match nothing now', { unmatched }),
+  );
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
+    watchBindings(listNamedPolicies(current, snapshot), snapshot, admission.graph);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
@@ -198,6 +204,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       const changed = [...findBoundToStart(before, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
+      watchBindings(listNamedPolicies(next, registry.snapshot), registry.snapshot, registry.admission.graph);
     },
     async stop() {
       log.info('draining');
