@@ -154,8 +154,8 @@ function checkPolicies({ policies = {} }: GatewayConfig): Mistake[] {
   const all = Object.entries(named).map(([name, definition]) => ({ name, definition }));
   return [
     ...at(['policies'], findContradictions({ level: 'gateway' }, own)),
-    ...all.flatMap((policy, index) =>
-      at(['policies', 'named', policy.name], findPolicyMistakes(policy, all.slice(0, index))),
+    ...all.flatMap(({ name, definition }, index) =>
+      at(['policies', 'named', name], findPolicyMistakes(name, definition, all.slice(0, index))),
     ),
   ];
 }

@@ -14,8 +14,8 @@ import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { type FieldPolicy, type GatewayPolicies, readPolicies, type Settings, type TypePolicy } from './config.ts';
 import {
   createFieldLayers,
+  createNamedPolicies,
   listGatewayLayers,
-  listNamedPolicies,
   listRouteLayers,
   listServiceLayers,
   type PolicySources,
@@ -32,6 +32,7 @@ export type ResolvePolicies = (snapshot: Snapshot, settings: Settings, graph: Gr
 /** Creates the function, which remembers its last results. */
 export function createPolicyResolution(): ResolvePolicies {
   const findOwners = createFieldOwners();
+  const listNamed = createNamedPolicies();
   let sources: PolicySources & { readonly of: Settings } = { of: {} as Settings, settings: {} as Settings, named: [] };
   let definitions = new WeakMap<ServiceDefinition, ServiceDefinition>();
   let services = new WeakMap<Service, Service>();
@@ -68,7 +69,7 @@ export function createPolicyResolution(): ResolvePolicies {
   }
 
   return (snapshot, settings, graph) => {
-    const named = listNamedPolicies(settings, snapshot);
+    const named = listNamed(settings, snapshot);
     if (settings !== sources.of || !hasSamePolicies(named, sources.named)) {
       sources = { of: settings, settings, named };
       definitions = new WeakMap();

@@ -14,7 +14,7 @@ import type { Graph } from '../schema/graph.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
 import type { DataPlane } from './data-plane.ts';
-import { listNamedPolicies, type PolicySources } from './policy-layers.ts';
+import { createNamedPolicies, type PolicySources } from './policy-layers.ts';
 
 /** A request at the REST door. */
 export interface RouteQuestion {
@@ -45,7 +45,7 @@ export interface ExplainSources {
 
 /** What layers are looked for in. */
 export function buildPolicySources({ configured, snapshot }: ExplainSources): PolicySources {
-  return { settings: configured, named: listNamedPolicies(configured, snapshot) };
+  return { settings: configured, named: createNamedPolicies()(configured, snapshot) };
 }
 
 /** A refusal as the client would get it. */

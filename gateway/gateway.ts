@@ -25,7 +25,8 @@ import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
-import { listNamedPolicies } from './policy-layers.ts';
+import { createNamedPolicies } from './policy-layers.ts';
+import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
@@ -122,6 +123,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
+      checkPolicy: (name, definition, others) => checkPolicy(name, definition, [...current.namedPolicies, ...others]),
+      reservedPolicies: () => new Set(current.namedPolicies.map(({ name }) => name)),
       log,
       massExpiry: settings.massExpiry,
       onSuspects: (count) => metrics.observeSuspects(count),
@@ -139,12 +142,13 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   );
 
   const observeSnapshot = createSnapshotObserver(metrics);
+  const listNamed = createNamedPolicies();
   const watchBindings = createUnmatchedWatch((unmatched) =>
     log.info('bindings of policies that match nothing now', { unmatched }),
   );
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
-    watchBindings(listNamedPolicies(current, snapshot), snapshot, admission.graph);
+    watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
@@ -164,10 +168,17 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       revocation: {
         store: revocations,
         keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),
-        onRevoked: (author, kind, issuer) => log.info('credentials were revoked', { author, kind, issuer }),
+        audited: registry.audited,
+        onChange: (author, change, [kind, issuer]) =>
+          log.info(change === 'made' ? 'credentials were revoked' : 'a revocation was taken back', {
+            author,
+            kind,
+            issuer,
+          }),
       },
       apiKeys: {
         store: apiKeys,
+        audited: registry.audited,
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
@@ -204,7 +215,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       const changed = [...findBoundToStart(before, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
-      watchBindings(listNamedPolicies(next, registry.snapshot), registry.snapshot, registry.admission.graph);
+      watchBindings(listNamed(next, registry.snapshot), registry.snapshot, registry.admission.graph);
     },
     async stop() {
       log.info('draining');

@@ -7,6 +7,7 @@ import type { Route, ServiceDefinition } from '../subgraphs/service-definition.t
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
 import {
+  checkPolicy,
   isCallKind,
   kindsByLevel,
   reachesOwnFields,
@@ -16,9 +17,26 @@ import {
 } from './policy-levels.ts';
 
 /** Named policies of the configuration and of run time. Of one name, that of the configuration holds. */
-export function listNamedPolicies(settings: Settings, snapshot: Snapshot): readonly NamedPolicy[] {
-  const configured = new Set(settings.namedPolicies.map(({ name }) => name));
-  return [...settings.namedPolicies, ...(snapshot.policies ?? []).filter(({ name }) => !configured.has(name))];
+export type ListNamedPolicies = (
+  settings: Pick<Settings, 'namedPolicies'>,
+  snapshot: Pick<Snapshot, 'policies'>,
+) => readonly NamedPolicy[];
+
+/**
+ * Creates the function. What a store holds may be older than this version, and nobody is there to be refused: a policy
+ * that could not be written today is left out, so that whoever enforces options can trust them. Each is looked at once.
+ */
+export function createNamedPolicies(): ListNamedPolicies {
+  const known = new WeakMap<NamedPolicy['definition'], boolean>();
+  const isSound = ({ name, definition }: NamedPolicy): boolean => {
+    const sound = known.get(definition) ?? checkPolicy(name, definition, []).length === 0;
+    known.set(definition, sound);
+    return sound;
+  };
+  return ({ namedPolicies }, { policies = [] }) => {
+    const configured = new Set(namedPolicies.map(({ name }) => name));
+    return [...namedPolicies, ...policies.filter((policy) => !configured.has(policy.name) && isSound(policy))];
+  };
 }
 
 /** Where layers are taken from. */

@@ -23,17 +23,14 @@ export interface PolicyCheckOptions {
 }
 
 /** All that is wrong with a policy, given the others; one of the same name is taken for the one that it replaces. */
-export type PolicyCheck = (
-  policy: { readonly name: string; readonly definition: unknown },
-  others: readonly NamedPolicy[],
-) => readonly ErrorReason[];
+export type PolicyCheck = (name: string, definition: unknown, others: readonly NamedPolicy[]) => readonly ErrorReason[];
 
 const closed = { additionalProperties: false } as const;
 
 /** Creates the check. Schemas are compiled once per level. */
 export function createPolicyCheck(options: PolicyCheckOptions): PolicyCheck {
   const find = createPolicyMistakes(options);
-  return (policy, others) => buildReasons(find(policy, others));
+  return (name, definition, others) => buildReasons(find(name, definition, others));
 }
 
 /** As {@link createPolicyCheck}, with mistakes in the form in which the configuration reports them. */
@@ -71,7 +68,7 @@ export function createPolicyMistakes({ kinds, findContradictions }: PolicyCheckO
     ];
   }
 
-  return ({ name, definition }: Parameters<PolicyCheck>[0], others: readonly NamedPolicy[]): Mistake[] => {
+  return (name: string, definition: unknown, others: readonly NamedPolicy[]): Mistake[] => {
     if (typeof definition !== 'object' || definition === null || Array.isArray(definition))
       return [{ path: [], message: 'expected an object: `bind`, and what shall hold' }];
     const policy = { name, definition: definition as PolicyDefinition };

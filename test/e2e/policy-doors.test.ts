@@ -292,6 +292,29 @@ test('the priority that is bound to the gateway is that of both doors', async (t
   for (const door of Object.keys(doors)) assert.match(metrics, new RegExp(`door="${door}",priority="low"} [1-9]`));
 });
 
+for (const workers of [1, 2]) {
+  test(`a policy that is written at run time holds at both doors at once (workers: ${workers})`, async (t) => {
+    const shop = await startShop(t);
+    const gateway = await start(t, shop, levels.service, { priority: 'high' }, { workers });
+    const definition = { bind: levels.service, authorize: { scopes: ['a'] } };
+    const codes = async () => [await atRest(gateway), await atGraphql(gateway)];
+    assert.deepEqual(await codes(), ['ok', 'ok']);
+    assert.equal((await gateway.admin('PUT', '/policies/scoped', definition)).status, 201);
+    assert.deepEqual(await codes(), ['UNAUTHENTICATED', 'UNAUTHENTICATED']);
+    assert.equal((await gateway.admin('DELETE', '/policies/scoped')).status, 204);
+    assert.deepEqual(await codes(), ['ok', 'ok']);
+
+    const refused = await gateway.admin('PUT', '/policies/scoped', { ...definition, priority: 'low', timeout: 'soon' });
+    const reasons = refused.body.reasons.map(({ path }: { path: string }) => path);
+    assert.deepEqual([refused.status, reasons], [422, ['/timeout']]);
+    const twice = await gateway.admin('PUT', '/policies/scoped', { ...definition, priority: 'low' });
+    assert.equal(twice.status, 422);
+    assert.match(twice.body.reasons[0].message, /`scoped` and `one` both say `priority` of a service shop/);
+    const reserved = await gateway.admin('PUT', '/policies/one', definition);
+    assert.ok(reserved.status >= 400);
+  });
+}
+
 test('a change of the configuration binds and unbinds while the gateway runs', async (t) => {
   const shop = await startShop(t);
   const gateway = await start(t, shop, levels.service, { authorize: { authenticated: true } });

@@ -133,6 +133,17 @@ test('a named policy holds at every level that it is bound to, whether it is con
   }
 });
 
+test('a stored policy that could not be written today is left out', () => {
+  const bind = { services: ['orders'] };
+  const { definition, settings } = resolve({}, {}, [
+    stored('old', { bind, timeout: 'soon' }),
+    stored('older', { bind, unheard: true }),
+    stored('sound', { bind, concurrency: 5 }),
+  ]);
+  assert.deepEqual(definition, { concurrency: 5 });
+  assert.deepEqual(settings.fields, {});
+});
+
 test('what did not change stays the same object, and without policies everything does', () => {
   const resolution = createPolicyResolution();
   const plain = service('plain', { routes: [{ match: { path: '/p' } }] }, users);
