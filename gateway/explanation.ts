@@ -14,6 +14,7 @@ import type { Graph } from '../schema/graph.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
 import type { DataPlane } from './data-plane.ts';
+import { buildLoggable } from './log-redaction.ts';
 import { createNamedPolicies, type PolicySources } from './policy-layers.ts';
 
 /** A request at the REST door. */
@@ -102,7 +103,9 @@ export interface ExplainedKind extends KindResolution {
 }
 
 export function describeKinds(layers: readonly PolicyLayer[]): readonly ExplainedKind[] {
-  return [...resolveKinds(layers)].map(([kind, resolution]) => ({ kind, ...resolution }));
+  // Whoever may ask need not know what a kind sets in a header; and bounded, for a kind may hold a schema.
+  const tell = (value: unknown): unknown => buildLoggable({ value }, false)['value'];
+  return [...resolveKinds(layers)].map(([kind, { value, ...rest }]) => ({ kind, value: tell(value), ...rest }));
 }
 
 /** A rule that would be asked. What it has counted is not looked at. */
