@@ -82,10 +82,11 @@ export interface GraphqlInsight {
 
 /** Builds the Yoga of a graph. Costs well under a millisecond; its caches begin empty. */
 export function createGraphqlGeneration(graph: Graph, options: GraphqlGenerationOptions): GraphqlGeneration {
+  const authorization = buildAuthorization(graph, options);
   const yoga = createYoga<GraphqlContext>({
     schema: graph.schema,
     graphqlEndpoint: options.path,
-    plugins: buildPipeline(graph, options),
+    plugins: buildPipeline(graph, options, authorization),
     batching: options.maxBatchSize > 0 ? { limit: options.maxBatchSize } : false,
     // All of these the gateway does itself, for both doors alike; `maxRequestBodySize` would cost more than all the rest.
     maskedErrors: false,
@@ -97,7 +98,7 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
     multipart: false,
   });
   const insight = {
-    authorization: buildAuthorization(graph, options),
+    authorization,
     costModel: buildOperationLimits(graph, options, []).costModel,
     validationRules: options.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
     engine: options.planned?.engine,
@@ -106,10 +107,13 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
 }
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
-export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): GraphqlPlugin[] {
+export function buildPipeline(
+  graph: Graph,
+  options: GraphqlGenerationOptions,
+  authorization: FieldAuthorizationOptions = buildAuthorization(graph, options),
+): GraphqlPlugin[] {
   const { fieldExecution, planned } = options;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
-  const authorization = buildAuthorization(graph, options);
   const isAskedLate = findLateRules(options.fields);
   return [
     // How much they may ask: before anything is parsed.
