@@ -9,6 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import { GatewayError } from '../policies/errors.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
@@ -29,6 +30,8 @@ import { mergeStatus } from './worker-status.ts';
 /** How long an answer of the admin port waits for workers: a change that was admitted is made, whoever is slow. */
 const appliedPatienceMs = 10_000;
 const askPatienceMs = 1_000;
+/** A credential may have to be asked for, and a plan to be made. */
+const explainPatienceMs = 10_000;
 /** Longer than a worker waits for Redis. */
 const invalidationPatienceMs = 5_000;
 
@@ -219,6 +222,14 @@ export function createClusterServing(options: ServingOptions): Serving {
     async probe(service) {
       await upstreams.probe(service);
       return await status(service);
+    },
+    async explain(question) {
+      // All of them would say the same; the first that can.
+      for (const { link } of pool.members) {
+        const answer = await link.ask('explain', question, explainPatienceMs).catch(() => null);
+        if (answer !== null) return answer;
+      }
+      throw new GatewayError('SERVICE_UNAVAILABLE', 'No worker answers');
     },
     async renderMetrics() {
       await collect();

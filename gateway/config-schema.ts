@@ -18,6 +18,7 @@ import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
 import { GraphqlOptions } from './graphql-options.ts';
+import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 
 const closed = { additionalProperties: false } as const;
 const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
@@ -42,7 +43,7 @@ export const AdminToken = Type.Object(
 );
 export type AdminToken = Type.Static<typeof AdminToken>;
 
-const FieldPolicy = Type.Object(
+export const FieldPolicy = Type.Object(
   {
     public: Type.Optional(
       Type.Boolean({
@@ -80,6 +81,10 @@ const FieldPolicy = Type.Object(
   },
   closed,
 );
+
+const { listSize: _, slicingArguments: __, ...typeProperties } = FieldPolicy.properties;
+/** What can be said of a type: most of it holds for its fields, see `docs/policies.md`. */
+export const TypePolicy = Type.Object(typeProperties, closed);
 
 export const GatewayConfig = Type.Object(
   {
@@ -174,6 +179,7 @@ export const GatewayConfig = Type.Object(
         {
           ...resilienceProperties,
           ...edgeProperties,
+          ...gatewayPolicyProperties,
           deadline: Type.Optional(
             Type.Unsafe<string>({
               ...Duration,
@@ -191,8 +197,9 @@ export const GatewayConfig = Type.Object(
                 'What answers tell of the limits. `standard`: `RateLimit` and `RateLimit-Policy`. `legacy`: `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds from now) of the tightest rule.',
             }),
           ),
+          named: Type.Optional(NamedPolicies),
         },
-        { ...closed, description: 'Defaults for both doors. A service or route overrides them by name.' },
+        { ...closed, description: 'Defaults for both doors. A service, route, type or field overrides them by name.' },
       ),
     ),
     services: Type.Optional(
@@ -205,6 +212,13 @@ export const GatewayConfig = Type.Object(
       Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {
         ...closed,
         description: 'Policies of single fields, by `Type.field`.',
+      }),
+    ),
+    types: Type.Optional(
+      Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), TypePolicy, {
+        ...closed,
+        description:
+          'Policies of types. `authorize` holds for the fields of the type and for fields that return it, `cost` and `cache` for what returns it, everything else for its fields.',
       }),
     ),
     graphql: Type.Optional(GraphqlOptions),

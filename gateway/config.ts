@@ -7,10 +7,11 @@ import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import type { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
+import type { NamedPolicy } from '../policies/policy-definition.ts';
 import type { QueryLimitOptions } from '../policies/query-limits.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
 import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
-import type { ResilienceOptions } from '../policies/resilience.ts';
+import { type ResilienceOptions, resilienceProperties } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
 import type { ViewerOptions } from '../policies/viewer-token.ts';
@@ -27,6 +28,12 @@ const configurations = Compile(GatewayConfig);
 
 /** What is said of one field, by `Type.field`. */
 export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
+
+/** What is said of one type. */
+export type TypePolicy = NonNullable<GatewayConfig['types']>[string];
+
+/** What is said of the whole gateway, as it is written. */
+export type GatewayPolicies = Omit<NonNullable<GatewayConfig['policies']>, 'deadline' | 'rateLimitHeaders' | 'named'>;
 
 /** A configuration with every default applied: durations in milliseconds, sizes in bytes. */
 export interface Settings {
@@ -46,6 +53,10 @@ export interface Settings {
   readonly viewer: ViewerOptions;
   /** Time for a whole request, all attempts and services together. */
   readonly deadlineMs: number;
+  /** What the gateway says of all services, routes and fields; in the data plane with what named policies add. */
+  readonly policies: GatewayPolicies;
+  /** Policies of the configuration, by name and with their bindings. */
+  readonly namedPolicies: readonly NamedPolicy[];
   /** Defaults that services override by name; `buildResilience` makes numbers of both. */
   readonly resilience: ResilienceOptions;
   /** Rules for every request of both doors. */
@@ -55,6 +66,7 @@ export interface Settings {
   readonly edge: EdgeOptions;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
   readonly fields: Readonly<Record<string, FieldPolicy>>;
+  readonly types: Readonly<Record<string, TypePolicy>>;
   readonly graphql: {
     readonly path: string;
     readonly introspection: boolean;
@@ -174,8 +186,7 @@ export function buildSettings(
   config: GatewayConfig,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Settings {
-  const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...others } = config.policies ?? {};
-  const { cors, csrf, securityHeaders, cookies, headers, ...resilience } = others;
+  const { deadline = '30s', rateLimitHeaders = 'standard', named = {}, ...policies } = config.policies ?? {};
   return {
     listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
     admin: {
@@ -195,12 +206,12 @@ export function buildSettings(
     },
     viewer: config.viewer ?? {},
     deadlineMs: parseDurationMs(deadline),
-    resilience,
-    rateLimit,
+    ...readPolicies(policies),
     rateLimitHeaders,
-    edge: pickEdgeOptions(config.policies ?? {}),
+    namedPolicies: Object.entries(named).map(([name, definition]) => ({ name, definition })),
     services: config.services ?? {},
     fields: config.fields ?? {},
+    types: config.types ?? {},
     graphql: {
       path: config.graphql?.path ?? '/graphql',
       introspection: config.graphql?.introspection ?? true,
@@ -238,6 +249,19 @@ export function buildSettings(
       delayMs: parseDurationMs(config.shutdown?.delay ?? '0s'),
       graceMs: parseDurationMs(config.shutdown?.grace ?? '30s'),
     },
+  };
+}
+
+/** What is said of the whole gateway, and of that what the parts read that are no policies of routes or fields. */
+export function readPolicies(
+  policies: GatewayPolicies,
+): Pick<Settings, 'policies' | 'resilience' | 'rateLimit' | 'edge'> {
+  const resilience = Object.entries(policies).filter(([kind]) => kind in resilienceProperties);
+  return {
+    policies,
+    resilience: Object.fromEntries(resilience),
+    rateLimit: policies.rateLimit ?? [],
+    edge: pickEdgeOptions(policies),
   };
 }
 

@@ -3,7 +3,7 @@
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
+import { type Authenticator, type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
 import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
@@ -45,8 +45,9 @@ export interface DataPlaneState {
 
 export interface DataPlane {
   readonly current: DataPlaneState;
+  readonly authenticator: Authenticator;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
-  publish(snapshot: Snapshot, graph: Graph): void;
+  publish(snapshot: Snapshot, graph: Graph, settings?: Settings): void;
   /** Swaps in other settings; what does not depend on them stays. */
   configure(settings: Settings): void;
 }
@@ -140,6 +141,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       persisted: options.persisted,
       authenticationRequired: settings.authentication.required === true,
       fields: settings.fields,
+      types: settings.types,
       introspection: settings.graphql.introspection,
       maxBatchSize: settings.graphql.maxBatchSize,
       path: settings.graphql.path,
@@ -173,37 +175,42 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     generation: buildGeneration(),
     routes: buildRoutes(),
   };
+  function configure(nextSettings: Settings): void {
+    // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
+    if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
+      authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
+    }
+    describeViewer = createViewerDescription(nextSettings.viewer);
+    settings = nextSettings;
+    forwardedHeaders = listAllAskerParts(settings, snapshot);
+    guards = buildGuards(settings.fields, guards, options);
+    current = {
+      ...buildDoors(),
+      generation: buildGeneration(),
+      routes: buildRoutes(),
+    };
+  }
   return {
     get current() {
       return current;
     },
-    publish(nextSnapshot, nextGraph) {
+    get authenticator() {
+      return authenticator;
+    },
+    publish(nextSnapshot, nextGraph, nextSettings = settings) {
       const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
       forwardedHeaders = listAllAskerParts(settings, snapshot);
       graph = nextGraph;
+      if (nextSettings !== settings) return configure(nextSettings);
       current = {
         ...current,
         ...(graphChanged && { generation: buildGeneration() }),
         ...(routesChanged && { routes: buildRoutes() }),
       };
     },
-    configure(nextSettings) {
-      // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
-      if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
-        authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
-      }
-      describeViewer = createViewerDescription(nextSettings.viewer);
-      settings = nextSettings;
-      forwardedHeaders = listAllAskerParts(settings, snapshot);
-      guards = buildGuards(settings.fields, guards, options);
-      current = {
-        ...buildDoors(),
-        generation: buildGeneration(),
-        routes: buildRoutes(),
-      };
-    },
+    configure,
   };
 }
 

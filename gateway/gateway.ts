@@ -9,6 +9,7 @@ import { parseDurationMs } from '../policies/units.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createFieldUsage } from '../schema/field-usage.ts';
+import type { Graph } from '../schema/graph.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
@@ -19,14 +20,18 @@ import { createAdminServer } from './admin-server.ts';
 import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { createPolicyResolution } from './effective-policies.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
+import { createNamedPolicies } from './policy-layers.ts';
+import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
+import { createUnmatchedWatch } from './unmatched-bindings.ts';
 
 export interface GatewayAddresses {
   /** Base URL of the public port. */
@@ -118,6 +123,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
+      checkPolicy: (name, definition, others) => checkPolicy(name, definition, [...current.namedPolicies, ...others]),
+      reservedPolicies: () => new Set(current.namedPolicies.map(({ name }) => name)),
       log,
       massExpiry: settings.massExpiry,
       onSuspects: (count) => metrics.observeSuspects(count),
@@ -135,8 +142,13 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   );
 
   const observeSnapshot = createSnapshotObserver(metrics);
+  const listNamed = createNamedPolicies();
+  const watchBindings = createUnmatchedWatch((unmatched) =>
+    log.info('bindings of policies that match nothing now', { unmatched }),
+  );
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
+    watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
@@ -170,7 +182,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
-      routes: () => buildRoutes(registry.snapshot, current),
+      routes: () => buildRoutes(registry.snapshot, current, registry.admission.graph),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
@@ -203,6 +215,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       const changed = [...findBoundToStart(before, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
+      watchBindings(listNamed(next, registry.snapshot), registry.snapshot, registry.admission.graph);
     },
     async stop() {
       log.info('draining');
@@ -220,7 +233,9 @@ async function loadClusterServing(): Promise<(options: ServingOptions) => Servin
   return createClusterServing;
 }
 
-function buildRoutes(snapshot: Snapshot, settings: Settings): RouteTable {
+/** With what policies add, as requests meet it. */
+function buildRoutes(registered: Snapshot, configured: Settings, graph: Graph): RouteTable {
+  const { snapshot, settings } = createPolicyResolution()(registered, configured, graph);
   return buildRouteTable(snapshot, {
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,

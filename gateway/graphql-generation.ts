@@ -3,9 +3,18 @@
  * Envelop and its validation plugins keep one schema per instance: a request that is waiting while the graph is swapped
  * would be checked against the wrong one.
  */
-import { type ExecutionArgs, type GraphQLSchema, NoSchemaIntrospectionCustomRule } from 'graphql';
+import {
+  type ExecutionArgs,
+  type GraphQLSchema,
+  getNamedType,
+  isInterfaceType,
+  isObjectType,
+  NoSchemaIntrospectionCustomRule,
+  specifiedRules,
+  type ValidationRule,
+} from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
+import { type AuthorizeOptions, buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
 import {
   buildFieldRequirements,
   type FieldAuthorizationOptions,
@@ -25,6 +34,7 @@ import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts'
 import type { GraphqlContext } from '../policies/request-context.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
+import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
@@ -47,7 +57,10 @@ export interface GraphqlGenerationOptions {
   /** Operations by an id in place of their text. */
   readonly persisted: PersistedOperations;
   readonly authenticationRequired: boolean;
+  /** What holds for fields, by `Type.field`. */
   readonly fields: FieldPolicies;
+  /** What types ask of who gets them from any field, by name. @default nothing */
+  readonly types?: Readonly<Record<string, Pick<FieldPolicies[string], 'authorize'>>>;
   readonly introspection: boolean;
   readonly maxBatchSize: number;
   readonly path: string;
@@ -65,14 +78,25 @@ export interface GraphqlGenerationOptions {
 export interface GraphqlGeneration {
   readonly graph: Graph;
   readonly yoga: Yoga;
+  /** What the pipeline decides by, for whoever wants to know beforehand. */
+  readonly insight: GraphqlInsight;
+}
+
+export interface GraphqlInsight {
+  readonly authorization: FieldAuthorizationOptions;
+  readonly measure: MeasureOperation;
+  readonly validationRules: readonly ValidationRule[];
+  readonly engine: PlannedEngine | undefined;
 }
 
 /** Builds the Yoga of a graph. Costs well under a millisecond; its caches begin empty. */
 export function createGraphqlGeneration(graph: Graph, options: GraphqlGenerationOptions): GraphqlGeneration {
+  const authorization = buildAuthorization(graph, options);
+  const measure = buildMeasure(graph, options);
   const yoga = createYoga<GraphqlContext>({
     schema: graph.schema,
     graphqlEndpoint: options.path,
-    plugins: buildPipeline(graph, options),
+    plugins: buildPipeline(graph, options, authorization, measure),
     batching: options.maxBatchSize > 0 ? { limit: options.maxBatchSize } : false,
     // All of these the gateway does itself, for both doors alike; `maxRequestBodySize` would cost more than all the rest.
     maskedErrors: false,
@@ -83,19 +107,29 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
     cors: false,
     multipart: false,
   });
-  return { graph, yoga };
+  const insight = {
+    authorization,
+    measure,
+    validationRules: options.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
+    engine: options.planned?.engine,
+  };
+  return { graph, yoga, insight };
 }
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
-export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): GraphqlPlugin[] {
+export function buildPipeline(
+  graph: Graph,
+  options: GraphqlGenerationOptions,
+  authorization: FieldAuthorizationOptions = buildAuthorization(graph, options),
+  measure: MeasureOperation = buildMeasure(graph, options),
+): GraphqlPlugin[] {
   const { fieldExecution, planned, queryLimits } = options;
-  const measure = buildMeasure(graph, options);
   const maxTokens = queryLimits.trustsPersisted ? hardMaxTokens : queryLimits.limiter.maxTokens;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
-  const authorization = buildAuthorization(graph, options);
+  const isAskedLate = findLateRules(options.fields);
   return [
     // How much they may ask: before anything is parsed.
-    useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
+    useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !isAskedLate(rule)) }),
     // What they asked, and whether one operation may be so large.
     usePersistedOperations(options.persisted),
     useQueryLimits({ ...queryLimits, measure, maxBatchSize: options.maxBatchSize }),
@@ -103,7 +137,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     useIntrospectionSwitch(options.introspection),
     useOperationName(),
     // How much of that they may ask: where it depends on the operation, its fields or its cost.
-    useOperationLimits(buildOperationLimits(graph, options, measure)),
+    useOperationLimits(buildOperationLimits(graph, options, measure, options.rules.filter(isAskedLate))),
     // Whether they may have it.
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
@@ -122,11 +156,18 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
   ];
 }
 
+/** Whether a rule of the gateway must know the operation: by its key, or because a field may have another of its name. */
+function findLateRules(fields: FieldPolicies): (rule: CompiledRule) => boolean {
+  const replaced = new Set(Object.values(fields).flatMap(({ rateLimit = [] }) => rateLimit.map(({ name }) => name)));
+  return (rule) => rule.needsOperation || replaced.has(rule.name);
+}
+
 /** Rules that must know the operation: those of the gateway that do, and all rules of fields. */
 function buildOperationLimits(
   graph: Graph,
   options: GraphqlGenerationOptions,
   measure: MeasureOperation,
+  rules: readonly CompiledRule[],
 ): UseOperationLimitsOptions {
   const fieldRules = new Map<string, readonly CompiledRule[]>();
   for (const [coordinate, { rateLimit }] of Object.entries(options.fields)) {
@@ -135,7 +176,7 @@ function buildOperationLimits(
   return {
     limiter: options.limiter,
     schema: graph.schema,
-    rules: options.rules.filter((rule) => rule.needsOperation),
+    rules,
     fieldRules,
     measure,
   };
@@ -154,16 +195,33 @@ function buildMeasure(graph: Graph, options: GraphqlGenerationOptions): MeasureO
 function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
   const written = new Map<string, Requirement>(graph.requirements);
   const publicFields = new Set<string>();
+  const demand = (coordinate: string, authorize: AuthorizeOptions): void => {
+    const requirement = buildRequirement(authorize);
+    const before = written.get(coordinate);
+    written.set(coordinate, before === undefined ? requirement : mergeRequirements(before, requirement));
+  };
   for (const [coordinate, policy] of Object.entries(options.fields)) {
-    if (policy.authorize !== undefined) {
-      const requirement = buildRequirement(policy.authorize);
-      const directive = written.get(coordinate);
-      written.set(coordinate, directive === undefined ? requirement : mergeRequirements(directive, requirement));
-    }
+    if (policy.authorize !== undefined) demand(coordinate, policy.authorize);
     if (policy.public === true) publicFields.add(coordinate);
   }
+  for (const [coordinate, authorize] of listReturning(graph.schema, options.types ?? {})) demand(coordinate, authorize);
   const requirements = buildFieldRequirements(graph.schema, written);
   return { requirements, required: options.authenticationRequired, publicFields };
+}
+
+/** Fields that return a type which asks for something. Its own fields have that among theirs, or something in its place. */
+function* listReturning(
+  schema: GraphQLSchema,
+  types: NonNullable<GraphqlGenerationOptions['types']>,
+): Generator<[coordinate: string, AuthorizeOptions]> {
+  if (!Object.values(types).some(({ authorize }) => authorize !== undefined)) return;
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!isObjectType(type) && !isInterfaceType(type)) continue;
+    for (const field of Object.values(type.getFields())) {
+      const authorize = types[getNamedType(field.type).name]?.authorize;
+      if (authorize !== undefined) yield [`${type.name}.${field.name}`, authorize];
+    }
+  }
 }
 
 function useIntrospectionSwitch(allowed: boolean): GraphqlPlugin {

@@ -7,6 +7,7 @@ import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientResolver } from '../policies/client-address.ts';
+import { GatewayError } from '../policies/errors.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
@@ -27,6 +28,9 @@ import { type CacheTags, createTellingCache, dropCached } from './cache-invalida
 import { openCacheStore } from './cache-store.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createPolicyResolution } from './effective-policies.ts';
+import { type Explanation, explain } from './explain.ts';
+import type { ExplainQuestion } from './explanation.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
@@ -63,6 +67,8 @@ export interface Serving extends AsyncDisposable {
   poolHealth(service: string): PoolHealth | undefined;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
+  /** What would happen to a request, and why. */
+  explain(question: ExplainQuestion): Promise<Explanation>;
   renderMetrics(): ReturnType<Metrics['render']>;
   /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
   invalidate(tags: CacheTags): Promise<number>;
@@ -99,7 +105,11 @@ export interface LocalServing extends Serving {
 export function createServing(options: ServingOptions): LocalServing {
   const { settings, log, metrics, lookup, usage, onEject, processes } = options;
   const stack = new AsyncDisposableStack();
+  /** As configured; what holds with policies bound is worked out from it. */
+  let configured = settings;
   let current = settings;
+  let published: { readonly snapshot: Snapshot; readonly graph: Graph } | undefined;
+  const resolvePolicies = createPolicyResolution();
   let dataPlane: DataPlane | undefined;
   let server: Server | undefined;
   let isReady = false;
@@ -173,6 +183,26 @@ export function createServing(options: ServingOptions): LocalServing {
     });
   }
 
+  /** Takes over what the registry and the configuration say together. */
+  function serve({ snapshot, graph }: NonNullable<typeof published>): void {
+    const effective = resolvePolicies(snapshot, configured, graph);
+    take(effective.settings);
+    upstreams.apply(effective.snapshot);
+    subgraphRules.apply(effective.snapshot);
+    if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
+    else dataPlane.publish(effective.snapshot, graph, effective.settings);
+  }
+
+  /** Settings for the parts that requests do not find in the state of the data plane. */
+  function take(next: Settings): void {
+    const before = current;
+    if (next === before) return;
+    current = next;
+    subgraphRules.configure(next);
+    upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
+    if (!isDeepStrictEqual(next.loadShedding, before.loadShedding)) shedder.configure(next.loadShedding);
+  }
+
   return {
     upstreams,
     execute,
@@ -183,22 +213,17 @@ export function createServing(options: ServingOptions): LocalServing {
         isSuperseded,
       }),
     publish(snapshot, graph) {
+      published = { snapshot, graph };
       versions.apply(snapshot);
-      upstreams.apply(snapshot);
-      subgraphRules.apply(snapshot);
-      if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
-      else dataPlane.publish(snapshot, graph);
+      serve(published);
     },
     async applied() {},
     async configure(next) {
-      const bound = findBoundSettings(current, next);
-      const shedding = current.loadShedding;
-      current = next;
+      const bound = findBoundSettings(configured, next);
+      configured = next;
       await persisted.configure(next.graphql.persistedOperations);
-      subgraphRules.configure(next);
-      upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
-      if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
-      dataPlane?.configure(next);
+      if (published === undefined) take(next);
+      else serve(published);
       return bound;
     },
     async open() {
@@ -222,6 +247,10 @@ export function createServing(options: ServingOptions): LocalServing {
     status: async (service) => upstreams.status(service),
     poolHealth: upstreams.poolHealth,
     probe: upstreams.probe,
+    async explain(question) {
+      if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
+      return explain({ ...published, configured, dataPlane }, question);
+    },
     renderMetrics: metrics.render,
     async invalidate(tags) {
       const count = await dropCached(cache, tags);

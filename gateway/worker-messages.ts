@@ -7,6 +7,8 @@ import type { PlanOutcome } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
+import type { Explanation } from './explain.ts';
+import type { ExplainQuestion } from './explanation.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
 
@@ -56,6 +58,8 @@ export interface ToWorker {
   metrics(body: null): MetricsJson;
   /** The instances of every service, as this worker calls them. */
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
+  /** What would happen to a request. */
+  explain(body: ExplainQuestion): Explanation;
   /** Drops cached answers. */
   invalidate(body: CacheTags): number;
   ping(body: null): void;

@@ -44,6 +44,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
+    explain: (question) => required().serving.explain(question),
     invalidate: (tags) => required().serving.invalidate(tags),
     ping() {},
     drain: (options) => running?.serving.drain(options) ?? 'drained',

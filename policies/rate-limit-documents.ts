@@ -41,9 +41,20 @@ export function useOperationLimits(options: UseOperationLimitsOptions): Plugin<o
   const perField = rules.filter((rule) => rule.perField);
   const coveredBy = createCoverage(schema, fieldRules);
 
+  /** A field's rule takes the place of a general one of its name, for that field. */
+  const isReplaced = (rule: CompiledRule, field: string): boolean =>
+    coveredBy(field).some(([, covering]) => covering.some(({ name }) => name === rule.name));
+
   function listQuestions({ fields, rootFields }: OperationDemand): Question[] {
-    const questions: Question[] = whole.length > 0 ? [{ rules: whole }] : [];
-    if (perField.length > 0) for (const [field, times] of rootFields) questions.push({ rules: perField, field, times });
+    const questions: Question[] = [];
+    // An operation is left out only where all of it has a rule of its own: else one cheap field would lift the limit.
+    const roots = [...rootFields.keys()];
+    const open = whole.filter((rule) => roots.length === 0 || !roots.every((field) => isReplaced(rule, field)));
+    if (open.length > 0) questions.push({ rules: open });
+    for (const [field, times] of perField.length > 0 ? rootFields : []) {
+      const asked = perField.filter((rule) => !isReplaced(rule, field));
+      if (asked.length > 0) questions.push({ rules: asked, field, times });
+    }
     if (fieldRules.size === 0) return questions;
     for (const [field, times] of fields) {
       for (const [coordinate, covering] of coveredBy(field)) {

@@ -126,26 +126,25 @@ export interface Resilience {
   readonly bulkhead: BulkheadOptions;
 }
 
-/** Options, the most specific first, as numbers. What nobody sets gets the default. */
+/**
+ * Options, the most specific first, as numbers. What nobody sets gets the default. Whoever sets `retry` sets all of it: no
+ * part of what is more general shows through.
+ */
 export function buildResilience(...options: readonly ResilienceOptions[]): Resilience {
-  const first = <T>(read: (options: ResilienceOptions) => T | undefined, fallback: T): T => {
-    for (const option of options) {
-      const value = read(option);
-      if (value !== undefined) return value;
-    }
-    return fallback;
-  };
+  const first = <Kind extends keyof ResilienceOptions>(kind: Kind): ResilienceOptions[Kind] | undefined =>
+    options.find((option) => option[kind] !== undefined)?.[kind];
+  const [retry, hedging, breaker] = [first('retry'), first('hedging'), first('circuitBreaker')];
   return {
-    timeoutMs: parseDurationMs(first((o) => o.timeout, '5s')),
-    retryAttempts: first((o) => o.retry?.attempts, 2),
-    retryBudget: parsePercentage(first((o) => o.retry?.budget, '20%')),
-    retryMaxAfterMs: parseDurationMs(first((o) => o.retry?.maxRetryAfter, '2s')),
-    hedgingBudget: parsePercentage(first((o) => o.hedging && (o.hedging.budget ?? '5%'), '0%')),
-    hedgingMinimumDelayMs: parseDurationMs(first((o) => o.hedging?.minimumDelay, '10ms')),
-    breakerFailureShare: parsePercentage(first((o) => o.circuitBreaker?.failures, '50%')),
-    breakerMinimumCalls: first((o) => o.circuitBreaker?.minimumCalls, 10),
-    breakerOpenForMs: parseDurationMs(first((o) => o.circuitBreaker?.openFor, '5s')),
-    concurrency: first((o) => o.concurrency, 1_000),
-    bulkhead: first<BulkheadOptions>((o) => o.bulkhead, {}),
+    timeoutMs: parseDurationMs(first('timeout') ?? '5s'),
+    retryAttempts: retry?.attempts ?? 2,
+    retryBudget: parsePercentage(retry?.budget ?? '20%'),
+    retryMaxAfterMs: parseDurationMs(retry?.maxRetryAfter ?? '2s'),
+    hedgingBudget: parsePercentage(hedging === undefined ? '0%' : (hedging.budget ?? '5%')),
+    hedgingMinimumDelayMs: parseDurationMs(hedging?.minimumDelay ?? '10ms'),
+    breakerFailureShare: parsePercentage(breaker?.failures ?? '50%'),
+    breakerMinimumCalls: breaker?.minimumCalls ?? 10,
+    breakerOpenForMs: parseDurationMs(breaker?.openFor ?? '5s'),
+    concurrency: first('concurrency') ?? 1_000,
+    bulkhead: first('bulkhead') ?? {},
   };
 }

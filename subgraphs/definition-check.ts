@@ -106,6 +106,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     ...reasons,
     ...findBalancingMistakes(definition.loadBalancing),
     ...findInstanceMistakes(instances),
+    ...findRuleMistakes(definition.rateLimit, ''),
     ...routes.flatMap(findRouteMistakes),
   ];
 }
@@ -129,12 +130,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
   const { captures } = match;
   return [
     ...match.mistakes.map((message) => ({ path: match.path, message })),
-    ...(route.rateLimit ?? []).flatMap((rule, at) =>
-      findLimitMistakes(rule).map((mistake) => ({
-        path: `/routes/${index}/rateLimit/${[at, ...mistake.path].join('/')}`,
-        message: mistake.message,
-      })),
-    ),
+    ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
     ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
       ...reason,
       path: `/routes/${index}${reason.path ?? ''}`,
@@ -147,6 +143,15 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
       .filter((name) => !captures.includes(name))
       .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
   ];
+}
+
+function findRuleMistakes(rules: Route['rateLimit'], at: string): readonly ErrorReason[] {
+  return (rules ?? []).flatMap((rule, index) =>
+    findLimitMistakes(rule).map(({ path, message }) => ({
+      path: `${at}/rateLimit/${[index, ...path].join('/')}`,
+      message,
+    })),
+  );
 }
 
 /** Captures are whole segments: `:name` anywhere, `*` at the end. */

@@ -213,7 +213,9 @@ export const Route = Type.Object(
       }),
     ),
     rateLimit: Type.Optional(
-      Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
+      Type.Array(RateLimitRule, {
+        description: 'Rules beside those of the gateway. One that has the name of a more general rule replaces it.',
+      }),
     ),
     cache: Type.Optional(HttpCacheOptions),
     ...edgeProperties,
@@ -224,6 +226,10 @@ export type Route = Type.Static<typeof Route>;
 
 export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking'] as const;
 export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
+
+/** What a route may say itself, or leave to its service. */
+const { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost } = Route.properties;
+const routeDefaults = { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost };
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
@@ -255,6 +261,7 @@ export const ServiceDefinition = Type.Object(
           'Changes of the schema that are accepted of this service, as in `registry.schemaChanges`. Default: what stands there.',
       }),
     ),
+    ...routeDefaults,
     ...resilienceProperties,
     ...edgeProperties,
   },

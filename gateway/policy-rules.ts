@@ -1,0 +1,69 @@
+/** What a schema cannot say about options, wherever they stand: at the target itself or in a policy that is bound to it. */
+import type { AuthorizeOptions } from '../policies/authorize.ts';
+import { fieldResilienceProperties } from '../policies/field-resilience.ts';
+import type { PolicyTarget } from '../policies/policy-binding.ts';
+import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
+import type { Mistake } from '../policies/schema-mistakes.ts';
+
+/** What the rules look at, of options that fit their schema. */
+interface Kinds {
+  readonly public?: boolean;
+  readonly authorize?: AuthorizeOptions;
+  readonly rateLimit?: readonly RateLimitRule[];
+}
+
+/** The contradictions in options of a target; paths begin with the kind. */
+export function findContradictions(target: PolicyTarget, options: object): readonly Mistake[] {
+  const kinds = options as Kinds;
+  return [
+    ...checkAccess(kinds),
+    ...checkRules(kinds.rateLimit ?? []),
+    ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
+  ];
+}
+
+/** An empty requirement looks like protection and is none. */
+function checkAccess({ authorize, public: open }: Kinds): Mistake[] {
+  if (authorize === undefined) return [];
+  const asks = authorize.scopes !== undefined || authorize.anyScopes !== undefined;
+  if (asks && authorize.authenticated === false)
+    return [{ path: ['authorize', 'authenticated'], message: 'scopes need a viewer: this cannot be false' }];
+  if (!asks && authorize.authenticated !== true)
+    return [{ path: ['authorize'], message: 'asks for nothing: set `authenticated: true` or `scopes`' }];
+  return open === true ? [{ path: ['public'], message: '`public` and `authorize` contradict each other' }] : [];
+}
+
+/** Of one name there is one rule in a list; one of a more specific level replaces it. */
+function checkRules(rules: readonly RateLimitRule[]): Mistake[] {
+  const first = new Map<string, number>();
+  return rules.flatMap((rule, index) => {
+    const own = findLimitMistakes(rule).map(({ path, message }) => ({ path: ['rateLimit', index, ...path], message }));
+    if (own.length > 0) return own;
+    const before = first.get(rule.name);
+    if (before === undefined) first.set(rule.name, index);
+    return before === undefined
+      ? []
+      : [{ path: ['rateLimit', index, 'name'], message: `the same \`name\` as entry ${before} of the list` }];
+  });
+}
+
+function checkGraph(target: PolicyTarget & { readonly level: 'type' | 'field' }, options: object): Mistake[] {
+  const type = target.level === 'type' ? target.type : (target.field.split('.')[0] ?? '');
+  const isRoot = ['Query', 'Mutation', 'Subscription'].includes(type);
+  return [
+    // What a service answers in one piece with other fields cannot be late by itself, and mutations run one after the other.
+    ...(type === 'Query'
+      ? []
+      : Object.keys(fieldResilienceProperties)
+          .filter((key) => key in options)
+          .map((key) => ({ path: [key], message: 'only fields of Query can have this' }))),
+    ...('public' in options && options.public === true && !isRoot
+      ? [
+          {
+            path: ['public'],
+            message: 'only fields of Query, Mutation and Subscription can be public; what is below them follows',
+          },
+        ]
+      : []),
+  ];
+}
