@@ -13,7 +13,7 @@ import {
 import { useFieldAuthorization } from '../policies/authorize-fields.ts';
 import { parseBounded } from '../policies/document-bounds.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import { createOperationMeasure, type OperationDemand } from '../policies/operation-cost.ts';
+import type { OperationDemand } from '../policies/operation-cost.ts';
 import type { RequestContext, Viewer } from '../policies/request-context.ts';
 import { createFieldOwners } from '../schema/field-owners.ts';
 import type { PlanOutline } from '../schema/plan-outline.ts';
@@ -95,7 +95,6 @@ export async function explainOperation(
     return { ...known, ...unread, outcome: { passes: false, refusal }, mistakes: read.mistakes };
   }
   const { document, node } = read;
-  const { schema } = generation.graph;
   const variables = question.variables ?? {};
   const demand = generation.insight.measure(document, node, variables);
   const refusals =
