@@ -1,6 +1,5 @@
 /** What a JSON Schema cannot say about a configuration: rules between values, and values that would do harm. */
 import { isIP } from 'node:net';
-import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
@@ -10,6 +9,7 @@ import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
+import { findAuthorizationMistakes, findPlaceMistakes } from './authorization-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -29,6 +29,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkStore(config),
     ...checkCache(config),
     ...checkAuthentication(config),
+    ...findAuthorizationMistakes(config),
     ...checkRateLimits(config),
     ...checkServices(config),
     ...checkFields(config),
@@ -179,7 +180,7 @@ function checkServices(config: GatewayConfig): Mistake[] {
     })),
     ...findHealthMistakes(service).map(({ path, message }) => ({ path: ['services', name, ...path], message })),
     ...(service.routes ?? []).flatMap((route, index) =>
-      checkAuthorize(route.authorize, route.public, ['services', name, 'routes', index]),
+      findPlaceMistakes(route, ['services', name, 'routes', index], { atRoute: true }),
     ),
   ]);
 }
@@ -187,7 +188,7 @@ function checkServices(config: GatewayConfig): Mistake[] {
 function checkFields(config: GatewayConfig): Mistake[] {
   return Object.entries(config.fields ?? {}).flatMap(([name, policy]) => [
     ...checkFieldResilience(name, policy),
-    ...checkAuthorize(policy.authorize, policy.public, ['fields', name]),
+    ...findPlaceMistakes(policy, ['fields', name]),
     ...(policy.public === true && !/^(Query|Mutation|Subscription)\./.test(name)
       ? [
           {
@@ -205,23 +206,6 @@ function checkFieldResilience(name: string, policy: object): Mistake[] {
   return Object.keys(fieldResilienceProperties)
     .filter((key) => key in policy)
     .map((key) => ({ path: ['fields', name, key], message: 'only fields of Query can have this' }));
-}
-
-/** An empty requirement looks like protection and is none. */
-function checkAuthorize(
-  authorize: AuthorizeOptions | undefined,
-  open: boolean | undefined,
-  path: ValuePath,
-): Mistake[] {
-  if (authorize === undefined) return [];
-  const asks = authorize.scopes !== undefined || authorize.anyScopes !== undefined;
-  if (asks && authorize.authenticated === false)
-    return [{ path: [...path, 'authorize', 'authenticated'], message: 'scopes need a viewer: this cannot be false' }];
-  if (!asks && authorize.authenticated !== true)
-    return [{ path: [...path, 'authorize'], message: 'asks for nothing: set `authenticated: true` or `scopes`' }];
-  return open === true
-    ? [{ path: [...path, 'public'], message: '`public` and `authorize` contradict each other' }]
-    : [];
 }
 
 function checkDiscovery(config: GatewayConfig): Mistake[] {

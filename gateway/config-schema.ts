@@ -4,7 +4,7 @@
  */
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
-import { AuthorizeOptions } from '../policies/authorize.ts';
+import { ArgumentPolicies, AuthorizationOptions, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
@@ -48,7 +48,8 @@ const FieldPolicy = Type.Object(
         description: 'For root fields: open to anonymous requests also where authentication is required.',
       }),
     ),
-    authorize: Type.Optional(AuthorizeOptions),
+    authorize: Type.Optional(GraphqlAuthorizeOptions),
+    arguments: Type.Optional(ArgumentPolicies),
     ...fieldResilienceProperties,
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, {
@@ -166,6 +167,7 @@ export const GatewayConfig = Type.Object(
     ),
     cache: Type.Optional(CacheStoreOptions),
     authentication: Type.Optional(AuthenticationOptions),
+    authorization: Type.Optional(AuthorizationOptions),
     viewer: Type.Optional(ViewerOptions),
     policies: Type.Optional(
       Type.Object(
@@ -211,7 +213,12 @@ export const GatewayConfig = Type.Object(
             Type.String({ pattern: '^/[!-~]*$', default: '/graphql', description: 'Path of the GraphQL endpoint.' }),
           ),
           introspection: Type.Optional(
-            Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
+            Type.Unsafe<boolean | 'authorized'>({
+              anyOf: [{ type: 'boolean' }, { const: 'authorized' }],
+              default: true,
+              description:
+                'Whether clients may ask for the schema. `authorized`: they see of it what they may ask for.',
+            }),
           ),
           graphiql: Type.Optional(
             Type.Boolean({ description: 'Whether browsers get GraphiQL. Default: unless NODE_ENV is `production`.' }),

@@ -10,6 +10,7 @@ import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
+import { createRights } from '../policies/rights.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -71,7 +72,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
-
+  let rights = createRights(settings.authorization);
   let describeViewer = createViewerDescription(settings.viewer);
 
   const lastGood = new LastGoodAnswers();
@@ -90,6 +91,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     restDoor: createRestDoor({
       authenticator,
       describeViewer,
+      rights,
       limiter,
       call,
       cache: options.httpCache,
@@ -170,6 +172,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
         authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
       }
+      rights = createRights(nextSettings.authorization);
       describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
       guards = buildGuards(settings.fields, guards, options);

@@ -5,7 +5,6 @@
  */
 import { type ExecutionArgs, type GraphQLSchema, NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
 import {
   buildFieldRequirements,
   type FieldAuthorizationOptions,
@@ -18,6 +17,7 @@ import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
+import { buildRequirement, mergeRequirements, type Requirement } from '../policies/requirement.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
@@ -39,7 +39,7 @@ export interface GraphqlGenerationOptions {
   readonly cost: Omit<CostModel, 'fields'>;
   readonly authenticationRequired: boolean;
   readonly fields: FieldPolicies;
-  readonly introspection: boolean;
+  readonly introspection: boolean | 'authorized';
   readonly maxBatchSize: number;
   readonly path: string;
   /** Who uses what, for the admission of schemas. */
@@ -142,8 +142,8 @@ function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): Fi
   return { requirements, required: options.authenticationRequired, publicFields };
 }
 
-function useIntrospectionSwitch(allowed: boolean): GraphqlPlugin {
-  if (allowed) return {};
+function useIntrospectionSwitch(allowed: boolean | 'authorized'): GraphqlPlugin {
+  if (allowed !== false) return {};
   return { onValidate: ({ addValidationRule }) => addValidationRule(NoSchemaIntrospectionCustomRule) };
 }
 

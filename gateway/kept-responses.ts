@@ -1,8 +1,8 @@
 /** The response cache of a generation: hints of the subgraphs, and over them those of the configuration. */
 import type { Plugin } from 'graphql-yoga';
-import type { Requirement } from '../policies/authorize.ts';
 import type { CacheHint, CacheHintOptions } from '../policies/cache-hints.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
+import type { Requirement } from '../policies/requirement.ts';
 import { parseDurationMs } from '../policies/units.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { FieldPolicy } from './config.ts';

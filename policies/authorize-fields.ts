@@ -15,9 +15,10 @@ import {
   visit,
   visitWithTypeInfo,
 } from 'graphql';
-import { checkRequirement, mergeRequirements, type Requirement } from './authorize.ts';
+import { checkRequirement } from './authorize.ts';
 import { createFieldValidation } from './field-validation.ts';
 import type { GraphqlContext } from './request-context.ts';
+import { mergeRequirements, type Requirement } from './requirement.ts';
 
 type Composite = GraphQLObjectType | GraphQLInterfaceType;
 

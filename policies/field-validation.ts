@@ -16,9 +16,10 @@ import {
   separateOperations,
   visit,
 } from 'graphql';
-import { checkRequirement, type Requirement } from './authorize.ts';
+import { checkRequirement } from './authorize.ts';
 import { toGraphQLError } from './errors.ts';
 import type { GraphqlContext, RequestContext, Viewer } from './request-context.ts';
+import type { Requirement } from './requirement.ts';
 
 /** Errors that one refused operation lists. Aliases would make it as many as the client likes. */
 const maxErrors = 10;

@@ -1,8 +1,8 @@
 /** One generation of the graph: immutable, composed from a snapshot. */
 import type { ExecutionResult, GraphQLSchema } from 'graphql';
-import type { Requirement } from '../policies/authorize.ts';
 import type { CacheHints } from '../policies/cache-hints.ts';
 import type { RequestContext } from '../policies/request-context.ts';
+import type { Requirement } from '../policies/requirement.ts';
 
 export interface Graph {
   /** Short hash of everything that it was composed from: equal graphs have equal ids on every gateway. */

@@ -1,6 +1,6 @@
 /** What `@authenticated`, `@requiresScopes` and `@policy` of the services ask of a viewer. */
 import { type ConstDirectiveNode, type DocumentNode, Kind, valueFromASTUntyped } from 'graphql';
-import type { Requirement } from '../policies/authorize.ts';
+import type { Requirement } from '../policies/requirement.ts';
 import { findDirectiveNames } from './spec-directives.ts';
 
 type Alternatives = readonly (readonly string[])[];

@@ -1,6 +1,7 @@
 /** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
 
 import { Compile } from 'typebox/compile';
+import { findAuthorizeMistakes } from '../policies/authorize-mistakes.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
@@ -130,6 +131,12 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
         path: `/routes/${index}/rateLimit/${[at, ...mistake.path].join('/')}`,
         message: mistake.message,
       })),
+    ),
+    ...(route.authorize === undefined ? [] : findAuthorizeMistakes(route.authorize, { atRoute: true })).map(
+      (mistake) => ({
+        path: `/routes/${[index, 'authorize', ...mistake.path].join('/')}`,
+        message: mistake.message,
+      }),
     ),
     ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
     ...captures

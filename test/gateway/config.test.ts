@@ -292,6 +292,7 @@ describe('buildSettings', () => {
         jwt: documented('authentication.jwt'),
         apiKeys: documented('authentication.apiKeys'),
       },
+      authorization: {},
       viewer: {},
       deadlineMs: parseDurationMs(text('policies.deadline')),
       resilience: {},
