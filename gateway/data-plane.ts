@@ -118,6 +118,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       rules: compileRules(settings.rateLimit),
       cost: settings.graphql.cost,
       authenticationRequired: settings.authentication.required === true,
+      rights,
       fields: settings.fields,
       introspection: settings.graphql.introspection,
       maxBatchSize: settings.graphql.maxBatchSize,

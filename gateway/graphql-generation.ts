@@ -5,11 +5,7 @@
  */
 import { type ExecutionArgs, type GraphQLSchema, NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import {
-  buildFieldRequirements,
-  type FieldAuthorizationOptions,
-  useFieldAuthorization,
-} from '../policies/authorize-fields.ts';
+import { useFieldAuthorization } from '../policies/authorize-fields.ts';
 import { useDocumentBounds } from '../policies/document-bounds.ts';
 import type { CostModel, FieldCost } from '../policies/operation-cost.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
@@ -17,11 +13,12 @@ import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
-import { buildRequirement, mergeRequirements, type Requirement } from '../policies/requirement.ts';
+import type { Rights } from '../policies/rights.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
+import { buildAuthorization } from './graphql-authorization.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
 import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
@@ -38,6 +35,8 @@ export interface GraphqlGenerationOptions {
   /** What is assumed of lists where costs are counted. */
   readonly cost: Omit<CostModel, 'fields'>;
   readonly authenticationRequired: boolean;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   readonly fields: FieldPolicies;
   readonly introspection: boolean | 'authorized';
   readonly maxBatchSize: number;
@@ -124,22 +123,6 @@ function buildOperationLimits(graph: Graph, options: GraphqlGenerationOptions): 
     fieldRules,
     costModel: { ...options.cost, fields: fieldCosts },
   };
-}
-
-/** Requirements of subgraph directives and of the configuration; where both speak, both hold. */
-function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
-  const written = new Map<string, Requirement>(graph.requirements);
-  const publicFields = new Set<string>();
-  for (const [coordinate, policy] of Object.entries(options.fields)) {
-    if (policy.authorize !== undefined) {
-      const requirement = buildRequirement(policy.authorize);
-      const directive = written.get(coordinate);
-      written.set(coordinate, directive === undefined ? requirement : mergeRequirements(directive, requirement));
-    }
-    if (policy.public === true) publicFields.add(coordinate);
-  }
-  const requirements = buildFieldRequirements(graph.schema, written);
-  return { requirements, required: options.authenticationRequired, publicFields };
 }
 
 function useIntrospectionSwitch(allowed: boolean | 'authorized'): GraphqlPlugin {

@@ -25,12 +25,14 @@ export function useKeptResponses(
   const hints = new Map(graph.cacheHints);
   const said = [...Object.entries(types), ...Object.entries(fields).map(([name, { cache }]) => [name, cache] as const)];
   for (const [name, options] of said) if (options !== undefined) hints.set(name, buildHint(hints.get(name), options));
+  // An argument that asks for something makes its field one that does: `Query.users(deleted)`.
+  const authorized = new Set([...requirements.keys()].map((coordinate) => coordinate.replace(/\(.*$/, '')));
   return useResponseCache({
     ...responses,
     graphId: graph.id,
     schema: graph.schema,
     hints,
-    isAuthorized: (coordinate) => requirements.has(coordinate),
+    isAuthorized: (coordinate) => authorized.has(coordinate),
   });
 }
 
