@@ -62,6 +62,8 @@ export interface DataPlaneOptions {
   readonly shedder: LoadShedder;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly onDegraded?: DegradedListener;
+  /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
+  readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
   readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -112,8 +114,11 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
           metrics: options.cacheMetrics,
           forwardedHeaders: () => forwardedHeaders,
         };
-  const buildGeneration = () =>
-    createGraphqlGeneration(graph, {
+  const buildGeneration = () => {
+    for (const [name, services] of graph.policyNames) {
+      if (rights.findPolicy(name) === undefined) options.onUnknownPolicy?.(name, services);
+    }
+    return createGraphqlGeneration(graph, {
       limiter,
       rules: compileRules(settings.rateLimit),
       cost: settings.graphql.cost,
@@ -137,6 +142,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       responses: buildResponses(),
       onUnexpected,
     });
+  };
   const buildRoutes = () => {
     const routes = buildRouteTable(snapshot, {
       maxBodyBytes: settings.limits.maxBodyBytes,

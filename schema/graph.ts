@@ -23,6 +23,8 @@ export interface Graph {
   readonly services: readonly string[];
   /** What directives of the subgraphs ask of a viewer, as written: by `Type.field` or `Type`. */
   readonly requirements: ReadonlyMap<string, Requirement>;
+  /** Names in `@policy`, with the services that say them. */
+  readonly policyNames: ReadonlyMap<string, readonly string[]>;
   /** What `@cacheControl` of the subgraphs says, as written: by `Type.field` or `Type`. */
   readonly cacheHints: CacheHints;
 }
