@@ -6,6 +6,7 @@
 import { type ExecutionArgs, type GraphQLSchema, NoSchemaIntrospectionCustomRule } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
 import { useFieldAuthorization } from '../policies/authorize-fields.ts';
+import { useAuthorizedIntrospection } from '../policies/authorized-introspection.ts';
 import { useDocumentBounds } from '../policies/document-bounds.ts';
 import type { CostModel, FieldCost } from '../policies/operation-cost.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
@@ -91,6 +92,9 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // How much of that they may ask: where it depends on the operation, its fields or its cost.
     useOperationLimits(buildOperationLimits(graph, options)),
     // Whether they may have it.
+    options.introspection === 'authorized'
+      ? (useAuthorizedIntrospection(graph.schema, authorization) as unknown as GraphqlPlugin)
+      : {},
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),

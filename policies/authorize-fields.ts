@@ -13,18 +13,16 @@ import {
   type OperationDefinitionNode,
   separateOperations,
 } from 'graphql';
-import { checkRequirement } from './authorize.ts';
+import { checkRequirement, needsArguments } from './authorize.ts';
 import type { AuthorizationMode } from './authorize-options.ts';
 import { type GatewayError, toGraphQLError } from './errors.ts';
 import { toExpressionValue } from './expression.ts';
-import { addRequirement, buildFieldRequirements, type FieldRequirements } from './field-requirements.ts';
+import { type FieldRequirements, requireViewers } from './field-requirements.ts';
 import { type FieldSelection, walkSelections } from './field-selections.ts';
 import { type Denial, FilteredOperations, restoreDenied } from './filtered-operation.ts';
 import type { GraphqlContext, RequestContext } from './request-context.ts';
-import { needsArguments, type Requirement } from './requirement.ts';
+import type { Requirement } from './requirement.ts';
 import { noRights, type Rights } from './rights.ts';
-
-const anyViewer: Requirement = { authenticated: true, scopes: [] };
 
 /** Errors that one refused operation lists. Aliases would make it as many as the client likes. */
 const maxErrors = 10;
@@ -63,7 +61,7 @@ export function useFieldAuthorization(options: FieldAuthorizationOptions): Plugi
     const { gateway } = args.contextValue as GraphqlContext;
     let authorization = bySchema.get(args.schema);
     if (authorization === undefined) {
-      authorization = new SchemaAuthorization(args.schema, addRootFields(args.schema, options), rights);
+      authorization = new SchemaAuthorization(args.schema, options, rights);
       bySchema.set(args.schema, authorization);
     }
     const operation = authorization.read(args);
@@ -103,6 +101,8 @@ interface KnownOperation {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   /** All that it may ask for, whatever its variables are. */
   readonly requirements: readonly Requirement[];
+  /** Whether some of them look at values of arguments. */
+  readonly isDecidedByArguments: boolean;
   readonly filtered: FilteredOperations;
 }
 
@@ -113,9 +113,10 @@ class SchemaAuthorization {
   readonly #rights: Rights;
   readonly #byDocument = new WeakMap<DocumentNode, Map<string, KnownOperation>>();
 
-  constructor(schema: GraphQLSchema, byField: FieldRequirements, rights: Rights) {
+  constructor(schema: GraphQLSchema, options: FieldAuthorizationOptions, rights: Rights) {
+    const { requirements, required, publicFields } = options;
     this.#schema = schema;
-    this.#byField = byField;
+    this.#byField = required ? requireViewers(schema, requirements, publicFields) : requirements;
     this.#rights = rights;
   }
 
@@ -134,12 +135,10 @@ class SchemaAuthorization {
     return known;
   }
 
-  mayRun({ requirements }: KnownOperation, gateway: RequestContext): boolean {
+  mayRun({ requirements, isDecidedByArguments }: KnownOperation, gateway: RequestContext): boolean {
+    if (isDecidedByArguments) return false;
     const surroundings = { rights: this.#rights, request: gateway };
-    return requirements.every(
-      (requirement) =>
-        !needsArguments(requirement) && checkRequirement(requirement, gateway.viewer, surroundings) === null,
-    );
+    return requirements.every((requirement) => checkRequirement(requirement, gateway.viewer, surroundings) === null);
   }
 
   /** The exact answer: which fields of the operation the viewer may not read with these variables. */
@@ -183,7 +182,7 @@ class SchemaAuthorization {
     for (const requirement of this.#listAsked(selection, variables)) {
       let refusal = verdicts.get(requirement);
       if (refusal === undefined) {
-        const isOfField = needsArguments(requirement);
+        const isOfField = needsArguments(requirement, this.#rights);
         refusal = checkRequirement(requirement, gateway.viewer, {
           rights: this.#rights,
           request: gateway,
@@ -236,7 +235,9 @@ class SchemaAuthorization {
       });
     }
     const filtered = new FilteredOperations(document);
-    return { node, operations, fragments, requirements: [...requirements], filtered };
+    const asked = [...requirements];
+    const isDecidedByArguments = asked.some((requirement) => needsArguments(requirement, this.#rights));
+    return { node, operations, fragments, requirements: asked, isDecidedByArguments, filtered };
   }
 }
 
@@ -260,23 +261,4 @@ function buildError({ refusal, node, path }: Denial, gateway: RequestContext): G
 /** As the executor marks what it refuses before it executes anything. */
 function withStatus400({ message, nodes }: GraphQLError): GraphQLError {
   return new GraphQLError(message, { nodes: nodes ?? null, extensions: { http: { status: 400 } } });
-}
-
-/** Requirements with those of the root fields worked in: by `required`, each but the public ones needs a viewer. */
-function addRootFields(schema: GraphQLSchema, options: FieldAuthorizationOptions): FieldRequirements {
-  if (!options.required) return options.requirements;
-  const rootTypes = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
-  const own = new Map<string, Requirement>();
-  for (const type of rootTypes) {
-    for (const name of Object.keys(type?.getFields() ?? {})) {
-      const coordinate = `${type?.name}.${name}`;
-      if (!options.publicFields.has(coordinate)) own.set(coordinate, anyViewer);
-    }
-  }
-  // Also through an interface that a root type implements: `{ ... on HasUsers { users } }`.
-  const result = new Map(options.requirements);
-  for (const [coordinate, requirement] of buildFieldRequirements(schema, own)) {
-    addRequirement(result, coordinate, requirement);
-  }
-  return result;
 }

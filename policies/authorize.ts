@@ -16,6 +16,15 @@ export interface Surroundings {
   readonly args?: Readonly<Record<string, unknown>>;
 }
 
+/** Whether the arguments of a field decide: then it cannot be said of an operation as a whole. */
+export function needsArguments({ expressions = [], policies = [] }: Requirement, rights: Rights): boolean {
+  if (expressions.some(({ variables }) => variables.has('args'))) return true;
+  return policies.flat(2).some((name) => {
+    const policy = rights.findPolicy(name);
+    return policy !== undefined && needsArguments(policy, rights);
+  });
+}
+
 /** What keeps a viewer out, or null when the viewer may pass. */
 export function checkRequirement(
   requirement: Requirement,

@@ -49,6 +49,25 @@ export function mergeFieldRequirements(a: FieldRequirements, b: FieldRequirement
   return result;
 }
 
+const anyViewer: Requirement = { authenticated: true, scopes: [] };
+
+/** Requirements with those of the root fields worked in: each but the public ones needs a viewer. */
+export function requireViewers(
+  schema: GraphQLSchema,
+  requirements: FieldRequirements,
+  publicFields: ReadonlySet<string>,
+): FieldRequirements {
+  const own = new Map<string, Requirement>();
+  for (const type of [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]) {
+    for (const name of Object.keys(type?.getFields() ?? {})) {
+      const coordinate = `${type?.name}.${name}`;
+      if (!publicFields.has(coordinate)) own.set(coordinate, anyViewer);
+    }
+  }
+  // Also through an interface that a root type implements: `{ ... on HasUsers { users } }`.
+  return mergeFieldRequirements(requirements, buildFieldRequirements(schema, own));
+}
+
 /** Adds to what is asked at a coordinate. */
 export function addRequirement(result: Map<string, Requirement>, coordinate: string, requirement: Requirement): void {
   const before = result.get(coordinate);

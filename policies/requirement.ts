@@ -56,11 +56,6 @@ export function mergeRequirements(a: Requirement, b: Requirement): Requirement {
   };
 }
 
-/** Whether the arguments of a field decide: then it cannot be said of an operation as a whole. */
-export function needsArguments({ expressions = [] }: Requirement): boolean {
-  return expressions.some(({ variables }) => variables.has('args'));
-}
-
 function joinOnce<Entry>(
   a: readonly Entry[] = [],
   b: readonly Entry[] = [],
