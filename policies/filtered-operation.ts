@@ -216,10 +216,14 @@ class Restoration {
   #restoreTyped(value: unknown, type: GraphQLType | null, nodes: readonly FieldNode[], path: Path): unknown {
     if (isNonNullType(type)) return this.#restoreTyped(value, type.ofType, nodes, path) ?? missing;
     if (Array.isArray(value)) {
-      const items = value.map((item, index) =>
-        this.#restoreTyped(item, isListType(type) ? type.ofType : null, nodes, [...path, index]),
-      );
-      return items.includes(missing) ? null : items;
+      const items: unknown[] = [];
+      for (const [index, item] of value.entries()) {
+        const restored = this.#restoreTyped(item, isListType(type) ? type.ofType : null, nodes, [...path, index]);
+        // The list is null now; more errors in it would say nothing.
+        if (restored === missing) return null;
+        items.push(restored);
+      }
+      return items;
     }
     if (typeof value !== 'object' || value === null) return value;
     return this.#restoreObject(value as Record<string, unknown>, this.#collectOnce(nodes), path);
