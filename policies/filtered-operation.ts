@@ -1,6 +1,7 @@
 /**
- * An operation without the fields that a viewer may not read. In the document each such field becomes a `__typename` under a name of its own: so the answer tells where the field would stand, in
- * lists, fragments and objects of any type, and no service is asked for more than that the object is there.
+ * An operation without the fields that a viewer may not read. In the document each such field becomes a `__typename` under
+ * a name of its own: so the answer tells where the field would stand, in lists, fragments and objects of any type, and no
+ * service is asked for more than that the object is there.
  */
 import { type DocumentNode, type FieldNode, Kind, parse, print, separateOperations, visit } from 'graphql';
 import type { AuthorizationMode } from './authorize-options.ts';
