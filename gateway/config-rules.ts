@@ -7,6 +7,7 @@ import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
+import { findAuthorizationMistakes } from './authorization-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
@@ -31,6 +32,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkCache(config),
     ...findPersistedMistakes(config),
     ...checkAuthentication(config),
+    ...findAuthorizationMistakes(config),
     ...checkPolicies(config),
     ...checkServices(config),
     ...checkFields(config),

@@ -4,7 +4,7 @@
  */
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authenticate.ts';
-import { AuthorizeOptions } from '../policies/authorize.ts';
+import { ArgumentPolicies, AuthorizationOptions, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
@@ -51,7 +51,8 @@ export const FieldPolicy = Type.Object(
         description: 'For root fields: open to anonymous requests also where authentication is required.',
       }),
     ),
-    authorize: Type.Optional(AuthorizeOptions),
+    authorize: Type.Optional(GraphqlAuthorizeOptions),
+    arguments: Type.Optional(ArgumentPolicies),
     ...fieldResilienceProperties,
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, {
@@ -82,7 +83,7 @@ export const FieldPolicy = Type.Object(
   closed,
 );
 
-const { listSize: _, slicingArguments: __, ...typeProperties } = FieldPolicy.properties;
+const { listSize: _, slicingArguments: __, arguments: ___, ...typeProperties } = FieldPolicy.properties;
 /** What can be said of a type: most of it holds for its fields, see `docs/policies.md`. */
 export const TypePolicy = Type.Object(typeProperties, closed);
 
@@ -173,6 +174,7 @@ export const GatewayConfig = Type.Object(
     ),
     cache: Type.Optional(CacheStoreOptions),
     authentication: Type.Optional(AuthenticationOptions),
+    authorization: Type.Optional(AuthorizationOptions),
     viewer: Type.Optional(ViewerOptions),
     policies: Type.Optional(
       Type.Object(

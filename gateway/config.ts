@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { AuthorizationOptions } from '../policies/authorize-options.ts';
 import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
@@ -49,6 +50,8 @@ export interface Settings {
   /** Where both doors keep answers. */
   readonly cache: { readonly store: 'memory' | 'redis'; readonly maxBytes: number };
   readonly authentication: AuthenticationOptions & { readonly required: boolean };
+  /** What roles give, and what policies stand for. */
+  readonly authorization: AuthorizationOptions;
   /** What services are told of the viewer. */
   readonly viewer: ViewerOptions;
   /** Time for a whole request, all attempts and services together. */
@@ -69,7 +72,7 @@ export interface Settings {
   readonly types: Readonly<Record<string, TypePolicy>>;
   readonly graphql: {
     readonly path: string;
-    readonly introspection: boolean;
+    readonly introspection: boolean | 'authorized';
     readonly graphiql: boolean;
     readonly maxBatchSize: number;
     readonly limits: QueryLimitOptions;
@@ -204,6 +207,7 @@ export function buildSettings(
       ...config.authentication,
       required: config.authentication?.required ?? false,
     },
+    authorization: config.authorization ?? {},
     viewer: config.viewer ?? {},
     deadlineMs: parseDurationMs(deadline),
     ...readPolicies(policies),

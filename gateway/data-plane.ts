@@ -13,6 +13,7 @@ import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
 import { createQueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
+import { createRights } from '../policies/rights.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -72,6 +73,8 @@ export interface DataPlaneOptions {
   readonly persisted: PersistedOperations;
   readonly queryObserver: QueryLimitObserver;
   readonly onDegraded?: DegradedListener;
+  /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
+  readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
   readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -82,7 +85,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listAllAskerParts(settings, snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
-
+  let rights = createRights(settings.authorization);
   let describeViewer = createViewerDescription(settings.viewer);
 
   const lastGood = new LastGoodAnswers();
@@ -107,6 +110,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       restDoor: createRestDoor({
         authenticator,
         describeViewer,
+        rights,
         limiter,
         call,
         cache: options.httpCache,
@@ -128,8 +132,11 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
           metrics: options.cacheMetrics,
           forwardedHeaders: () => forwardedHeaders,
         };
-  const buildGeneration = () =>
-    createGraphqlGeneration(graph, {
+  const buildGeneration = () => {
+    for (const [name, services] of graph.policyNames) {
+      if (rights.findPolicy(name) === undefined) options.onUnknownPolicy?.(name, services);
+    }
+    return createGraphqlGeneration(graph, {
       limiter,
       rules: compileRules(settings.rateLimit),
       cost: settings.graphql.cost,
@@ -140,6 +147,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       },
       persisted: options.persisted,
       authenticationRequired: settings.authentication.required === true,
+      rights,
       fields: settings.fields,
       types: settings.types,
       introspection: settings.graphql.introspection,
@@ -159,6 +167,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       responses: buildResponses(),
       contract: { onUnexpected, suggestions: settings.graphql.suggestions },
     });
+  };
   const buildRoutes = () => {
     const routes = buildRouteTable(snapshot, {
       maxBodyBytes: settings.limits.maxBodyBytes,
@@ -180,6 +189,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
       authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
     }
+    rights = createRights(nextSettings.authorization);
     describeViewer = createViewerDescription(nextSettings.viewer);
     settings = nextSettings;
     forwardedHeaders = listAllAskerParts(settings, snapshot);

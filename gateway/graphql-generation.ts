@@ -6,20 +6,14 @@
 import {
   type ExecutionArgs,
   type GraphQLSchema,
-  getNamedType,
-  isInterfaceType,
-  isObjectType,
   NoSchemaIntrospectionCustomRule,
   specifiedRules,
   type ValidationRule,
 } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import { type AuthorizeOptions, buildRequirement, mergeRequirements, type Requirement } from '../policies/authorize.ts';
-import {
-  buildFieldRequirements,
-  type FieldAuthorizationOptions,
-  useFieldAuthorization,
-} from '../policies/authorize-fields.ts';
+import type { FieldAuthorizationOptions } from '../policies/authorize-fields.ts';
+import { useFieldAuthorization } from '../policies/authorize-fields.ts';
+import { useAuthorizedIntrospection } from '../policies/authorized-introspection.ts';
 import { buildCostModel, type FieldCost } from '../policies/cost-model.ts';
 import { useDocumentBounds } from '../policies/document-bounds.ts';
 import { createOperationMeasure, type MeasureOperation } from '../policies/operation-cost.ts';
@@ -32,11 +26,13 @@ import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
+import type { Rights } from '../policies/rights.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
+import { buildAuthorization } from './graphql-authorization.ts';
 import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
 import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
@@ -57,11 +53,13 @@ export interface GraphqlGenerationOptions {
   /** Operations by an id in place of their text. */
   readonly persisted: PersistedOperations;
   readonly authenticationRequired: boolean;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   /** What holds for fields, by `Type.field`. */
   readonly fields: FieldPolicies;
   /** What types ask of who gets them from any field, by name. @default nothing */
   readonly types?: Readonly<Record<string, Pick<FieldPolicies[string], 'authorize'>>>;
-  readonly introspection: boolean;
+  readonly introspection: boolean | 'authorized';
   readonly maxBatchSize: number;
   readonly path: string;
   /** Who uses what, for the admission of schemas. */
@@ -110,7 +108,8 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
   const insight = {
     authorization,
     measure,
-    validationRules: options.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
+    validationRules:
+      options.introspection !== false ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
     engine: options.planned?.engine,
   };
   return { graph, yoga, insight };
@@ -120,8 +119,8 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
 export function buildPipeline(
   graph: Graph,
   options: GraphqlGenerationOptions,
-  authorization: FieldAuthorizationOptions = buildAuthorization(graph, options),
-  measure: MeasureOperation = buildMeasure(graph, options),
+  authorization = buildAuthorization(graph, options),
+  measure = buildMeasure(graph, options),
 ): GraphqlPlugin[] {
   const { fieldExecution, planned, queryLimits } = options;
   const maxTokens = queryLimits.trustsPersisted ? hardMaxTokens : queryLimits.limiter.maxTokens;
@@ -139,6 +138,9 @@ export function buildPipeline(
     // How much of that they may ask: where it depends on the operation, its fields or its cost.
     useOperationLimits(buildOperationLimits(graph, options, measure, options.rules.filter(isAskedLate))),
     // Whether they may have it.
+    options.introspection === 'authorized'
+      ? (useAuthorizedIntrospection(graph.schema, authorization) as unknown as GraphqlPlugin)
+      : {},
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
@@ -191,41 +193,8 @@ function buildMeasure(graph: Graph, options: GraphqlGenerationOptions): MeasureO
   return createOperationMeasure(schema, buildCostModel({ schema, directives, configured, ...options.cost }));
 }
 
-/** Requirements of subgraph directives and of the configuration; where both speak, both hold. */
-function buildAuthorization(graph: Graph, options: GraphqlGenerationOptions): FieldAuthorizationOptions {
-  const written = new Map<string, Requirement>(graph.requirements);
-  const publicFields = new Set<string>();
-  const demand = (coordinate: string, authorize: AuthorizeOptions): void => {
-    const requirement = buildRequirement(authorize);
-    const before = written.get(coordinate);
-    written.set(coordinate, before === undefined ? requirement : mergeRequirements(before, requirement));
-  };
-  for (const [coordinate, policy] of Object.entries(options.fields)) {
-    if (policy.authorize !== undefined) demand(coordinate, policy.authorize);
-    if (policy.public === true) publicFields.add(coordinate);
-  }
-  for (const [coordinate, authorize] of listReturning(graph.schema, options.types ?? {})) demand(coordinate, authorize);
-  const requirements = buildFieldRequirements(graph.schema, written);
-  return { requirements, required: options.authenticationRequired, publicFields };
-}
-
-/** Fields that return a type which asks for something. Its own fields have that among theirs, or something in its place. */
-function* listReturning(
-  schema: GraphQLSchema,
-  types: NonNullable<GraphqlGenerationOptions['types']>,
-): Generator<[coordinate: string, AuthorizeOptions]> {
-  if (!Object.values(types).some(({ authorize }) => authorize !== undefined)) return;
-  for (const type of Object.values(schema.getTypeMap())) {
-    if (!isObjectType(type) && !isInterfaceType(type)) continue;
-    for (const field of Object.values(type.getFields())) {
-      const authorize = types[getNamedType(field.type).name]?.authorize;
-      if (authorize !== undefined) yield [`${type.name}.${field.name}`, authorize];
-    }
-  }
-}
-
-function useIntrospectionSwitch(allowed: boolean): GraphqlPlugin {
-  if (allowed) return {};
+function useIntrospectionSwitch(allowed: boolean | 'authorized'): GraphqlPlugin {
+  if (allowed !== false) return {};
   return { onValidate: ({ addValidationRule }) => addValidationRule(NoSchemaIntrospectionCustomRule) };
 }
 

@@ -15,7 +15,11 @@ export const GraphqlOptions = Type.Object(
     ),
     ...graphqlEdgeProperties,
     introspection: Type.Optional(
-      Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
+      Type.Unsafe<boolean | 'authorized'>({
+        anyOf: [{ type: 'boolean' }, { const: 'authorized' }],
+        default: true,
+        description: 'Whether clients may ask for the schema. `authorized`: they see of it what they may ask for.',
+      }),
     ),
     graphiql: Type.Optional(
       Type.Boolean({ description: 'Whether browsers get GraphiQL. Default: unless NODE_ENV is `production`.' }),

@@ -1,8 +1,8 @@
 /** The response cache of a generation: hints of the subgraphs, and over them those of the configuration. */
 import type { Plugin } from 'graphql-yoga';
-import type { Requirement } from '../policies/authorize.ts';
 import type { CacheHint, CacheHintOptions } from '../policies/cache-hints.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
+import type { Requirement } from '../policies/requirement.ts';
 import { parseDurationMs } from '../policies/units.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { FieldPolicy } from './config.ts';
@@ -25,12 +25,14 @@ export function useKeptResponses(
   const hints = new Map(graph.cacheHints);
   const said = [...Object.entries(types), ...Object.entries(fields).map(([name, { cache }]) => [name, cache] as const)];
   for (const [name, options] of said) if (options !== undefined) hints.set(name, buildHint(hints.get(name), options));
+  // An argument that asks for something makes its field one that does: `Query.users(deleted)`.
+  const authorized = new Set([...requirements.keys()].map((coordinate) => coordinate.replace(/\(.*$/, '')));
   return useResponseCache({
     ...responses,
     graphId: graph.id,
     schema: graph.schema,
     hints,
-    isAuthorized: (coordinate) => requirements.has(coordinate),
+    isAuthorized: (coordinate) => authorized.has(coordinate),
   });
 }
 

@@ -1,6 +1,6 @@
 /** What stands under `policies` of the configuration beside resilience and rate limits. */
 import Type from 'typebox';
-import { AuthorizeOptions } from '../policies/authorize.ts';
+import { AuthorizeOptions } from '../policies/authorize-options.ts';
 import { HttpCacheOptions } from '../policies/cache-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';

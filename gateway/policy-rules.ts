@@ -1,14 +1,16 @@
 /** What a schema cannot say about options, wherever they stand: at the target itself or in a policy that is bound to it. */
-import type { AuthorizeOptions } from '../policies/authorize.ts';
+import type { ArgumentPolicies, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import type { PolicyTarget } from '../policies/policy-binding.ts';
 import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
+import { findPlaceMistakes } from './authorization-rules.ts';
 
 /** What the rules look at, of options that fit their schema. */
 interface Kinds {
   readonly public?: boolean;
-  readonly authorize?: AuthorizeOptions;
+  readonly authorize?: GraphqlAuthorizeOptions;
+  readonly arguments?: ArgumentPolicies;
   readonly rateLimit?: readonly RateLimitRule[];
 }
 
@@ -16,21 +18,10 @@ interface Kinds {
 export function findContradictions(target: PolicyTarget, options: object): readonly Mistake[] {
   const kinds = options as Kinds;
   return [
-    ...checkAccess(kinds),
+    ...findPlaceMistakes(kinds, [], { atRoute: target.level !== 'type' && target.level !== 'field' }),
     ...checkRules(kinds.rateLimit ?? []),
     ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
   ];
-}
-
-/** An empty requirement looks like protection and is none. */
-function checkAccess({ authorize, public: open }: Kinds): Mistake[] {
-  if (authorize === undefined) return [];
-  const asks = authorize.scopes !== undefined || authorize.anyScopes !== undefined;
-  if (asks && authorize.authenticated === false)
-    return [{ path: ['authorize', 'authenticated'], message: 'scopes need a viewer: this cannot be false' }];
-  if (!asks && authorize.authenticated !== true)
-    return [{ path: ['authorize'], message: 'asks for nothing: set `authenticated: true` or `scopes`' }];
-  return open === true ? [{ path: ['public'], message: '`public` and `authorize` contradict each other' }] : [];
 }
 
 /** Of one name there is one rule in a list; one of a more specific level replaces it. */

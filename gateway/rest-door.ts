@@ -10,6 +10,7 @@ import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
@@ -26,6 +27,8 @@ export interface RestDoorOptions {
   readonly authenticator: Authenticator;
   /** What services are told of a viewer. */
   readonly describeViewer: DescribeViewer;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   readonly limiter: RateLimiter;
   readonly call: Call;
   readonly shedder: LoadShedder;
@@ -51,7 +54,7 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
@@ -63,7 +66,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
-    authorize(route, context);
+    authorize(route, rights, context);
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
     const headers = buildForwardedHeaders(route, target.path, request, context);
@@ -173,9 +176,10 @@ async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayR
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 
-function authorize(route: RouteTarget, context: GatewayRequest): void {
+function authorize(route: RouteTarget, rights: Rights, context: GatewayRequest): void {
   if (route.needsViewer && context.viewer === null) throw new GatewayError('UNAUTHENTICATED');
-  const refusal = route.requirement === null ? null : checkRequirement(route.requirement, context.viewer);
+  if (route.requirement === null) return;
+  const refusal = checkRequirement(route.requirement, context.viewer, { rights, request: context });
   if (refusal !== null) throw refusal;
 }
 

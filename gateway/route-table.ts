@@ -3,10 +3,10 @@
  * (limits, requirements, rewriting) is worked out here, so that a request only reads it.
  */
 import createRouter, { type HTTPMethod } from 'find-my-way';
-import { buildRequirement, type Requirement } from '../policies/authorize.ts';
 import { buildHttpCacheRule, type HttpCacheRule } from '../policies/cache-options.ts';
 import type { EdgeOptions } from '../policies/edge-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
+import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';

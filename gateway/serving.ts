@@ -174,6 +174,8 @@ export function createServing(options: ServingOptions): LocalServing {
       persisted,
       queryObserver: createQueryObserver(log, metrics),
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
+      onUnknownPolicy: (policy, services) =>
+        log.warn('nobody passes a policy that `authorization.policies` does not have', { policy, services }),
       onDegraded: metrics.resilience.observeFieldFailure,
       onFieldBreaker(field, state) {
         metrics.resilience.observeFieldBreaker(field, state);

@@ -26,7 +26,7 @@ import { findPlainRootFields } from './plain-root-fields.ts';
 import { buildPlainSubschema, prepareDocument } from './plain-service.ts';
 import { buildPossibleTypes } from './plan-types.ts';
 import { buildPublicSchema } from './public-schema.ts';
-import { collectRequirements } from './requirements.ts';
+import { collectPolicyNames, collectRequirements } from './requirements.ts';
 import { parseSdl } from './sdl.ts';
 import { createSubgraphExecutor } from './subgraph-executor.ts';
 
@@ -109,6 +109,7 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     services: services.map(({ name }) => name),
     cacheHints: collectCacheHints([...federated, ...plain].map(({ document }) => document)),
     costs: collectCosts([...federated, ...plain].map(({ document }) => document)),
+    policyNames: collectPolicyNames([...federated, ...plain]),
     requirements: collectRequirements([
       ...(supergraph === null ? [] : [supergraph.document]),
       ...plain.map(({ document }) => document),

@@ -1,6 +1,7 @@
 /** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
 
 import { Compile } from 'typebox/compile';
+import { findAuthorizeMistakes } from '../policies/authorize-mistakes.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
@@ -107,8 +108,17 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     ...findBalancingMistakes(definition.loadBalancing),
     ...findInstanceMistakes(instances),
     ...findRuleMistakes(definition.rateLimit, ''),
+    ...findAccessMistakes(definition.authorize, ''),
     ...routes.flatMap(findRouteMistakes),
   ];
+}
+
+function findAccessMistakes(authorize: Route['authorize'], path: string): readonly ErrorReason[] {
+  const mistakes = authorize === undefined ? [] : findAuthorizeMistakes(authorize, { atRoute: true });
+  return mistakes.map((mistake) => ({
+    path: [path, 'authorize', ...mistake.path].join('/'),
+    message: mistake.message,
+  }));
 }
 
 function findInstanceMistakes(instances: readonly StaticInstance[]): readonly ErrorReason[] {
@@ -131,6 +141,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
   return [
     ...match.mistakes.map((message) => ({ path: match.path, message })),
     ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
+    ...findAccessMistakes(route.authorize, `/routes/${index}`),
     ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
       ...reason,
       path: `/routes/${index}${reason.path ?? ''}`,

@@ -3,7 +3,7 @@
  * gateway's reference pages are generated from it.
  */
 import Type from 'typebox';
-import { AuthorizeOptions } from '../policies/authorize.ts';
+import { AuthorizeOptions } from '../policies/authorize-options.ts';
 import { HttpCacheOptions } from '../policies/cache-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';

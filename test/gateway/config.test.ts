@@ -336,6 +336,7 @@ describe('buildSettings', () => {
         jwt: documented('authentication.jwt'),
         apiKeys: documented('authentication.apiKeys'),
       },
+      authorization: {},
       viewer: {},
       deadlineMs: parseDurationMs(text('policies.deadline')),
       policies: {},
