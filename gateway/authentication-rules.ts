@@ -1,5 +1,6 @@
 /** What the schema cannot say about `authentication`. */
-import type { ApiKey, AuthenticationOptions } from '../policies/authenticate.ts';
+import type { ApiKey } from '../policies/api-keys.ts';
+import type { AuthenticationOptions } from '../policies/authentication-options.ts';
 import type { IntrospectionOptions } from '../policies/introspection.ts';
 import type { JwtIssuer } from '../policies/jwt-issuer.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';

@@ -91,9 +91,8 @@ function checkStore({ store }: GatewayConfig): Mistake[] {
   return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
 }
 
-function checkCache({ cache, redis, store }: GatewayConfig): Mistake[] {
-  const hasRedis = redis !== undefined || typeof store === 'object' || store?.startsWith('redis') === true;
-  return cache?.store === 'redis' && !hasRedis
+function checkCache(config: GatewayConfig): Mistake[] {
+  return config.cache?.store === 'redis' && !hasRedis(config)
     ? [{ path: ['cache', 'store'], message: 'there is no Redis: set `redis`, or a `store` in Redis' }]
     : [];
 }
@@ -107,16 +106,22 @@ function checkAuthentication(config: GatewayConfig): Mistake[] {
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
     ...findAuthenticationMistakes(authentication),
     ...findViewerMistakes(config.viewer ?? {}),
-    ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
-      authentication[name] && config.redis === undefined && !isRedisStore(config.store)
-        ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]
-        : [],
-    ),
+    ...(hasRedis(config) ? [] : checkWithoutRedis(config)),
   ];
 }
 
-function isRedisStore(store: GatewayConfig['store']): boolean {
-  return typeof store === 'object' || /^rediss?:/.test(store ?? '');
+function hasRedis({ redis, store }: GatewayConfig): boolean {
+  return redis !== undefined || typeof store === 'object' || /^rediss?:/.test(store ?? '');
+}
+
+function checkWithoutRedis({ authentication, store, workers = 1 }: GatewayConfig): Mistake[] {
+  const at = (name: string, message: string): Mistake => ({ path: ['authentication', name], message });
+  return [
+    ...(authentication?.revocation !== undefined ? [at('revocation', 'needs `redis`, or a `store` in Redis')] : []),
+    ...(authentication?.managedApiKeys === true && store === 'memory' && workers !== 1
+      ? [at('managedApiKeys', 'several workers share no memory: needs a `store` in a file or in Redis, or `redis`')]
+      : []),
+  ];
 }
 
 /** Rules with one name share one count, so they must agree on the numbers. */

@@ -3,7 +3,7 @@
  * `docs/configuration.md`. Unknown keys are mistakes.
  */
 import Type from 'typebox';
-import { AuthenticationOptions } from '../policies/authenticate.ts';
+import { AuthenticationOptions } from '../policies/authentication-options.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';

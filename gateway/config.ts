@@ -1,7 +1,7 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
-import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { AuthenticationOptions } from '../policies/authentication-options.ts';
 import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';

@@ -8,6 +8,7 @@ import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { createClientResolver } from '../policies/client-address.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
+import type { ApiKeyStore } from '../policies/managed-api-keys.ts';
 import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
@@ -75,6 +76,8 @@ export interface ServingOptions {
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
   readonly counts?: RateLimitStore;
+  /** API keys that are managed in this process. @default opened here, where they are managed */
+  readonly apiKeyStore?: ApiKeyStore | undefined;
   /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
   readonly onEject?: (service: string, instance: string, why: string) => void;
   /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
@@ -126,7 +129,7 @@ export function createServing(options: ServingOptions): LocalServing {
   const shedder = stack.use(new LoadShedder(settings.loadShedding, { onShed: metrics.resilience.observeShed }));
   const revocations = createRevocations(settings, log, metrics);
   if (revocations !== undefined) stack.use(revocations);
-  const apiKeys = createApiKeyAccess(settings, log);
+  const apiKeys = createApiKeyAccess(settings, log, options.apiKeyStore);
   if (apiKeys !== undefined) stack.use(apiKeys);
 
   const cache = openCacheStore(settings, log, metrics);
