@@ -10,14 +10,16 @@ import { createViewerDescription, type ViewerOptions } from '../policies/viewer-
 /** Mistakes of options that fit the schema, except names that come twice. */
 export function findAuthenticationMistakes(options: AuthenticationOptions): Mistake[] {
   const { jwt = [], apiKeys = [], managedApiKeys, introspection, session, cookies, required } = options;
+  const { clientCertificates = [] } = options;
   const hasTokens = jwt.length > 0 || introspection !== undefined;
-  const hasAny = hasTokens || apiKeys.length > 0 || managedApiKeys === true || session !== undefined;
+  const hasKeys = apiKeys.length > 0 || managedApiKeys === true || clientCertificates.length > 0;
+  const hasAny = hasTokens || hasKeys || session !== undefined;
   return [
     ...(required === true && !hasAny
       ? [
           mistake(
             ['required'],
-            'nobody could pass: there are neither `jwt` nor `apiKeys`, `introspection` or `session`',
+            'nobody could pass: there are neither `jwt` nor `apiKeys`, `introspection`, `session` or `clientCertificates`',
           ),
         ]
       : []),

@@ -16,6 +16,7 @@ import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';
 import { listen } from './listen.ts';
+import { loadTls } from './listen-tls.ts';
 import { createCallObserver } from './observation.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
@@ -211,6 +212,8 @@ export function createClusterServing(options: ServingOptions): Serving {
     },
     async open() {
       if (settings.graphql.engine === 'auto') planner.start();
+      // Told once, before every worker fails over it.
+      if (settings.listen.tls !== undefined) await loadTls(settings.listen.tls);
       port = await choosePort(settings.listen);
       return await pool.start(settings.workers);
     },

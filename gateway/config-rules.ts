@@ -10,6 +10,7 @@ import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
+import { findCertificateMistakes } from './certificate-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
 
@@ -29,6 +30,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkStore(config),
     ...checkCache(config),
     ...checkAuthentication(config),
+    ...findCertificateMistakes(config),
     ...checkRateLimits(config),
     ...checkServices(config),
     ...checkFields(config),

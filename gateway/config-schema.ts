@@ -16,9 +16,9 @@ import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { ListenOptions, Port } from './listen-options.ts';
 
 const closed = { additionalProperties: false } as const;
-const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
 
 export const AdminToken = Type.Object(
   {
@@ -81,23 +81,7 @@ const FieldPolicy = Type.Object(
 
 export const GatewayConfig = Type.Object(
   {
-    listen: Type.Optional(
-      Type.Object(
-        {
-          host: Type.Optional(
-            Type.String({ default: '0.0.0.0', description: 'Address of the public port. Environment: `HOST`.' }),
-          ),
-          port: Type.Optional(
-            Type.Unsafe<number>({
-              ...Port,
-              default: 4000,
-              description: 'The public port; 0 takes a free one. Environment: `PORT`.',
-            }),
-          ),
-        },
-        { ...closed, description: 'The public port: GraphQL, REST routes, health.' },
-      ),
-    ),
+    listen: Type.Optional(ListenOptions),
     admin: Type.Optional(
       Type.Object(
         {

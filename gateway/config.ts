@@ -17,6 +17,7 @@ import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
+import type { TlsOptions } from './listen-options.ts';
 
 const configurations = Compile(GatewayConfig);
 
@@ -25,7 +26,7 @@ export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
 
 /** A configuration with every default applied: durations in milliseconds, sizes in bytes. */
 export interface Settings {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: { readonly host: string; readonly port: number; readonly tls?: TlsOptions };
   readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
   /** Processes that answer requests; 1 for this one alone. */
   readonly workers: number;
@@ -152,7 +153,7 @@ export function buildSettings(
 ): Settings {
   const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...resilience } = config.policies ?? {};
   return {
-    listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
+    listen: { host: '0.0.0.0', port: 4000, ...config.listen },
     admin: {
       host: config.admin?.host ?? '127.0.0.1',
       port: config.admin?.port ?? 4001,

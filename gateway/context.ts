@@ -1,9 +1,11 @@
 /** One request as the gateway sees it, from its head to its end: what both doors share. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type { CertificateResolver } from './client-certificates.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -17,6 +19,8 @@ export interface GatewayRequest extends RequestContext {
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** The certificate of the client, see {@link CertificateResolver}; undefined where nobody asks for it. */
+  readonly certificate: (() => ClientCertificate | null) | undefined;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
@@ -28,6 +32,8 @@ export interface GatewayRequestOptions {
   /** Path of the GraphQL door; every other path is the REST door's. */
   readonly graphqlPath: string;
   readonly resolveClient: (request: IncomingMessage) => Client;
+  /** Undefined where nobody asks for certificates. */
+  readonly resolveCertificate?: CertificateResolver | undefined;
 }
 
 /** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
@@ -48,6 +54,7 @@ class HttpRequest implements GatewayRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
+  readonly certificate: (() => ClientCertificate | null) | undefined;
   viewer: Viewer | null = null;
   viewerFields: readonly string[] | undefined = undefined;
   deadlineAtMs: number;
@@ -72,6 +79,8 @@ class HttpRequest implements GatewayRequest {
     this.path = path;
     this.headers = request.headers;
     this.client = options.resolveClient(request);
+    const { resolveCertificate } = options;
+    this.certificate = resolveCertificate && (() => resolveCertificate(request));
     const wishMs = requestTimeoutMs(request.headers['x-request-timeout-ms']);
     this.isHurried = wishMs < options.deadlineMs;
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);

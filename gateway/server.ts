@@ -3,7 +3,9 @@
  * request; everything that can be worked out beforehand has been.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { TLSSocket, type TlsOptions } from 'node:tls';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
 import type { DataPlaneState } from './data-plane.ts';
@@ -18,6 +20,8 @@ export interface PublicServerOptions extends GatewayRequestOptions {
   readonly current: () => DataPlaneState;
   readonly isReady: () => boolean;
   readonly observer: RequestObserver;
+  /** Without it the server speaks plain HTTP. */
+  readonly tls?: TlsOptions | undefined;
 }
 
 /** Who wants to know of requests: metrics and logs. */
@@ -26,6 +30,8 @@ export interface RequestObserver {
   /** The answer is written, or its connection is gone. */
   onEnd(context: GatewayRequest, response: ServerResponse): void;
   onFailure(error: GatewayError, context: GatewayRequest): void;
+  /** A client and the server did not agree on TLS, or on the client's certificate. */
+  onHandshakeFailure(error: Error): void;
 }
 
 const livePaths = new Set(['/health/live', '/health', '/healthcheck']);
@@ -33,21 +39,21 @@ const readyPaths = new Set(['/health/ready', '/readiness']);
 
 /** Creates the server without listening. */
 export function createPublicServer(options: PublicServerOptions): Server {
-  const { maxHeaderBytes, headersTimeoutMs } = options;
-  const server = createServer(
-    // A body may take as long as it flows: `requestTimeout` would cut long uploads. Slow heads are cut by their own limit.
-    {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: 0,
-      keepAliveTimeout: 65_000,
-      requireHostHeader: false,
-    },
-    (request, response) => {
-      void serve(options, request, response);
-    },
-  );
+  const { tls, maxHeaderBytes, headersTimeoutMs } = options;
+  // A body may take as long as it flows: `requestTimeout` would cut long uploads. Slow heads are cut by their own limit.
+  const settings = {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: 0,
+    keepAliveTimeout: 65_000,
+    requireHostHeader: false,
+  };
+  const answer = (request: IncomingMessage, response: ServerResponse): void => void serve(options, request, response);
+  // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
+  const server =
+    tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
   server.on('clientError', refuseMalformed);
+  server.on('tlsClientError', (error) => options.observer.onHandshakeFailure(error));
   return server;
 }
 
@@ -129,7 +135,8 @@ function problemAnswer(error: GatewayError, context: GatewayRequest) {
 
 /** Requests that Node's parser refuses never become a request object; they get an answer all the same. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) {
+  // Before there is TLS, words in the open would be no answer.
+  if (!socket.writable || (socket instanceof TLSSocket && socket.getProtocol() === null)) {
     socket.destroy();
     return;
   }

@@ -26,10 +26,12 @@ import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import { createApiKeyAccess } from './api-key-access.ts';
 import { type CacheTags, createTellingCache, dropCached } from './cache-invalidation.ts';
 import { openCacheStore } from './cache-store.ts';
+import { createCertificateResolver } from './client-certificates.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
+import { loadTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
@@ -192,6 +194,7 @@ export function createServing(options: ServingOptions): LocalServing {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
       await Promise.all([revocations?.begun, apiKeys?.begun]);
+      const { tls } = settings.listen;
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -201,6 +204,8 @@ export function createServing(options: ServingOptions): LocalServing {
         observer: createRequestObserver(log, metrics),
         deadlineMs: settings.deadlineMs,
         resolveClient: createClientResolver(settings.trustedProxies),
+        resolveCertificate: await createCertificateResolver(settings),
+        tls: tls && (await loadTls(tls)),
       });
       const url = await listen(server, settings.listen);
       isReady = true;
@@ -238,6 +243,7 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     deadlineMs,
     'authentication.revocation': authentication.revocation,
     'authentication.managedApiKeys': authentication.managedApiKeys === true,
+    'authentication.clientCertificateHeader': authentication.clientCertificateHeader,
     'graphql.path': graphql.path,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };

@@ -1,7 +1,8 @@
-/** Authentication: from a request to a viewer, by access token, session or API key. */
+/** Authentication: from a request to a viewer, by access token, session, API key or client certificate. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { type ApiKeys, createApiKeys } from './api-keys.ts';
 import type { AuthenticationOptions } from './authentication-options.ts';
+import { type CertificateViewers, type ClientCertificate, createCertificateViewers } from './client-certificate.ts';
 import { readCookie } from './cookies.ts';
 import { createSessions, createTokenJudge, type JudgeDependencies, refuseNobody } from './credential-judges.ts';
 import { GatewayError } from './errors.ts';
@@ -17,10 +18,12 @@ export interface AuthenticatorDependencies extends JudgeDependencies {
   readonly revocations?: RevocationCheck | undefined;
 }
 
-/** What cookies are judged by, beside the headers. */
+/** What a request is judged by, beside its headers. */
 export interface AuthenticationSubject {
   readonly method: string;
   readonly client: { readonly host: string };
+  /** The certificate of the client; null without one. Throws UNAUTHENTICATED for one that is not valid. */
+  readonly certificate?: (() => ClientCertificate | null) | undefined;
 }
 
 export interface Authenticator {
@@ -51,6 +54,7 @@ interface Credential {
  *   the session's cookie. One of them is judged, the others are not looked at.
  * - With a key and a token in one request both must be valid, and the token's subject is the viewer: usually an
  *   application that acts for a person. The rights of the two are not joined: nobody has granted that combination.
+ * - A client certificate says whose connection it is, so it counts last, behind keys; but it must be valid as well.
  */
 export function createAuthenticator(
   options: AuthenticationOptions,
@@ -62,6 +66,8 @@ export function createAuthenticator(
     apiKeys.length === 0 ? null : createApiKeys(apiKeys, dependencies.now),
     dependencies.apiKeys,
   );
+  const rules = options.clientCertificates ?? [];
+  const certificates = rules.length === 0 ? null : createCertificateViewers(rules, dependencies.now);
   const judgeToken = createTokenJudge(options, dependencies);
   const sessions = createSessions(options.session, dependencies);
   const trustedOrigins = new Set(cookies.trustedOrigins);
@@ -100,7 +106,13 @@ export function createAuthenticator(
     return viewer;
   }
 
-  /** A cookie that is worth nothing leaves whoever the API key names. */
+  function identifyCertificate(table: CertificateViewers, subject: AuthenticationSubject | undefined): Viewer | null {
+    const certificate = subject?.certificate?.() ?? null;
+    const viewer = certificate === null ? null : table.identify(certificate);
+    return viewer === null ? null : refuseRevoked(viewer);
+  }
+
+  /** A cookie that is worth nothing leaves whoever the API key or the certificate names. */
   async function judgeCookie(credential: Credential, holder: Viewer | null): Promise<Viewer | null> {
     try {
       return await judge(credential);
@@ -113,8 +125,9 @@ export function createAuthenticator(
 
   return {
     authenticate(headers, subject) {
+      const connected = certificates === null ? null : identifyCertificate(certificates, subject);
       const key = keys === null ? undefined : headers['x-api-key'];
-      const holder = key === undefined || keys === null ? null : keys.identify(String(key));
+      const holder = key === undefined || keys === null ? connected : keys.identify(String(key));
       const credential = findCredential(headers);
       if (credential === null) return holder;
       if (!credential.fromCookie) return judge(credential);

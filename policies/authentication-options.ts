@@ -1,6 +1,8 @@
 /** Options of authentication. */
 import Type from 'typebox';
 import { ApiKey } from './api-keys.ts';
+import { CertificateHeaderOptions } from './certificate-header.ts';
+import { ClientCertificateRule } from './client-certificate.ts';
 import { cookieNamePattern } from './cookies.ts';
 import { IntrospectionOptions } from './introspection.ts';
 import { JwtIssuer } from './jwt-issuer.ts';
@@ -62,6 +64,14 @@ export const AuthenticationOptions = Type.Object(
           'Whether API keys can also be made and removed at run time, by the admin API. They are kept in Redis if there is one, else with the registry: in `api-keys.json` beside it, or in memory, where a restart forgets them.',
       }),
     ),
+    clientCertificates: Type.Optional(
+      Type.Array(ClientCertificateRule, {
+        default: [],
+        description:
+          'Who the holders of certificates are. The first that fits counts; where none fits the certificate names nobody. They come by `listen.tls` or in `clientCertificateHeader`.',
+      }),
+    ),
+    clientCertificateHeader: Type.Optional(CertificateHeaderOptions),
     apiKeys: Type.Optional(Type.Array(ApiKey, { default: [], description: 'Keys that are accepted in `x-api-key`.' })),
   },
   { additionalProperties: false },
