@@ -103,7 +103,7 @@ export function createClusterServing(options: ServingOptions): Serving {
     sent.set(worker.id, snapshot);
     return {
       worker: worker.id,
-      settings: { ...settings, listen: { host: settings.listen.host, port } },
+      settings: { ...settings, listen: { ...settings.listen, port } },
       news: { delta: buildWholeDelta(snapshot), graph: graph.id },
       unhealthy: listUnhealthy(snapshot),
     };
@@ -201,6 +201,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       log.info('workers are replaced for settings that a process keeps', { changed: bound });
       const portBefore = port;
       try {
+        if (next.listen.tls !== undefined) await loadTls(next.listen.tls);
         if (before.listen.port !== next.listen.port) port = await choosePort(next.listen);
         await pool.replaceAll(next.workers);
       } catch (error) {

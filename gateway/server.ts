@@ -65,6 +65,7 @@ async function serve(options: PublicServerOptions, request: IncomingMessage, res
   response.once('close', () => options.observer.onEnd(context, response));
   try {
     assertHost(request);
+    assertOneAuthorization(request);
     await enter(options, parseRequestTarget(url), request, response, context);
   } catch (thrown) {
     const error = toGatewayError(thrown);
@@ -79,6 +80,20 @@ function assertHost(request: IncomingMessage): void {
   if (request.headers.host === undefined && request.httpVersion !== '1.0') {
     throw new GatewayError('BAD_REQUEST', 'The request has no Host');
   }
+}
+
+/**
+ * RFC 9110 section 5.3: a field that is no list comes once. Node reads the first and drops the others; a proxy before us may
+ * have judged another one.
+ */
+function assertOneAuthorization({ headers, rawHeaders }: IncomingMessage): void {
+  if (headers.authorization === undefined) return;
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === 13 && name.toLowerCase() === 'authorization') count++;
+  }
+  if (count > 1) throw new GatewayError('BAD_REQUEST', 'The request has more than one Authorization');
 }
 
 function enter(

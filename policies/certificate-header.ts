@@ -10,11 +10,13 @@ import { OneOf } from './units.ts';
 
 export const CertificateHeaderOptions = Type.Object(
   {
-    name: OneOf(['client-cert', 'x-forwarded-client-cert'], {
-      default: 'client-cert',
-      description:
-        '`client-cert`: base64 of DER between colons (RFC 9440). `x-forwarded-client-cert`: as Envoy writes it, with `Cert`, or PEM in URL encoding, as nginx does.',
-    }),
+    name: Type.Optional(
+      OneOf(['client-cert', 'x-forwarded-client-cert'], {
+        default: 'client-cert',
+        description:
+          '`client-cert`: base64 of DER between colons (RFC 9440). `x-forwarded-client-cert`: as Envoy writes it, with `Cert`, or PEM in URL encoding, as nginx does.',
+      }),
+    ),
     ca: Type.String({
       minLength: 1,
       description: 'File with the certificates (PEM) of which one must have signed those of clients.',
@@ -23,6 +25,7 @@ export const CertificateHeaderOptions = Type.Object(
   { additionalProperties: false, description: 'Certificates of clients whose TLS ends at one of `trustedProxies`.' },
 );
 export type CertificateHeaderOptions = Type.Static<typeof CertificateHeaderOptions>;
+export type CertificateHeaderName = NonNullable<CertificateHeaderOptions['name']>;
 
 /** Reads a header's value. Throws UNAUTHENTICATED for anything but a certificate of a known CA. */
 export type CertificateHeaderReader = (value: string) => ClientCertificate;
@@ -33,7 +36,7 @@ const clientUsages = ['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'];
 
 /** Builds the reader. Throws where `authorities`, the text of a PEM file, has no CA in it. */
 export function createCertificateHeaderReader(
-  name: CertificateHeaderOptions['name'],
+  name: CertificateHeaderName,
   authorities: string,
   now: () => number = Date.now,
 ): CertificateHeaderReader {
@@ -74,7 +77,7 @@ function parseAuthorities(text: string): X509Certificate[] {
   return issuers;
 }
 
-function parseHeader(name: CertificateHeaderOptions['name'], value: string): X509Certificate {
+function parseHeader(name: CertificateHeaderName, value: string): X509Certificate {
   try {
     return new X509Certificate(name === 'client-cert' ? parseBytes(value) : parsePem(value));
   } catch (cause) {

@@ -64,6 +64,20 @@ describe('authentication in a configuration', () => {
       /^[^:]+: expected at least 32 characters, got fewer$/,
     ],
     'HS256 without a secret': [{ jwt: [{ issuer: 'i', algorithms: ['RS256', 'HS256'] }] }, /HS256 needs `secret`/],
+    'certificates that never come': [{ clientCertificates: [{ san: 'a.example' }] }, /no certificate would ever come/],
+    'a certificate header from nobody': [
+      { clientCertificates: [{ san: 'a.example' }], clientCertificateHeader: { ca: 'ca.pem' } },
+      /there are no `trustedProxies`/,
+    ],
+    'a rule about any certificate': [
+      { clientCertificates: [{ name: 'all' }], clientCertificateHeader: { ca: 'ca.pem' } },
+      /needs `san`, `subject` or `fingerprint`/,
+    ],
+    'a DNS name that ends in anything': [
+      { clientCertificates: [{ san: 'orders.*' }] },
+      /expected text that matches|san/,
+    ],
+    'a URI whose host ends in anything': [{ clientCertificates: [{ san: 'spiffe://shop*' }] }, /san/],
     'a client that is called like the key of another': [
       {
         apiKeys: [
