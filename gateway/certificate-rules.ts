@@ -34,9 +34,6 @@ export function findCertificateMistakes({
     ...(header !== undefined && trustedProxies.length === 0
       ? [at(['authentication', 'clientCertificateHeader'], 'nobody may send it: there are no `trustedProxies`')]
       : []),
-    ...(header !== undefined && clientCertificates.length === 0
-      ? [at(['authentication', 'clientCertificateHeader'], 'has no effect without `clientCertificates`')]
-      : []),
     ...clientCertificates.flatMap(({ san, subject, fingerprint }, index) =>
       san === undefined && subject === undefined && fingerprint === undefined
         ? [at(['authentication', 'clientCertificates', index], 'needs `san`, `subject` or `fingerprint`')]

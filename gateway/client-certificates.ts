@@ -14,9 +14,9 @@ export type CertificateResolver = (request: IncomingMessage) => ClientCertificat
 
 /** Builds the resolver; undefined where nobody asks for certificates. Rejects where the file with the CA cannot be used. */
 export async function createCertificateResolver(settings: Settings): Promise<CertificateResolver | undefined> {
-  const { authentication, trustedProxies } = settings;
-  const { clientCertificateHeader: header, clientCertificates = [] } = authentication;
-  if (clientCertificates.length === 0) return undefined;
+  const { authentication, listen, trustedProxies } = settings;
+  const { clientCertificateHeader: header } = authentication;
+  if ((listen.tls?.clientCertificates ?? 'none') === 'none' && header === undefined) return undefined;
   const readConnection = createConnectionReader();
   if (header === undefined) return ({ socket }) => readConnection(socket);
 

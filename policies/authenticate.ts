@@ -9,6 +9,7 @@ import { GatewayError } from './errors.ts';
 import type { Viewer } from './request-context.ts';
 import { assertOwnOrigin } from './request-origin.ts';
 import type { RevocationCheck } from './revocation.ts';
+import { assertTokenHolder } from './token-binding.ts';
 
 /** What the authenticator needs of the outside world. */
 export interface AuthenticatorDependencies extends JudgeDependencies {
@@ -61,6 +62,7 @@ export function createAuthenticator(
   dependencies: AuthenticatorDependencies = {},
 ): Authenticator {
   const { cookies = {} } = options;
+  const { now = Date.now } = dependencies;
   const apiKeys = options.apiKeys ?? [];
   const keys = joinApiKeys(
     apiKeys.length === 0 ? null : createApiKeys(apiKeys, dependencies.now),
@@ -91,12 +93,16 @@ export function createAuthenticator(
     return session === undefined ? null : { kind: 'session', text: session, fromCookie: true };
   }
 
-  function judge({ kind, text }: Credential): Viewer | Promise<Viewer> {
+  function judge({ kind, text }: Credential, subject: AuthenticationSubject | undefined): Viewer | Promise<Viewer> {
     const viewer =
       kind === 'token' && judgeToken !== null
         ? judgeToken(text)
         : refuseNobody(sessions?.find(text) ?? null, 'The session is not valid', undefined);
-    return viewer instanceof Promise ? viewer.then(refuseRevoked) : refuseRevoked(viewer);
+    const settle = (found: Viewer): Viewer => {
+      assertTokenHolder(found, () => subject?.certificate?.() ?? null, now());
+      return refuseRevoked(found);
+    };
+    return viewer instanceof Promise ? viewer.then(settle) : settle(viewer);
   }
 
   /** With every request: what is remembered of a credential does not know that it was revoked since. */
@@ -113,9 +119,13 @@ export function createAuthenticator(
   }
 
   /** A cookie that is worth nothing leaves whoever the API key or the certificate names. */
-  async function judgeCookie(credential: Credential, holder: Viewer | null): Promise<Viewer | null> {
+  async function judgeCookie(
+    credential: Credential,
+    holder: Viewer | null,
+    subject: AuthenticationSubject | undefined,
+  ): Promise<Viewer | null> {
     try {
-      return await judge(credential);
+      return await judge(credential, subject);
     } catch (error) {
       const isInvalid = error instanceof GatewayError && error.code === 'UNAUTHENTICATED';
       if (isInvalid && cookies.invalid !== 'refuse') return holder;
@@ -130,10 +140,10 @@ export function createAuthenticator(
       const holder = key === undefined || keys === null ? connected : keys.identify(String(key));
       const credential = findCredential(headers);
       if (credential === null) return holder;
-      if (!credential.fromCookie) return judge(credential);
+      if (!credential.fromCookie) return judge(credential, subject);
       const { method = 'POST', client = { host: headers.host } } = subject ?? {};
       assertOwnOrigin({ method, host: client.host, headers }, trustedOrigins);
-      return judgeCookie(credential, holder);
+      return judgeCookie(credential, holder, subject);
     },
   };
 }

@@ -13,6 +13,7 @@ import { startGateway } from '../support/gateway.ts';
 import { makeFolder, startGatewayProcess } from '../support/process.ts';
 import { until } from '../support/registration.ts';
 import { startServer, startSubgraph } from '../support/subgraph.ts';
+import { startTokenIssuer } from '../support/token-issuer.ts';
 
 interface Answer {
   readonly status: number;
@@ -115,6 +116,33 @@ test('the holder of a certificate is the viewer at both doors, over real TLS', {
   assert.equal((await ask(url, '/read', { ...partner, headers: { 'x-api-key': 'wrong' } })).status, 401);
   const viewers = gateway.lines.filter(({ msg }) => msg === 'request').map(({ viewer }) => viewer);
   assert.ok(viewers.includes('certificate'));
+});
+
+test('a token that is bound to a certificate is worth nothing without it', { skip }, async (t) => {
+  const { authority, services, tls, trusting, by } = await setUp(t);
+  const issuer = await startTokenIssuer();
+  t.after(() => issuer[Symbol.asyncDispose]());
+  const gateway = await startGateway(t, {
+    listen: { tls: tls('request') },
+    authentication: { jwt: [{ issuer: issuer.issuer, jwksUri: issuer.jwksUri, audience: 'shop' }] },
+    services,
+  });
+  const holder = await authority.issue('holder');
+  const thief = await authority.issue('thief');
+  const thumbprint = hash('sha256', new X509Certificate(holder.certificate).raw, 'base64url');
+  const judge = async (cnf: unknown, identity: object) => {
+    const headers = { authorization: `Bearer ${await issuer.sign({ scope: 'read', cnf })}` };
+    const first = (await ask(gateway.url, '/read', { ...identity, headers })).status;
+    assert.equal((await ask(gateway.url, '/read', { ...identity, headers })).status, first, 'remembered or not');
+    return first;
+  };
+  assert.equal(await judge({ 'x5t#S256': thumbprint }, by(holder)), 200);
+  assert.equal(await judge({ 'x5t#S256': thumbprint }, by(thief)), 401);
+  assert.equal(await judge({ 'x5t#S256': thumbprint }, trusting), 401);
+  assert.equal(await judge({ jkt: thumbprint }, by(holder)), 401);
+  assert.equal(await judge({ 'x5t#S256': thumbprint, jkt: thumbprint }, by(holder)), 401);
+  for (const odd of [null, {}, 'x', []]) assert.equal(await judge(odd, by(holder)), 401, JSON.stringify(odd));
+  assert.equal(await judge(undefined, trusting), 200);
 });
 
 test('a resumed connection without a certificate stays one without', { skip }, async (t) => {

@@ -154,6 +154,8 @@ const attacks: Record<string, Attack> = {
   'the type of our own tokens': (issuer) => issuer.sign({}, { typ: 'viewer+jwt' }),
   'no type where at+jwt is wanted': () => hmac({ alg: 'HS256' }, claimsOf(strictIssuer), secret),
   'the type JWT where at+jwt is wanted': () => hmac({ alg: 'HS256', typ: 'JWT' }, claimsOf(strictIssuer), secret),
+  'a binding to a certificate (cnf)': (issuer) => issuer.sign({ cnf: { 'x5t#S256': 'A'.repeat(43) } }),
+  'a binding to a key (DPoP)': (issuer) => issuer.sign({ cnf: { jkt: 'A'.repeat(43) } }),
   'an empty signature': async (issuer) => (await issuer.sign()).replace(/[^.]*$/, ''),
   'a signature of zeros (r = s = 0)': async (issuer) => resign(await issuer.sign(), Buffer.alloc(64)),
   'a signature of the order of the curve': async (issuer) =>
