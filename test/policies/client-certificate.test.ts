@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
+import { createAuthenticator } from '../../policies/authenticate.ts';
 import { createCertificateHeaderReader } from '../../policies/certificate-header.ts';
 import {
   type ClientCertificate,
@@ -8,6 +9,7 @@ import {
   createCertificateViewers,
   readClientCertificate,
 } from '../../policies/client-certificate.ts';
+import { createRevocationList, type RevokedKey } from '../../policies/revocation.ts';
 import { createAuthority, certificatesSkipReason as skip, type TestCertificate } from '../support/certificates.ts';
 
 const nowMs = Date.now();
@@ -162,4 +164,29 @@ test('a header of a proxy is a certificate of the CA, or nothing', { skip }, asy
   }
   assert.throws(() => createCertificateHeaderReader('client-cert', 'nothing'), TypeError);
   assert.throws(() => createCertificateHeaderReader('client-cert', good.certificate), /none of a CA/);
+});
+
+test('a certificate can be revoked, by its fingerprint or with all that its viewer had so far', () => {
+  const issuedAt = Math.floor((nowMs - 1_000) / 1_000);
+  const certificate = certificateOf([uri('spiffe://shop/a')]);
+  const renewed = certificateOf([uri('spiffe://shop/a')], { fingerprint: 'ee'.repeat(32), validFromMs: nowMs + 5_000 });
+  const atMs = nowMs + 6_000;
+  const judge = (key: RevokedKey, shown: ClientCertificate) => {
+    const revocations = createRevocationList({}, () => atMs);
+    revocations.add([{ key, issuedUntil: issuedAt, expiresAtMs: atMs + 60_000 }]);
+    const options = { clientCertificates: [{ san: 'spiffe://shop/a' }] };
+    const { authenticate } = createAuthenticator(options, { revocations, now: () => atMs });
+    const lasting = { ...shown, validToMs: atMs + 1_000 };
+    return authenticate({}, { method: 'GET', client: { host: 'x' }, certificate: () => lasting });
+  };
+  const refused = { code: 'UNAUTHENTICATED' };
+  assert.throws(() => judge(['token', 'certificate', 'ab'.repeat(32)], certificate), refused);
+  assert.throws(() => judge(['subject', 'certificate', 'spiffe://shop/a'], certificate), refused);
+  assert.throws(() => judge(['issuer', 'certificate'], certificate), refused);
+  for (const key of [
+    ['token', 'certificate', 'ab'.repeat(32)],
+    ['subject', 'certificate', 'spiffe://shop/a'],
+  ] as const) {
+    assert.ok(judge(key, renewed), 'a new one is in again');
+  }
 });
