@@ -12,6 +12,7 @@ import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { findCertificateMistakes } from './certificate-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
+import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
 
 const healthPaths: ReadonlySet<string> = new Set([
@@ -34,6 +35,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkRateLimits(config),
     ...checkServices(config),
     ...checkFields(config),
+    ...findEdgeConfigMistakes(config),
     ...checkNetworks(config),
     ...checkDiscovery(config),
     ...findDurationMistakes(GatewayConfig, config),
