@@ -8,6 +8,7 @@ import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { findAuthorizationMistakes } from './authorization-rules.ts';
+import { findCertificateMistakes } from './certificate-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
@@ -32,6 +33,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkCache(config),
     ...findPersistedMistakes(config),
     ...checkAuthentication(config),
+    ...findCertificateMistakes(config),
     ...findAuthorizationMistakes(config),
     ...checkPolicies(config),
     ...checkServices(config),
@@ -96,9 +98,8 @@ function checkStore({ store }: GatewayConfig): Mistake[] {
   return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
 }
 
-function checkCache({ cache, redis, store }: GatewayConfig): Mistake[] {
-  const hasRedis = redis !== undefined || typeof store === 'object' || store?.startsWith('redis') === true;
-  return cache?.store === 'redis' && !hasRedis
+function checkCache(config: GatewayConfig): Mistake[] {
+  return config.cache?.store === 'redis' && !hasRedis(config)
     ? [{ path: ['cache', 'store'], message: 'there is no Redis: set `redis`, or a `store` in Redis' }]
     : [];
 }
@@ -112,16 +113,22 @@ function checkAuthentication(config: GatewayConfig): Mistake[] {
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
     ...findAuthenticationMistakes(authentication),
     ...findViewerMistakes(config.viewer ?? {}),
-    ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
-      authentication[name] && config.redis === undefined && !isRedisStore(config.store)
-        ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]
-        : [],
-    ),
+    ...(hasRedis(config) ? [] : checkWithoutRedis(config)),
   ];
 }
 
-function isRedisStore(store: GatewayConfig['store']): boolean {
-  return typeof store === 'object' || /^rediss?:/.test(store ?? '');
+function hasRedis({ redis, store }: GatewayConfig): boolean {
+  return redis !== undefined || typeof store === 'object' || /^rediss?:/.test(store ?? '');
+}
+
+function checkWithoutRedis({ authentication, store, workers = 1 }: GatewayConfig): Mistake[] {
+  const at = (name: string, message: string): Mistake => ({ path: ['authentication', name], message });
+  return [
+    ...(authentication?.revocation !== undefined ? [at('revocation', 'needs `redis`, or a `store` in Redis')] : []),
+    ...(authentication?.managedApiKeys === true && store === 'memory' && workers !== 1
+      ? [at('managedApiKeys', 'several workers share no memory: needs a `store` in a file or in Redis, or `redis`')]
+      : []),
+  ];
 }
 
 function checkServices(config: GatewayConfig): Mistake[] {

@@ -3,7 +3,7 @@
  * `docs/configuration.md`. Unknown keys are mistakes.
  */
 import Type from 'typebox';
-import { AuthenticationOptions } from '../policies/authenticate.ts';
+import { AuthenticationOptions } from '../policies/authentication-options.ts';
 import { ArgumentPolicies, AuthorizationOptions, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
@@ -18,10 +18,10 @@ import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
 import { GraphqlOptions } from './graphql-options.ts';
+import { ListenOptions, Port } from './listen-options.ts';
 import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 
 const closed = { additionalProperties: false } as const;
-const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
 
 export const AdminToken = Type.Object(
   {
@@ -89,23 +89,7 @@ export const TypePolicy = Type.Object(typeProperties, closed);
 
 export const GatewayConfig = Type.Object(
   {
-    listen: Type.Optional(
-      Type.Object(
-        {
-          host: Type.Optional(
-            Type.String({ default: '0.0.0.0', description: 'Address of the public port. Environment: `HOST`.' }),
-          ),
-          port: Type.Optional(
-            Type.Unsafe<number>({
-              ...Port,
-              default: 4000,
-              description: 'The public port; 0 takes a free one. Environment: `PORT`.',
-            }),
-          ),
-        },
-        { ...closed, description: 'The public port: GraphQL, REST routes, health.' },
-      ),
-    ),
+    listen: Type.Optional(ListenOptions),
     admin: Type.Optional(
       Type.Object(
         {

@@ -1,7 +1,7 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
-import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { AuthenticationOptions } from '../policies/authentication-options.ts';
 import type { AuthorizationOptions } from '../policies/authorize-options.ts';
 import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
@@ -24,6 +24,7 @@ import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
 import type { GraphqlEdgeOptions } from './edge-policies.ts';
 import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
+import type { TlsOptions } from './listen-options.ts';
 
 const configurations = Compile(GatewayConfig);
 
@@ -38,7 +39,7 @@ export type GatewayPolicies = Omit<NonNullable<GatewayConfig['policies']>, 'dead
 
 /** A configuration with every default applied: durations in milliseconds, sizes in bytes. */
 export interface Settings {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: { readonly host: string; readonly port: number; readonly tls?: TlsOptions };
   readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
   /** Processes that answer requests; 1 for this one alone. */
   readonly workers: number;
@@ -191,7 +192,7 @@ export function buildSettings(
 ): Settings {
   const { deadline = '30s', rateLimitHeaders = 'standard', named = {}, ...policies } = config.policies ?? {};
   return {
-    listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
+    listen: { host: '0.0.0.0', port: 4000, ...config.listen },
     admin: {
       host: config.admin?.host ?? '127.0.0.1',
       port: config.admin?.port ?? 4001,

@@ -1,10 +1,12 @@
 /** One request as the gateway sees it, from its head to its end: what both doors share. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
+import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
@@ -19,6 +21,8 @@ export interface GatewayRequest extends RequestContext {
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** The certificate of the client, see {@link CertificateResolver}; undefined where nobody asks for it. */
+  readonly certificate: (() => ClientCertificate | null) | undefined;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
@@ -32,6 +36,8 @@ export interface GatewayRequestOptions {
   /** Path of the GraphQL door; every other path is the REST door's. */
   readonly graphqlPath: string;
   readonly resolveClient: (request: IncomingMessage) => Client;
+  /** Undefined where nobody asks for certificates. */
+  readonly resolveCertificate?: CertificateResolver | undefined;
 }
 
 /** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
@@ -52,6 +58,7 @@ class HttpRequest implements GatewayRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
+  readonly certificate: (() => ClientCertificate | null) | undefined;
   viewer: Viewer | null = null;
   viewerFields: readonly string[] | undefined = undefined;
   deadlineAtMs: number;
@@ -79,6 +86,8 @@ class HttpRequest implements GatewayRequest {
     this.path = path;
     this.headers = request.headers;
     this.client = options.resolveClient(request);
+    const { resolveCertificate } = options;
+    this.certificate = resolveCertificate && (() => resolveCertificate(request));
     const wishMs = requestTimeoutMs(request.headers['x-request-timeout-ms']);
     this.isHurried = wishMs < options.deadlineMs;
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);

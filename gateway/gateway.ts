@@ -103,7 +103,9 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const { lookup } = addressPolicy;
   const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
-  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage }));
+  const apiKeys = openApiKeyStore(settings);
+  if (apiKeys !== undefined) building.use(apiKeys);
+  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage, apiKeyStore: apiKeys }));
   const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
   const admit = createAdmission({
@@ -155,8 +157,6 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   await registry.start(settings.services);
   const revocations = openRevocationStore(settings);
   if (revocations !== undefined) building.use(revocations);
-  const apiKeys = openApiKeyStore(settings);
-  if (apiKeys !== undefined) building.use(apiKeys);
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
     endpoints: buildAdminEndpoints({

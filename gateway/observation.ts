@@ -24,6 +24,8 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
     onFailure(error, context) {
       if (error.code === 'INTERNAL_SERVER_ERROR') log.error('a request failed unexpectedly', { error, id: context.id });
     },
+    // Anybody can make these, as many as they like.
+    onHandshakeFailure: (error) => log.debug('a TLS handshake failed', { error }),
   };
 }
 

@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { createClientResolver } from '../policies/client-address.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
+import type { ApiKeyStore } from '../policies/managed-api-keys.ts';
 import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
@@ -26,6 +27,7 @@ import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import { createApiKeyAccess } from './api-key-access.ts';
 import { type CacheTags, createTellingCache, dropCached } from './cache-invalidation.ts';
 import { openCacheStore } from './cache-store.ts';
+import { createCertificateResolver } from './client-certificates.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createPolicyResolution } from './effective-policies.ts';
@@ -33,6 +35,7 @@ import { type Explanation, explain } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
+import { loadTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import {
@@ -88,6 +91,8 @@ export interface ServingOptions {
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
   readonly counts?: RateLimitStore;
+  /** API keys that are managed in this process. @default opened here, where they are managed */
+  readonly apiKeyStore?: ApiKeyStore | undefined;
   /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
   readonly onEject?: (service: string, instance: string, why: string) => void;
   /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
@@ -145,7 +150,7 @@ export function createServing(options: ServingOptions): LocalServing {
   const shedder = stack.use(new LoadShedder(settings.loadShedding, { onShed: metrics.resilience.observeShed }));
   const revocations = createRevocations(settings, log, metrics);
   if (revocations !== undefined) stack.use(revocations);
-  const apiKeys = createApiKeyAccess(settings, log);
+  const apiKeys = createApiKeyAccess(settings, log, options.apiKeyStore);
   if (apiKeys !== undefined) stack.use(apiKeys);
 
   const persisted = stack.use(openPersistedOperations(settings, log, metrics));
@@ -232,6 +237,7 @@ export function createServing(options: ServingOptions): LocalServing {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
       await Promise.all([revocations?.begun, apiKeys?.begun, persisted.begun]);
+      const { tls } = settings.listen;
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -241,6 +247,8 @@ export function createServing(options: ServingOptions): LocalServing {
         observer: createRequestObserver(log, metrics),
         deadlineMs: settings.deadlineMs,
         resolveClient: createClientResolver(settings.trustedProxies),
+        resolveCertificate: await createCertificateResolver(settings),
+        tls: tls && (await loadTls(tls)),
       });
       const url = await listen(server, settings.listen);
       isReady = true;
@@ -282,6 +290,7 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     deadlineMs,
     'authentication.revocation': authentication.revocation,
     'authentication.managedApiKeys': authentication.managedApiKeys === true,
+    'authentication.clientCertificateHeader': authentication.clientCertificateHeader,
     'graphql.path': graphql.path,
     'graphql.persistedOperations.apqMaxSize': graphql.persistedOperations.apqMaxBytes,
     'graphql.persistedOperations.apqTtl': graphql.persistedOperations.apqTtlMs,

@@ -9,10 +9,10 @@ import type { ServiceHeaders } from './service-headers.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
-  /** Stable identity: the token's `sub`, what the session service named, or the name of the API key. */
+  /** Stable identity: the token's `sub`, what the session service named, the name of the API key or in the certificate. */
   readonly id: string;
-  readonly kind: 'jwt' | 'opaque' | 'session' | 'api-key';
-  /** The token's issuer, or `session`; undefined for API keys. Two issuers may use the same `sub`. */
+  readonly kind: 'jwt' | 'opaque' | 'session' | 'api-key' | 'certificate';
+  /** The token's issuer, `session` or `certificate`; undefined for API keys. Two issuers may use the same `sub`. */
   readonly issuer: string | undefined;
   readonly scopes: ReadonlySet<string>;
   readonly roles: readonly string[];

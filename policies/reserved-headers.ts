@@ -21,6 +21,11 @@ export const hopByHop: ReadonlySet<string> = new Set([
  * the service on its own. `expect` is answered by our server before the body is read; trailers of requests end here.
  */
 const ownRequestFields: ReadonlySet<string> = new Set([
+  // RFC 9440 section 2.4: only who ends TLS may say them. Services learn of the viewer.
+  'client-cert',
+  'client-cert-chain',
+  'client_cert',
+  'client_cert_chain',
   'expect',
   'forwarded',
   'host',
