@@ -29,6 +29,8 @@ import { mergeStatus } from './worker-status.ts';
 /** How long an answer of the admin port waits for workers: a change that was admitted is made, whoever is slow. */
 const appliedPatienceMs = 10_000;
 const askPatienceMs = 1_000;
+/** Plugins have their own, shorter bounds; all of a list one after the other. */
+const preparePatienceMs = 60_000;
 /** Longer than a worker waits for Redis. */
 const invalidationPatienceMs = 5_000;
 
@@ -185,6 +187,14 @@ export function createClusterServing(options: ServingOptions): Serving {
       clearTimeout(timer);
       if (outcome === 'late')
         log.warn('not every worker serves the change yet', { revision: published?.snapshot.revision });
+    },
+    async prepare(given) {
+      // Those that start later load for themselves.
+      const loading = pool.members.filter(({ id }) => sent.has(id));
+      await Promise.all(loading.map(({ link }) => link.ask('prepare', withSecrets(given), preparePatienceMs)));
+    },
+    async abandon() {
+      await Promise.allSettled(pool.members.map(({ link }) => link.ask('abandon', null, askPatienceMs)));
     },
     async configure(given) {
       const next = withSecrets(given);

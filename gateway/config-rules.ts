@@ -12,6 +12,7 @@ import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { isLoopback } from './loopback.ts';
+import { findPluginMistakes } from './plugin-rules.ts';
 
 const healthPaths: ReadonlySet<string> = new Set([
   '/health',
@@ -34,6 +35,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkFields(config),
     ...checkNetworks(config),
     ...checkDiscovery(config),
+    ...findPluginMistakes(config),
     ...findDurationMistakes(GatewayConfig, config),
   ];
 }

@@ -16,6 +16,7 @@ import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { GraphqlPluginList, PluginList } from './plugin-options.ts';
 
 const closed = { additionalProperties: false } as const;
 const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
@@ -198,6 +199,7 @@ export const GatewayConfig = Type.Object(
         description: 'Services known beforehand. Others register at run time.',
       }),
     ),
+    plugins: Type.Optional(PluginList),
     fields: Type.Optional(
       Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {
         ...closed,
@@ -252,6 +254,7 @@ export const GatewayConfig = Type.Object(
               { ...closed, description: 'What operations cost, for rate limits with `count: cost`.' },
             ),
           ),
+          plugins: Type.Optional(GraphqlPluginList),
           engine: Type.Optional(
             Type.Union([Type.Literal('auto'), Type.Literal('stitched')], {
               default: 'auto',

@@ -17,6 +17,7 @@ import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
+import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
 
 const configurations = Compile(GatewayConfig);
 
@@ -47,6 +48,7 @@ export interface Settings {
   readonly rateLimit: readonly RateLimitRule[];
   readonly rateLimitHeaders: RateLimitHeaders;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
+  readonly plugins: readonly PluginEntry[];
   readonly fields: Readonly<Record<string, FieldPolicy>>;
   readonly graphql: {
     readonly path: string;
@@ -55,6 +57,7 @@ export interface Settings {
     readonly maxBatchSize: number;
     readonly subgraphErrors: 'pass' | 'mask';
     readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
+    readonly plugins: readonly GraphqlPluginEntry[];
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
@@ -174,6 +177,7 @@ export function buildSettings(
     rateLimit,
     rateLimitHeaders,
     services: config.services ?? {},
+    plugins: config.plugins ?? [],
     fields: config.fields ?? {},
     graphql: {
       path: config.graphql?.path ?? '/graphql',
@@ -185,6 +189,7 @@ export function buildSettings(
         listSize: config.graphql?.cost?.listSize ?? 10,
         slicingArguments: config.graphql?.cost?.slicingArguments ?? ['first', 'last', 'limit'],
       },
+      plugins: config.graphql?.plugins ?? [],
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
-import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type { PluginRequest } from './plugin-request.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -17,6 +18,8 @@ export interface GatewayRequest extends RequestContext {
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** What plugins have to do with the request; undefined where there are none. */
+  plugins: PluginRequest | undefined;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
@@ -55,6 +58,7 @@ class HttpRequest implements GatewayRequest {
   readonly departure: ClientDeparture;
   readonly #response: ServerResponse;
   #atEnd: (() => void)[] | undefined;
+  plugins: PluginRequest | undefined = undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
   name: string | null = null;
@@ -77,6 +81,10 @@ class HttpRequest implements GatewayRequest {
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
     this.departure = new ClientDeparture(response);
     this.#response = response;
+  }
+
+  get changeCall(): ChangeCall | undefined {
+    return this.plugins?.changeCall;
   }
 
   atEnd(listener: () => void): void {

@@ -23,6 +23,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { PluginSet } from './plugin-set.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
@@ -33,6 +34,8 @@ export interface DataPlaneState {
   readonly restDoor: RestDoor;
   readonly generation: GraphqlGeneration;
   readonly routes: RouteTable;
+  /** What requests ask of the operator's own code; undefined without any. */
+  readonly plugins: PluginSet | undefined;
 }
 
 export interface DataPlane {
@@ -40,7 +43,7 @@ export interface DataPlane {
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
   publish(snapshot: Snapshot, graph: Graph): void;
   /** Swaps in other settings; what does not depend on them stays. */
-  configure(settings: Settings): void;
+  configure(settings: Settings, plugins?: PluginSet): void;
 }
 
 export interface DataPlaneOptions {
@@ -59,6 +62,7 @@ export interface DataPlaneOptions {
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
+  readonly plugins?: PluginSet | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly onDegraded?: DegradedListener;
   readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
@@ -68,7 +72,7 @@ export interface DataPlaneOptions {
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, shedder, onUnexpected } = options;
-  let { settings, snapshot, graph } = options;
+  let { settings, snapshot, graph, plugins } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
 
@@ -132,6 +136,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
               onDegraded: options.onDegraded ?? (() => {}),
             },
       responses: buildResponses(),
+      plugins,
       onUnexpected,
     });
   const buildRoutes = () => {
@@ -148,6 +153,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     ...buildDoors(),
     generation: buildGeneration(),
     routes: buildRoutes(),
+    plugins,
   };
   return {
     get current() {
@@ -165,18 +171,20 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         ...(routesChanged && { routes: buildRoutes() }),
       };
     },
-    configure(nextSettings) {
+    configure(nextSettings, nextPlugins) {
       // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
       if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
         authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
       }
       describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
+      plugins = nextPlugins;
       guards = buildGuards(settings.fields, guards, options);
       current = {
         ...buildDoors(),
         generation: buildGeneration(),
         routes: buildRoutes(),
+        plugins,
       };
     },
   };

@@ -43,8 +43,9 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       request.method === 'POST'
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
         : null;
-    const { yoga } = generation;
-    const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
+    const { yoga, needsRequests } = generation;
+    const plain =
+      body === null || target.query !== '' || needsRequests ? null : parsePlainOperation(request.headers, body);
     if (plain !== null) {
       const short = await runPlainOperation(yoga, plain, context, onUnexpected);
       if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
@@ -52,7 +53,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
-      headers: plainHeaders(request),
+      headers: needsRequests ? allHeaders(request) : plainHeaders(request),
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
@@ -86,6 +87,18 @@ function assertCarrier(request: IncomingMessage): void {
 function plainHeaders(request: IncomingMessage): Record<string, string> {
   const { accept, 'content-type': contentType } = request.headers;
   return { ...(accept !== undefined && { accept }), ...(contentType !== undefined && { 'content-type': contentType }) };
+}
+
+/** As a client sends them to a server of Yoga's own. The length is that of a body that was decoded since. */
+function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
+  const headers: [string, string][] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (!/^(connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(name)) {
+      headers.push([name, rawHeaders[i + 1] ?? '']);
+    }
+  }
+  return headers;
 }
 
 function send(

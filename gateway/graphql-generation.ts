@@ -23,8 +23,11 @@ import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
+import { useListedPlugins } from './graphql-plugins.ts';
 import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
+import { usePluginOperations } from './plugin-operations.ts';
+import type { PluginSet } from './plugin-set.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
 
 type FieldPolicies = NonNullable<GatewayConfig['fields']>;
@@ -50,12 +53,16 @@ export interface GraphqlGenerationOptions {
   readonly fieldExecution?: Omit<FieldExecutionOptions, 'graph' | 'planned'> | undefined;
   /** Keeps answers; undefined for none. */
   readonly responses?: KeptResponses | undefined;
+  /** Code of the operator's own; undefined without any. */
+  readonly plugins?: PluginSet | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
 }
 
 export interface GraphqlGeneration {
   readonly graph: Graph;
   readonly yoga: Yoga;
+  /** Whether plugins of Yoga must find each request as they expect it: as a Request, with all its headers. */
+  readonly needsRequests: boolean;
 }
 
 /** Builds the Yoga of a graph. Costs well under a millisecond; its caches begin empty. */
@@ -74,7 +81,11 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
     cors: false,
     multipart: false,
   });
-  return { graph, yoga };
+  return { graph, yoga, needsRequests: hasListed(options) };
+}
+
+function hasListed({ plugins }: GraphqlGenerationOptions): boolean {
+  return plugins !== undefined && plugins.graphql.length > 0;
 }
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
@@ -82,6 +93,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
   const { fieldExecution, planned } = options;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
   const authorization = buildAuthorization(graph, options);
+  const listed = useListedPlugins(options.plugins?.graphql ?? []);
   return [
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
@@ -93,6 +105,9 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     useOperationLimits(buildOperationLimits(graph, options)),
     // Whether they may have it.
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
+    // What the operator's own code says of it.
+    options.plugins?.hooks.onOperation === undefined ? {} : usePluginOperations(),
+    ...listed.first,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
     // Whether the answer is known.
@@ -104,6 +119,8 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     planned === undefined ? {} : usePlannedExecution(planned, (document, name) => findParts(document, name) !== null),
     // Fields that stand for themselves: they and the rest, each by one of the two.
     fieldExecution === undefined ? {} : useFieldExecution({ ...fieldExecution, graph, planned }, findParts),
+    // What plugins of Envelop do around execution, and with its result.
+    ...(hasListed(options) ? [listed.last] : []),
     // What may leave.
     useErrorContract(options.onUnexpected),
   ];

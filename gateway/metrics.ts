@@ -11,6 +11,7 @@ import {
 import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
+import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
@@ -44,6 +45,7 @@ export interface Metrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
   readonly cache: CacheMetrics;
+  readonly plugins: PluginMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -259,6 +261,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
+    plugins: createPluginMetrics(registry),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

@@ -69,7 +69,9 @@ export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): 
     const variables = args.variableValues ?? {};
     const { gateway } = args.contextValue as GraphqlContext;
     const start = (context: RequestContext) => operation.execute(variables, context);
-    if (shareOperations === undefined || !isQuery(args)) return start(gateway);
+    // What plugins add to calls is known when they are made: too late to say who asks the same.
+    const isShared = shareOperations !== undefined && gateway.changeCall === undefined && isQuery(args);
+    if (!isShared) return start(gateway);
     const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
     return sharing.share(identity, content, gateway, start);

@@ -32,6 +32,8 @@ import { listen } from './listen.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
+import type { SnapshotFacts } from './plugin.ts';
+import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
@@ -46,7 +48,11 @@ export interface Serving extends AsyncDisposable {
   publish(snapshot: Snapshot, graph: Graph): void;
   /** Resolves when everything published before is served everywhere. Never rejects, and waits within bounds. */
   applied(): Promise<void>;
-  /** Takes other settings. Resolves with the names of those that need a restart. */
+  /** Loads what settings name and is not loaded yet. Throws, and changes nothing, when something cannot be. */
+  prepare(settings: Settings): Promise<void>;
+  /** Drops what was prepared. */
+  abandon(): Promise<void>;
+  /** Takes other settings, with what was prepared. Resolves with the names of those that need a restart. */
   configure(settings: Settings): Promise<readonly string[]>;
   /** Opens the public port; resolves with its base URL. */
   open(): Promise<string>;
@@ -94,8 +100,10 @@ export function createServing(options: ServingOptions): LocalServing {
   const stack = new AsyncDisposableStack();
   let current = settings;
   let dataPlane: DataPlane | undefined;
+  const plugins = stack.use(createPluginHost(log, metrics.plugins));
   let server: Server | undefined;
   let isReady = false;
+  let told: SnapshotFacts | undefined;
   const upstreams = stack.use(
     createUpstreams({
       defaults: settings.resilience,
@@ -150,6 +158,7 @@ export function createServing(options: ServingOptions): LocalServing {
       cacheMetrics: metrics.cache,
       engineOf,
       shedder,
+      plugins: plugins.activate(),
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onDegraded: metrics.resilience.observeFieldFailure,
       onFieldBreaker(field, state) {
@@ -174,15 +183,21 @@ export function createServing(options: ServingOptions): LocalServing {
       upstreams.apply(snapshot);
       if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
       else dataPlane.publish(snapshot, graph);
+      told = { revision: snapshot.revision, graph: graph.id, services: snapshot.services.map(({ name }) => name) };
+      plugins.current?.tellSnapshot(told);
     },
     async applied() {},
+    prepare: plugins.prepare,
+    abandon: plugins.abandon,
     async configure(next) {
       const bound = findBoundSettings(current, next);
       const shedding = current.loadShedding;
       current = next;
       upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
-      dataPlane?.configure(next);
+      const [before, set] = [plugins.current, plugins.activate()];
+      dataPlane?.configure(next, set);
+      if (set !== before && told !== undefined) set?.tellSnapshot(told);
       return bound;
     },
     async open() {

@@ -42,10 +42,15 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
       throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${service} is gone`, { service });
     }
     const body = buildBody(request);
-    const start = (own: RequestContext) => send(options, request, endpoint, body, own);
+    const { changeCall } = context;
+    const plain = buildHeaders(endpoint, context);
+    const called = { service, method: 'POST', path: endpoint.path ?? '/graphql' };
+    const headers = changeCall === undefined ? plain : await changeCall(called, plain);
+    const start = (own: RequestContext) => send(options, request, called.path, headers, body, own);
     if (operationType !== 'query' || !sharesRequests()) return parseAnswer(service, await start(context));
     const forwarded = (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
-    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}`;
+    const changed = headers === plain ? '' : JSON.stringify(headers);
+    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}${changed}`;
     return parseAnswer(service, await sharing.share(identity, body, context, start));
   };
 }
@@ -53,7 +58,8 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
 async function send(
   { call, acceptsOf, maxResponseBytes }: SubgraphTransportOptions,
   { service, operationType, query }: SubgraphRequest,
-  endpoint: GraphqlEndpoint,
+  path: string,
+  headers: readonly string[],
   body: string,
   context: RequestContext,
 ): Promise<ReceivedAnswer> {
@@ -63,8 +69,8 @@ async function send(
     {
       service,
       method: 'POST',
-      path: endpoint.path ?? '/graphql',
-      headers: buildHeaders(endpoint, context),
+      path,
+      headers,
       body,
       // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
       idempotent: operationType === 'query',

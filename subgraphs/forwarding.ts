@@ -112,7 +112,8 @@ function connectionOptions(rawHeaders: readonly string[]): Set<string> | undefin
   return named;
 }
 
-function isHeldBack(lowerCaseName: string): boolean {
+/** Whether a field of a request is for the gateway alone to set or to speak, so that nobody else's may go to a service. */
+export function isHeldBack(lowerCaseName: string): boolean {
   if (hopByHop.has(lowerCaseName) || ownRequestFields.has(lowerCaseName)) return true;
   // All that is left to refuse begins with an x: most names are through here.
   if (!lowerCaseName.startsWith('x')) return false;
