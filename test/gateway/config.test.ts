@@ -298,6 +298,7 @@ describe('buildSettings', () => {
       rateLimit: documented('policies.rateLimit'),
       rateLimitHeaders: documented('policies.rateLimitHeaders'),
       services: {},
+      plugins: documented('plugins'),
       fields: {},
       graphql: {
         path: documented('graphql.path'),
@@ -309,6 +310,7 @@ describe('buildSettings', () => {
           listSize: documented('graphql.cost.listSize'),
           slicingArguments: documented('graphql.cost.slicingArguments'),
         },
+        plugins: documented('graphql.plugins'),
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
