@@ -9,6 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import { GatewayError } from '../policies/errors.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
@@ -168,6 +169,10 @@ export function createClusterServing(options: ServingOptions): Serving {
     );
   }
 
+  async function abandon(): Promise<void> {
+    await Promise.allSettled(pool.members.map(({ link }) => link.ask('abandon', null, askPatienceMs)));
+  }
+
   return {
     // Graphs are composed here to see whether they can be; nobody asks them anything.
     execute: () => Promise.reject(new TypeError('the primary executes nothing')),
@@ -191,11 +196,15 @@ export function createClusterServing(options: ServingOptions): Serving {
     async prepare(given) {
       // Those that start later load for themselves.
       const loading = pool.members.filter(({ id }) => sent.has(id));
-      await Promise.all(loading.map(({ link }) => link.ask('prepare', withSecrets(given), preparePatienceMs)));
+      const asked = loading.map(({ link }) => link.ask('prepare', withSecrets(given), preparePatienceMs));
+      const failed = (await Promise.allSettled(asked)).find(({ status }) => status === 'rejected');
+      if (failed?.status !== 'rejected') return;
+      await abandon();
+      // The stack of a message says nothing; what the worker says is about the configuration.
+      const { message } = failed.reason as Error;
+      throw new GatewayError('BAD_REQUEST', message, { cause: failed.reason });
     },
-    async abandon() {
-      await Promise.allSettled(pool.members.map(({ link }) => link.ask('abandon', null, askPatienceMs)));
-    },
+    abandon,
     async configure(given) {
       const next = withSecrets(given);
       const bound = findBoundSettings(settings, next);
