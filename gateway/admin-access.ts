@@ -65,9 +65,9 @@ export function assertMayChange(administrator: Administrator, service: string): 
   throw new GatewayError('FORBIDDEN', `${administrator.name} may not change service ${service}`, { service });
 }
 
-/** Throws FORBIDDEN unless the administrator may change everything. */
-export function assertMayChangeAll(administrator: Administrator): void {
+/** Throws FORBIDDEN unless the administrator may change everything. `what`: what is to be changed, in words. */
+export function assertMayChangeAll(administrator: Administrator, what = 'all services at once'): void {
   if (administrator.role !== 'admin') {
-    throw new GatewayError('FORBIDDEN', `${administrator.name} may not replace all services at once`);
+    throw new GatewayError('FORBIDDEN', `${administrator.name} may not change ${what}`);
   }
 }

@@ -5,7 +5,9 @@ import { ApiKey } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { ApiKeyStore } from '../policies/managed-api-keys.ts';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import type { Registry } from '../subgraphs/registry.ts';
 import { assertMayChangeAll } from './admin-access.ts';
+import { authorOf, parameter } from './admin-request.ts';
 import type { AdminAnswer, AdminRequest } from './admin-server.ts';
 
 export interface AdminApiKeyOptions {
@@ -13,6 +15,8 @@ export interface AdminApiKeyOptions {
   readonly store: ApiKeyStore | undefined;
   /** Names of keys, and of their clients, in the configuration. */
   readonly configured: () => ReadonlySet<string>;
+  /** Notes in the audit what was done. */
+  readonly audited: Registry<unknown>['audited'];
   readonly onChange: (author: string, change: 'made' | 'removed', name: string) => void;
 }
 
@@ -23,9 +27,9 @@ export async function postApiKey(options: AdminApiKeyOptions, request: AdminRequ
   const store = requireStore(options, request);
   const secret = `slv_${randomBytes(32).toString('base64url')}`;
   const key = parseKey(request.body, hash('sha256', secret, 'hex'));
-  if (options.configured().has(key.name)) throw taken(key.name);
-  const added = await asked(() => store.add(key));
-  if (!added) throw taken(key.name);
+  await options.audited({ action: 'api-key.put', targets: [key.name] }, authorOf(request), async () => {
+    if (options.configured().has(key.name) || !(await asked(() => store.add(key)))) throw taken(key.name);
+  });
   options.onChange(request.administrator.name, 'made', key.name);
   return { status: 201, body: { key: secret, ...describe(key) } };
 }
@@ -41,16 +45,17 @@ export async function listApiKeys(options: AdminApiKeyOptions, request: AdminReq
 /** Removes a key. It opens nothing any more within two seconds. */
 export async function deleteApiKey(options: AdminApiKeyOptions, request: AdminRequest): Promise<AdminAnswer> {
   const store = requireStore(options, request);
-  const name = request.parameters['name'] ?? '';
-  if (!(await asked(() => store.remove(name)))) {
+  const name = parameter(request, 'name');
+  await options.audited({ action: 'api-key.delete', targets: [name] }, authorOf(request), async () => {
+    if (await asked(() => store.remove(name))) return;
     throw new GatewayError('ROUTE_NOT_FOUND', `There is no managed API key ${JSON.stringify(name)}`);
-  }
+  });
   options.onChange(request.administrator.name, 'removed', name);
   return { status: 204 };
 }
 
 function requireStore({ store }: AdminApiKeyOptions, { administrator }: AdminRequest): ApiKeyStore {
-  assertMayChangeAll(administrator);
+  assertMayChangeAll(administrator, 'API keys');
   if (store === undefined) throw new GatewayError('CONFLICT', '`authentication.managedApiKeys` is not switched on');
   return store;
 }

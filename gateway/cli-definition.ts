@@ -1,10 +1,9 @@
 /** The definition that `selvage register` sends: out of files, over what the gateway has already. */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { parse } from 'yaml';
 import { CliFailure, exitCodes } from './cli-admin.ts';
 import type { CliInput } from './cli-command.ts';
-import { field, fieldText } from './cli-text.ts';
+import { parseInputObject, readInputText } from './cli-input-file.ts';
+import { field } from './cli-text.ts';
 
 export interface ReadDefinition {
   /** What is to be sent; undefined when the service is there and nothing of it is to change. */
@@ -34,22 +33,19 @@ export function openDefinition({ text, call, positionals, world }: CliInput): De
   }
   const absolute = (file: string): string => resolve(world.directory, file);
   let input: Promise<string> | undefined;
-  const readText = async (flag: string, file: string): Promise<string> => {
-    try {
-      if (file !== '-') return await readFile(absolute(file), 'utf8');
-      input ??= readStream(world.stdin); // it can be read once
-      return await input;
-    } catch (error) {
-      const code = fieldText(error, 'code');
-      const why = code === 'ENOENT' ? 'there is no such file' : code || 'it cannot be read';
-      throw new CliFailure(exitCodes.usage, `--${flag} ${file}: ${why}`);
-    }
+  const readText = (flag: string, file: string): Promise<string> => {
+    if (file !== '-') return readInputText(world, `--${flag} ${file}`, file);
+    input ??= readInputText(world, `--${flag} ${file}`, file);
+    return input;
   };
   let base: Readonly<Record<string, unknown>> = { graphql: {} };
 
   /** What the flags say, over the base. */
   async function build(): Promise<Readonly<Record<string, unknown>>> {
-    const over = definitionFile === undefined ? base : parseDefinition(await readText('definition', definitionFile));
+    const over =
+      definitionFile === undefined
+        ? base
+        : parseInputObject(await readText('definition', definitionFile), '--definition', 'PUT /services/NAME');
     if (sdlFile === undefined && path === undefined) return over;
     const schema = sdlFile === undefined ? undefined : await readText('sdl', sdlFile);
     if (schema?.trim() === '') throw new CliFailure(exitCodes.usage, `--sdl ${sdlFile} is empty`);
@@ -75,22 +71,4 @@ export function openDefinition({ text, call, positionals, world }: CliInput): De
     },
     reread: build,
   };
-}
-
-function parseDefinition(text: string): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = parse(text); // JSON is YAML
-  } catch (error) {
-    const message = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new CliFailure(exitCodes.usage, `--definition is neither JSON nor YAML: ${message}`);
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new CliFailure(exitCodes.usage, '--definition must hold an object, as PUT /services/NAME takes it');
-}
-
-async function readStream(stream: AsyncIterable<Uint8Array | string>): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString('utf8');
 }

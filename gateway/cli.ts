@@ -6,6 +6,7 @@ import { exitCodes } from './cli-admin.ts';
 import { buildUsage, type CliCommand, runCommand } from './cli-command.ts';
 import { describeFailure } from './cli-failure.ts';
 import { graph, history, rollback } from './cli-graph.ts';
+import { policies } from './cli-policies.ts';
 import { register } from './cli-register.ts';
 import { type ProcessEvents, runGateway } from './cli-run.ts';
 import { deregister, drain, services } from './cli-services.ts';
@@ -58,6 +59,7 @@ const adminCommands: Readonly<Record<string, CliCommand>> = {
   graph,
   history,
   rollback,
+  policies,
 };
 
 const help = `selvage: stitches GraphQL services into one endpoint and proxies REST routes
@@ -73,7 +75,7 @@ Commands
 
 Commands that talk to a gateway which runs (each with --help, --json, --admin URL [SELVAGE_ADMIN], [SELVAGE_TOKEN])
 ${Object.entries(adminCommands)
-  .map(([name, command]) => `  ${buildUsage(name, command).padEnd(24)}${command.summary}\n`)
+  .map(([name, command]) => `  ${buildUsage(name, command).padEnd(22)}  ${command.summary}\n`)
   .join('')}
 Flags
   --config FILE         configuration file [SELVAGE_CONFIG, else selvage.config.ts, selvage.yaml, ... in this directory]

@@ -157,10 +157,17 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       revocation: {
         store: revocations,
         keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),
-        onRevoked: (author, kind, issuer) => log.info('credentials were revoked', { author, kind, issuer }),
+        audited: registry.audited,
+        onChange: (author, change, [kind, issuer]) =>
+          log.info(change === 'made' ? 'credentials were revoked' : 'a revocation was taken back', {
+            author,
+            kind,
+            issuer,
+          }),
       },
       apiKeys: {
         store: apiKeys,
+        audited: registry.audited,
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },

@@ -1,4 +1,5 @@
 /** Revocations shared by every gateway that asks one Redis. */
+import { hash } from 'node:crypto';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { formatRevokedKey, type Revocation, type RevocationList, type RevokedKey } from './revocation.ts';
 import { type FollowOptions, followStore, type StoreFollower } from './store-following.ts';
@@ -19,6 +20,22 @@ export interface RevocationStore {
   add(revocation: Revocation): Promise<void>;
   /** What was added after a position, oldest first, and the position from which to read on. */
   read(from: Position): Promise<Page>;
+  /** Those in force, newest first: at most so many, from behind a position on. */
+  list(limit: number, before?: number): Promise<ListedPage>;
+  /** Takes one back. Resolves with what it was when Redis has that; with null when there is none of that id. */
+  remove(id: string): Promise<Revocation | null>;
+}
+
+/** Some of those in force. It may hold fewer than were asked for although there are more. */
+export interface ListedPage {
+  readonly revocations: readonly (Revocation & { readonly id: string })[];
+  /** Where to go on; null at the end. */
+  readonly next: number | null;
+}
+
+/** A name for a revocation that says nothing of whom it is about. */
+export function buildRevocationId(key: RevokedKey): string {
+  return hash('sha256', formatRevokedKey(key), 'base64url').slice(0, 22);
 }
 
 /** `epoch` names the life of the data: another one after Redis has lost it. */
@@ -35,6 +52,7 @@ export interface Page extends Position {
 export const firstPosition: Position = { epoch: '', version: 0 };
 
 const pageSize = 5_000;
+const scanSize = 1_000;
 /** Bounds the memory of Redis and of each gateway: to revoke so many subjects, revoke the issuer. */
 const maxRevocations = 200_000;
 
@@ -76,7 +94,35 @@ end
 return {epoch, tostring(version), #found == ${2 * pageSize} and 1 or 0, rows}
 `;
 
+/** What was taken back: expired since 1970, so that whoever reads it holds it for over, and its past adds nothing to it. */
+const takenBack = '0 1';
+
+/** ARGV: key, now in ms. Answers what was taken back. It stays in its place until it would have expired, to be read by all. */
+const removeScript = `
+local known = redis.call('HGET', KEYS[2], ARGV[1])
+local expires = known and string.match(known, '^%d+ (%d+)$')
+if not expires or tonumber(expires) <= tonumber(ARGV[2]) then return false end
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HSET', KEYS[2], ARGV[1], '${takenBack}')
+redis.call('ZADD', KEYS[3], version, ARGV[1])
+return known
+`;
+
+/** ARGV: position behind which to begin (an exclusive bound), how many. Answers keys, values and positions, newest first. */
+const listScript = `
+local found = redis.call('ZREVRANGEBYSCORE', KEYS[3], ARGV[1], '-inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local rows = {}
+for i = 1, #found, 2 do
+  rows[#rows + 1] = found[i]
+  rows[#rows + 1] = redis.call('HGET', KEYS[2], found[i]) or ''
+  rows[#rows + 1] = found[i + 1]
+end
+return rows
+`;
+
 interface Scripted {
+  selvageListRevocations(...values: (string | number)[]): Promise<string[]>;
+  selvageTakeBack(...values: (string | number)[]): Promise<string | null>;
   selvageRevoke(...values: (string | number)[]): Promise<number>;
   selvageRevocations(...values: (string | number)[]): Promise<[string, string, number, string[]]>;
 }
@@ -90,8 +136,39 @@ export function createRedisRevocationStore(
   const keys = ['meta', 'entries', 'changes', 'expiries'].map((name) => `${keyPrefix}{revocations}:${name}`);
   redis.defineCommand('selvageRevoke', { lua: addScript, numberOfKeys: 4 });
   redis.defineCommand('selvageRevocations', { lua: readScript, numberOfKeys: 4 });
+  redis.defineCommand('selvageListRevocations', { lua: listScript, numberOfKeys: 4 });
+  redis.defineCommand('selvageTakeBack', { lua: removeScript, numberOfKeys: 4 });
   const scripted = redis as unknown as Scripted;
+
+  /** Its key is not kept by id: this is rare, and goes through all of them in steps that hold nobody up. */
+  async function findKey(id: string): Promise<string | undefined> {
+    let cursor = '0';
+    do {
+      const [next, rows] = await redis.hscan(keys[1] ?? '', cursor, 'COUNT', scanSize);
+      const found = rows.find((row, i) => i % 2 === 0 && buildRevocationId(JSON.parse(row) as RevokedKey) === id);
+      if (found !== undefined) return found;
+      cursor = next;
+    } while (cursor !== '0');
+    return undefined;
+  }
+
   return {
+    async list(limit, before) {
+      const bound = before === undefined ? '+inf' : `(${before}`;
+      const rows = await scripted.selvageListRevocations(...keys, bound, limit);
+      const revocations = [];
+      for (let i = 0; i + 2 < rows.length; i += 3) {
+        const revocation = parseRevocation(rows[i], rows[i + 1]);
+        if (revocation === null || revocation.expiresAtMs <= now()) continue;
+        revocations.push({ id: buildRevocationId(revocation.key), ...revocation });
+      }
+      return { revocations, next: rows.length === 3 * limit ? Number(rows.at(-1)) : null };
+    },
+    async remove(id) {
+      const key = await findKey(id);
+      const was = key === undefined ? null : await scripted.selvageTakeBack(...keys, key, now());
+      return was === null ? null : parseRevocation(key, was);
+    },
     async add({ key, issuedUntil, expiresAtMs }) {
       const epoch = crypto.randomUUID();
       const done = await scripted.selvageRevoke(...keys, epoch, formatRevokedKey(key), issuedUntil, expiresAtMs, now());
@@ -101,13 +178,19 @@ export function createRedisRevocationStore(
       const [nowEpoch, readTo, more, rows] = await scripted.selvageRevocations(...keys, epoch, version);
       const revocations: Revocation[] = [];
       for (let i = 0; i + 1 < rows.length; i += 2) {
-        const [issuedUntil, expiresAtMs] = (rows[i + 1] ?? '').split(' ').map(Number);
-        if (issuedUntil === undefined || expiresAtMs === undefined) continue;
-        revocations.push({ key: JSON.parse(rows[i] ?? '') as RevokedKey, issuedUntil, expiresAtMs });
+        const revocation = parseRevocation(rows[i], rows[i + 1]);
+        if (revocation !== null) revocations.push(revocation);
       }
       return { epoch: nowEpoch, version: Number(readTo), isLast: more === 0, revocations };
     },
   };
+}
+
+/** Null when it expired between two steps. */
+function parseRevocation(key = '', value = ''): Revocation | null {
+  const [issuedUntil, expiresAtMs] = value.split(' ').map(Number);
+  if (issuedUntil === undefined || expiresAtMs === undefined) return null;
+  return { key: JSON.parse(key) as RevokedKey, issuedUntil, expiresAtMs };
 }
 
 /**

@@ -21,6 +21,13 @@ const auditActions = [
   'schema.heal',
   'config.replace',
   'graph.rollback',
+  'policy.put',
+  'policy.delete',
+  'policy.rollback',
+  'revocation.put',
+  'revocation.delete',
+  'api-key.put',
+  'api-key.delete',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
@@ -29,7 +36,7 @@ export interface AuditEntry {
   readonly at: string;
   readonly author: string;
   readonly action: AuditAction;
-  /** Names of services, `service/instance` for instances. */
+  /** Names of services, `service/instance` for instances; names of policies and keys; `kind/id` of revocations. */
   readonly targets: readonly string[];
   /** Why, in the author's own words. */
   readonly reason?: string;

@@ -98,7 +98,10 @@ async function buildSteps<A>(from: Snapshot, changes: readonly WaitingChange<A>[
 }
 
 /** What the history says of a generation that several changes made. */
-export function joinNotes(notes: readonly AuditNote[]): NewGeneration['note'] {
+export function joinNotes(all: readonly AuditNote[]): NewGeneration['note'] {
+  // Policies are no part of the graph: who wrote one meanwhile did not make the generation.
+  const others = all.filter(({ action }) => !action.startsWith('policy.'));
+  const notes = others.length === 0 ? all : others;
   const [first, ...rest] = notes;
   if (first === undefined) throw new TypeError('a change has a note');
   if (rest.length === 0) return first;

@@ -1,6 +1,7 @@
 /** What a change of the desired state is: proposed, admitted, and what it came to. */
 import type { ErrorReason } from '../policies/errors.ts';
-import type { HistoryChange } from './history.ts';
+import type { AuditEntry } from './audit.ts';
+import type { HistoryChange, HistoryEntry } from './history.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface AdmitOptions {
@@ -46,4 +47,14 @@ export interface Change<A> {
   readonly admission: A;
   readonly changed: boolean;
   readonly graphChanged: boolean;
+}
+
+/** What a gateway starts with. */
+export interface Beginning<A> {
+  readonly snapshot: Snapshot;
+  readonly admission: A;
+  readonly audit: readonly AuditEntry[];
+  readonly history: readonly HistoryEntry[];
+  /** Revision of the stored state that it was made from; 0 for none. */
+  readonly storedRevision: number;
 }

@@ -2,15 +2,19 @@
  * The one place where the desired state changes: one change after the other, each admitted, saved, and only then
  * published. What is refused leaves no trace but a line in the audit.
  */
-import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import { type AuditEntry, type AuditNote, joinAudit, withAccepted, withRefused } from './audit.ts';
-import type { Admit, AdmitOptions, Change, ChangeOptions, Proposal, Summarize } from './change.ts';
+import { toGatewayError } from '../policies/errors.ts';
+import type { AuditEntry, AuditNote } from './audit.ts';
+import { AuditTrail } from './audit-trail.ts';
+import type { Admit, AdmitOptions, Beginning, Change, ChangeOptions, Proposal, Summarize } from './change.ts';
 import { type AdmittedState, type ChangeStep, createChangeMaker, joinNotes, WaitingChange } from './change-batch.ts';
 import type { Clock, Timer } from './clock.ts';
 import { type HistoryEntry, type NewGeneration, readHistory, trim, withGeneration } from './history.ts';
 import type { Log } from './log.ts';
-import { buildGraphFingerprint, emptySnapshot, isComposed, type Snapshot } from './snapshot.ts';
+import { assertMergeIsForPlain } from './merge-check.ts';
+import { buildGraphFingerprint, emptySnapshot, type Snapshot } from './snapshot.ts';
+import { createStateSaving } from './state-saving.ts';
 import { type Store, StoreConflict, type StoredState } from './store.ts';
+import { Turns, unavailable } from './turns.ts';
 
 export interface DesiredStateOptions<A> {
   readonly store: Store;
@@ -40,6 +44,8 @@ export interface DesiredState<A> {
     build: (current: Snapshot, revision: number) => Proposal<A> | Promise<Proposal<A>>,
     options?: ChangeOptions,
   ): Promise<Change<A>>;
+  /** Notes what was done beside the registry. */
+  noteAccepted(note: AuditNote): void;
   /** Runs something that leads to a change, and notes it in the audit when it is refused. */
   noteRefusal<T>(note: AuditNote, options: ChangeOptions, run: () => Promise<T>): Promise<T>;
   /**
@@ -53,47 +59,21 @@ export interface DesiredState<A> {
   close(): Promise<void>;
 }
 
-export interface Beginning<A> {
-  readonly snapshot: Snapshot;
-  readonly admission: A;
-  readonly audit: readonly AuditEntry[];
-  readonly history: readonly HistoryEntry[];
-  /** Revision of the stored state that it was made from; 0 for none. */
-  readonly storedRevision: number;
-}
-
-/** Refusals are saved with the next change, or after so long. */
-const saveRefusalsAfterMs = 1_000;
-
-/** Each conflict means that another gateway got on; this is for one that composes too slowly to ever be first. */
-const maxConflicts = 100;
+/** What changes no snapshot is saved with the next change, or after so long. */
+const saveAuditAfterMs = 1_000;
 
 export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredState<A> {
   const { store, clock, log, publish, summarize, maxHistory } = options;
+  const turns = new Turns();
+  const audit = new AuditTrail(clock);
+  const { save, saveUnlessRequired, untilSaved } = createStateSaving(store, audit, log);
   let state: AdmittedState<A> | null = null;
-  let audit: readonly AuditEntry[] = [];
-  /** Entries that the store has. */
-  let savedAudit: ReadonlySet<AuditEntry> = new Set();
   let history: readonly HistoryEntry[] = [];
   /** A beginning that a shared store does not know yet. */
   let unsavedBeginning: (() => Promise<void>) | null = null;
   let hasNews = false;
   let isCatchingUp = false;
   let auditTimer: Timer | null = null;
-  let closed = false;
-  let waiting = 0;
-  let tail: Promise<unknown> = Promise.resolve();
-
-  function enqueue<T>(job: () => Promise<T>): Promise<T> {
-    if (closed) return Promise.reject(unavailable('the gateway is shutting down'));
-    waiting += 1;
-    const run = tail.then(() => {
-      waiting -= 1;
-      return job();
-    });
-    tail = run.catch(() => {});
-    return run;
-  }
 
   function started() {
     if (state === null) throw unavailable('the registry has not been loaded yet');
@@ -113,40 +93,6 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
   ): readonly HistoryEntry[] {
     const { graph, changes } = summarize(admission, fingerprint);
     return withGeneration(entries, { graph, changes, snapshot, note, at: clock.date() }, maxHistory);
-  }
-
-  /** `expected`: the revision that the store must be at. */
-  async function save(state: Omit<StoredState, 'formatVersion'>, expected: number): Promise<void> {
-    try {
-      await store.save({ formatVersion: 1, ...state }, expected);
-      savedAudit = new Set(state.audit);
-    } catch (cause) {
-      if (cause instanceof StoreConflict) throw cause;
-      log.error('the registry cannot be saved', { error: cause });
-      throw unavailable('the registry cannot be saved; nothing was changed', cause);
-    }
-  }
-
-  async function saveUnlessRequired(...what: Parameters<typeof save>): Promise<void> {
-    try {
-      await save(...what);
-    } catch (error) {
-      if (store.shared !== undefined) throw error;
-      // Logged; the next change saves it all.
-    }
-  }
-
-  /** Tries until nobody else saved in between. */
-  async function untilSaved<T>(attempt: () => Promise<T>): Promise<T> {
-    for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (!(error instanceof StoreConflict)) throw error;
-        await catchUp();
-      }
-    }
-    throw unavailable('other gateways change the registry faster than this one can compose');
   }
 
   async function catchUp(): Promise<void> {
@@ -169,13 +115,10 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
         revision: mine.revision,
         stored: stored?.snapshot.revision ?? 0,
       });
-      return save({ snapshot: mine, audit, history }, stored?.snapshot.revision ?? 0);
+      return save({ snapshot: mine, audit: audit.entries, history }, stored?.snapshot.revision ?? 0);
     }
-    audit = joinAudit(
-      stored.audit,
-      audit.filter((entry) => !savedAudit.has(entry)),
-    );
-    savedAudit = new Set(stored.audit);
+    audit.advance(audit.entries, audit.withUnsaved(stored.audit));
+    audit.markSaved(stored.audit);
     history = readHistory(stored.history);
     const { snapshot } = stored;
     if (snapshot === mine) return;
@@ -202,35 +145,32 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
 
   /** Many changes of others that come close together are one to catch up with. */
   function onNews(): void {
-    if (closed) return;
+    if (turns.isClosed) return;
     hasNews = true;
     if (isCatchingUp) return;
     isCatchingUp = true;
-    enqueue(async () => {
-      isCatchingUp = false;
-      if (hasNews) await catchUp();
-    }).catch(() => {}); // said by the store
+    turns
+      .take(async () => {
+        isCatchingUp = false;
+        if (hasNews) await catchUp();
+      })
+      .catch(() => {}); // said by the store
   }
   const unwatch = store.shared?.watch(onNews);
 
   /** Saves what the changes made, and publishes it. */
   async function become(next: AdmittedState<A>, made: readonly ChangeStep<A>[], graphChanged: boolean): Promise<void> {
     const before = started().snapshot;
-    const known = new Set(audit);
-    let entries = audit;
-    for (const { change, proposal, after } of made) {
-      entries = withAccepted(entries, change.note, after.revision, clock, proposal.reasons);
-    }
+    const known = audit.entries;
+    const entries = audit.withChanges(
+      made.map(({ change: { note }, proposal: { reasons }, after: { revision } }) => ({ note, revision, reasons })),
+    );
     const note = joinNotes(made.map(({ change }) => change.note));
     const generations = graphChanged ? withGraph(history, note, next) : history;
     const stored = { snapshot: next.snapshot, audit: entries, history: generations };
     const evenUnsaved = made.some(({ change }) => change.options.evenUnsaved === true);
     await (evenUnsaved ? saveUnlessRequired : save)(stored, before.revision);
-    // Refusals may have been noted meanwhile.
-    audit = joinAudit(
-      entries,
-      audit.filter((noted) => !known.has(noted)),
-    );
+    audit.advance(known, entries);
     history = generations;
     state = next;
     publish(next.snapshot, next.admission, graphChanged);
@@ -238,16 +178,20 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
 
   async function saveAudit(): Promise<void> {
     const { snapshot } = started();
-    if (unsavedBeginning === null) await saveUnlessRequired({ snapshot, audit, history }, snapshot.revision);
+    if (unsavedBeginning === null) {
+      await saveUnlessRequired({ snapshot, audit: audit.entries, history }, snapshot.revision);
+    }
   }
 
-  function saveRefusalsLater(): void {
+  function saveAuditLater(): void {
     auditTimer ??= clock.setTimer(() => {
       auditTimer = null;
-      enqueue(async () => {
-        if (state !== null) await untilSaved(async () => saveAudit());
-      }).catch(() => {});
-    }, saveRefusalsAfterMs);
+      turns
+        .take(async () => {
+          if (state !== null) await untilSaved(saveAudit, catchUp);
+        })
+        .catch(() => {});
+    }, saveAuditAfterMs);
   }
 
   const maker = createChangeMaker<A>({
@@ -256,7 +200,7 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
     become,
     untilSaved: async (attempt) => {
       if (hasNews) await catchUp();
-      return untilSaved(attempt);
+      return untilSaved(attempt, catchUp);
     },
   });
 
@@ -268,20 +212,25 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
       return started().admission;
     },
     get audit() {
-      return audit;
+      return audit.entries;
     },
     get history() {
       return history;
     },
     get waiting() {
-      return waiting;
+      return turns.waiting;
     },
     admit,
 
     change(note, build, changeOptions = {}) {
       const change = new WaitingChange<A>(note, build, changeOptions);
-      if (!closed) maker.add(change);
-      return enqueue(() => maker.make(change));
+      if (!turns.isClosed) maker.add(change);
+      return turns.take(() => maker.make(change));
+    },
+
+    noteAccepted(note) {
+      audit.noteAccepted(note, state?.snapshot.revision ?? 0);
+      saveAuditLater();
     },
 
     async noteRefusal(note, { dryRun }, run) {
@@ -292,15 +241,15 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
         // What is not there cannot be changed: nothing was refused. A heartbeat of a deleted service ends here.
         // Nor was anything decided while the shared registry is away.
         const isAway = store.shared !== undefined && error.code === 'SERVICE_UNAVAILABLE';
-        if (dryRun !== true && !closed && error.code !== 'ROUTE_NOT_FOUND' && !isAway) {
-          audit = withRefused(audit, note, state?.snapshot.revision ?? 0, clock, error);
-          saveRefusalsLater();
+        if (dryRun !== true && !turns.isClosed && error.code !== 'ROUTE_NOT_FOUND' && !isAway) {
+          audit.noteRefused(note, state?.snapshot.revision ?? 0, error);
+          saveAuditLater();
         }
         throw error;
       }
     },
 
-    refresh: () => (store.shared === undefined ? Promise.resolve() : enqueue(catchUp)),
+    refresh: () => (store.shared === undefined ? Promise.resolve() : turns.take(catchUp)),
 
     begin(build) {
       const first = async (isRequired: boolean): Promise<void> => {
@@ -308,10 +257,8 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
         const { snapshot, admission, storedRevision } = begun;
         const fingerprint = buildGraphFingerprint(snapshot);
         const next = { snapshot, admission, fingerprint };
-        const entries = joinAudit(
-          begun.audit,
-          audit.filter((entry) => !savedAudit.has(entry)),
-        );
+        const noted = audit.entries;
+        const entries = audit.withUnsaved(begun.audit);
         const known = trim(begun.history, maxHistory);
         const isKnown = known.at(-1)?.graph === summarize(admission, fingerprint).graph;
         const note = { author: 'config', action: 'start', targets: [] } as const;
@@ -324,41 +271,22 @@ export function createDesiredState<A>(options: DesiredStateOptions<A>): DesiredS
           if (isRequired) throw error;
           unsavedBeginning = () => first(true);
         }
-        audit = entries;
+        audit.advance(noted, entries);
         history = generations;
         const graphChanged = state?.fingerprint !== fingerprint;
         state = next;
         publish(snapshot, admission, graphChanged);
       };
-      return enqueue(() => first(false));
+      return turns.take(() => first(false));
     },
 
     async close() {
-      if (closed) return;
+      if (turns.isClosed) return;
       const pending = auditTimer !== null;
       auditTimer?.cancel();
       unwatch?.();
-      if (pending) enqueue(saveAudit).catch(() => {});
-      closed = true;
-      await tail;
+      if (pending) turns.take(saveAudit).catch(() => {});
+      await turns.close();
     },
   };
-}
-
-/** Only after it was asked is it known what a service speaks, so no check of definitions can say this. */
-function assertMergeIsForPlain(candidate: Snapshot): void {
-  const reasons = candidate.services
-    .filter(isComposed)
-    .filter((service) => service.schema.kind === 'federation' && service.definition.graphql?.merge !== undefined)
-    .map(({ name }) => ({
-      service: name,
-      path: '/graphql/merge',
-      message: `${name} speaks federation: \`merge\` is for plain services; say \`@key\` in the schema instead`,
-    }));
-  const [first] = reasons;
-  if (first !== undefined) throw new GatewayError('REGISTRATION_REFUSED', first.message, { reasons });
-}
-
-function unavailable(message: string, cause?: unknown): GatewayError {
-  return new GatewayError('SERVICE_UNAVAILABLE', message, { retryAfterSeconds: 1, cause });
 }

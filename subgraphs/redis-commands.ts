@@ -19,8 +19,8 @@ export interface RedisReading {
   readonly revision: number;
   readonly stamp: string;
   readonly mode: 'same' | 'delta' | 'full';
-  /** Name and document; an empty document is a service that is gone. */
-  readonly services: readonly (readonly [string, string])[];
+  /** Member and document; an empty document is a service or a policy that is gone. */
+  readonly documents: readonly (readonly [string, string])[];
   readonly auditCount: number;
   readonly audit: readonly string[];
   readonly historyCount: number;
@@ -80,7 +80,7 @@ export function createRedisCommands(redis: Redis | Cluster, keyPrefix: string): 
         revision: Number(revision),
         stamp: String(stamp),
         mode: mode as RedisReading['mode'],
-        services: (names as string[]).map((name, index) => [name, texts[index] ?? ''] as const),
+        documents: (names as string[]).map((name, index) => [name, texts[index] ?? ''] as const),
         auditCount: Number(auditCount),
         audit: audit as string[],
         historyCount: Number(historyCount),

@@ -18,6 +18,7 @@ export interface RedisDocument {
 export function encodeDocument(value: unknown): RedisDocument {
   const texts = new Map<string, string>();
   const json = JSON.stringify(value, (_key, part: unknown) => {
+    if (typeof part === 'object' && part !== null) return renameKeys(part, /^\$+text$/, (name) => `$${name}`);
     if (typeof part !== 'string' || part.length < minLength) return part;
     const hash = createHash('sha256').update(part).digest('base64url');
     texts.set(hash, part);
@@ -35,9 +36,16 @@ export function listReferences(json: string): string[] {
 /** The value again. Throws when a text is missing. */
 export function decodeDocument(json: string, texts: ReadonlyMap<string, string>): unknown {
   return JSON.parse(json, (_key, part: unknown) => {
-    if (typeof part !== 'object' || part === null || !(marker in part)) return part;
+    if (typeof part !== 'object' || part === null) return part;
+    if (!(marker in part)) return renameKeys(part, /^\$\$+text$/, (name) => name.slice(1));
     const text = texts.get(String(part[marker]));
     if (text === undefined) throw new Error('a text of the stored registry is missing');
     return text;
   });
+}
+
+/** A key of the value's own that looks like the marker stands for itself, by one more `$`. */
+function renameKeys(value: object, pattern: RegExp, rename: (key: string) => string): object {
+  if (Array.isArray(value) || !Object.keys(value).some((key) => pattern.test(key))) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [pattern.test(key) ? rename(key) : key, part]));
 }

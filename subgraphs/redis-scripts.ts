@@ -2,13 +2,24 @@
  * What happens in Redis in one step. All keys of a registry share one hash slot, so the scripts run in a Cluster too.
  *
  * - `meta`: format, revision, stamp (a random name of the state), and how many entries each list ever had
- * - `services`: name -> document; `texts`: hash -> long text
- * - `changed`: names by the revision of their last change; `stamps`: the stamps by their revision. Together they tell
+ * - `services`, `policies`: name -> document; `texts`: hash -> long text
+ * - `changed`: members (services by name, policies behind `policy:`) by the revision of their last change; `stamps`: the stamps by their revision. Together they tell
  *   what changed since a state, and whether that state is part of the present one's past at all.
  * - `audit`, `history`: lists of `id fingerprint json`, newest last
  * - `leases`: `service/instance` by the time of expiry, in milliseconds of Redis
  */
-export const redisKeys = ['meta', 'services', 'texts', 'changed', 'stamps', 'audit', 'history'] as const;
+export const redisKeys = ['meta', 'services', 'texts', 'changed', 'stamps', 'audit', 'history', 'policies'] as const;
+
+/** What a policy's member begins with. No service is called so; who does not know of policies sees a service that is gone. */
+export const policyMember = 'policy:';
+
+/** Where the document of a member stands. */
+const placeLines = `
+local function place(member)
+  if string.sub(member, 1, ${policyMember.length}) ~= '${policyMember}' then return KEYS[2], member end
+  return KEYS[8], string.sub(member, ${policyMember.length + 1})
+end
+`;
 
 export const redisFormat = '1';
 
@@ -16,7 +27,7 @@ export const redisFormat = '1';
 const rememberedRevisions = 1_000;
 
 /** ARGV: stamp of the state that is known, entries of audit and history that are known. */
-export const readScript = `
+export const readScript = `${placeLines}
 local meta = redis.call('HMGET', KEYS[1], 'format', 'revision', 'stamp', 'audit', 'history')
 if not meta[1] then return {} end
 local known, names, docs = ARGV[1], {}, {}
@@ -30,8 +41,12 @@ if meta[3] ~= known then
   else
     mode = 'full'
     names = redis.call('HKEYS', KEYS[2])
+    for _, name in ipairs(redis.call('HKEYS', KEYS[8])) do names[#names + 1] = '${policyMember}' .. name end
   end
-  for i, name in ipairs(names) do docs[i] = redis.call('HGET', KEYS[2], name) or '' end
+  for i, member in ipairs(names) do
+    local key, name = place(member)
+    docs[i] = redis.call('HGET', key, name) or ''
+  end
 end
 local function tail(key, total, from)
   local count = tonumber(total or '0') - from
@@ -44,11 +59,11 @@ return {meta[1], meta[2], meta[3], mode, names, docs,
 `;
 
 /**
- * ARGV: expected stamp, or \`any\` for the lists alone; revision, new stamp, channel; then counted lists: services (name,
- * document), removed names, texts (hash, text), hashes without use, audit (fingerprint, element), its limit, history
+ * ARGV: expected stamp, or \`any\` for the lists alone; revision, new stamp, channel; then counted lists: documents (member,
+ * document), removed members, texts (hash, text), hashes without use, audit (fingerprint, element), its limit, history
  * (element), its limit. Answers 1, or 0 when the stamp is another one.
  */
-export const saveScript = `
+export const saveScript = `${placeLines}
 local format, stamp = unpack(redis.call('HMGET', KEYS[1], 'format', 'stamp'))
 if format and format ~= '${redisFormat}' then return {format} end
 local any = ARGV[1] == 'any'
@@ -62,13 +77,15 @@ local function each(width, visit)
     at = at + width
   end
 end
-each(2, function(name, doc)
-  redis.call('HSET', KEYS[2], name, doc)
-  redis.call('ZADD', KEYS[4], revision, name)
+each(2, function(member, doc)
+  local key, name = place(member)
+  redis.call('HSET', key, name, doc)
+  redis.call('ZADD', KEYS[4], revision, member)
 end)
-each(1, function(name)
-  redis.call('HDEL', KEYS[2], name)
-  redis.call('ZADD', KEYS[4], revision, name)
+each(1, function(member)
+  local key, name = place(member)
+  redis.call('HDEL', key, name)
+  redis.call('ZADD', KEYS[4], revision, member)
 end)
 each(2, function(hash, text) redis.call('HSET', KEYS[3], hash, text) end)
 each(1, function(hash) redis.call('HDEL', KEYS[3], hash) end)
@@ -90,8 +107,8 @@ if not any then
   redis.call('ZADD', KEYS[5], revision, ARGV[3])
   local oldest = tonumber(revision) - ${rememberedRevisions}
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', oldest)
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', oldest)) do
-    if redis.call('HEXISTS', KEYS[2], name) == 0 then redis.call('ZREM', KEYS[4], name) end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', oldest)) do
+    if redis.call('HEXISTS', place(member)) == 0 then redis.call('ZREM', KEYS[4], member) end
   end
 end
 redis.call('PUBLISH', ARGV[4], any and 'list' or ARGV[3])

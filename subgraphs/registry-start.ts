@@ -2,8 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorReason } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
-import type { Admit } from './change.ts';
-import type { Beginning } from './desired-state.ts';
+import type { Admit, Beginning } from './change.ts';
 import { readHistory } from './history.ts';
 import type { Log } from './log.ts';
 import { assertNoRouteConflicts, findRouteConflicts } from './route-conflicts.ts';
@@ -11,8 +10,17 @@ import { selectComposable } from './schema-selection.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 import { withRejected } from './service-versions.ts';
-import { isComposed, type Service, type Snapshot, sortByName, withoutKeys, withServices } from './snapshot.ts';
+import {
+  isComposed,
+  type Service,
+  type Snapshot,
+  sortByName,
+  withoutKeys,
+  withPolicies,
+  withServices,
+} from './snapshot.ts';
 import type { Store, StoredState } from './store.ts';
+import { readStoredPolicies } from './stored-policies.ts';
 import { readStoredServices } from './stored-services.ts';
 
 export interface StartOptions<A> {
@@ -38,8 +46,12 @@ export async function buildFirstState<A>(options: StartOptions<A>): Promise<Firs
   const known = readStoredServices(stored, addressPolicy, log);
   const before = readRevision(stored);
   const services = buildServices(config, known, before + 1, log);
-  const { snapshot, admission } = await compose({ revision: before + 1, services }, known, admit, log);
-  const isSame = stored !== null && isDeepStrictEqual(snapshot.services, stored.snapshot?.services);
+  const first = withPolicies({ revision: before + 1, services }, readStoredPolicies(stored, log));
+  const { snapshot, admission } = await compose(first, known, admit, log);
+  const isSame =
+    stored !== null &&
+    isDeepStrictEqual(snapshot.services, stored.snapshot?.services) &&
+    isDeepStrictEqual(snapshot.policies, stored.snapshot?.policies);
   return {
     snapshot: isSame ? { ...snapshot, revision: before } : snapshot,
     admission,

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { toGatewayError } from '../policies/errors.ts';
 import type { AddressPolicy } from './address-policy.ts';
-import type { AuditEntry } from './audit.ts';
+import { type AuditEntry, type AuditNote, buildAuthor } from './audit.ts';
 import type { Admit, SchemaSummary, Summarize } from './change.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { checkDefinitions } from './definition-check.ts';
@@ -18,6 +18,8 @@ import { createInstanceChanges, type InstanceChanges, type NewSoftware } from '.
 import { createLeases, type ExpiredLease, type Leases } from './leases.ts';
 import { type Log, silentLog } from './log.ts';
 import { createMassExpiryGuard, defaultMassExpiry, type MassExpirySettings } from './mass-expiry.ts';
+import { type CheckPolicy, createPolicyChanges, type PolicyChanges, reviewPolicies } from './policy-changes.ts';
+import type { ChangeAuthor } from './precondition.ts';
 import { buildFirstState } from './registry-start.ts';
 import { createRollback, type Rollback } from './rollback.ts';
 import { createSchemaAsking, type Discover } from './schema-asking.ts';
@@ -52,6 +54,10 @@ export interface RegistryOptions<A> {
   readonly massExpiry?: MassExpirySettings;
   /** Connects to the instance at an origin; rejects when that fails. @default a connection over TCP or TLS */
   readonly probe?: (url: string) => Promise<void>;
+  /** What is wrong with the kinds of a policy. Its shape is checked before. @default nothing */
+  readonly checkPolicy?: CheckPolicy;
+  /** Names of policies that the configuration has, and that nobody may write at run time. @default none */
+  readonly reservedPolicies?: () => ReadonlySet<string>;
   /** How many instances are kept although their lease ran out. */
   readonly onSuspects?: (count: number) => void;
 }
@@ -61,6 +67,7 @@ type Listener<A> = (snapshot: Snapshot, admission: A) => void;
 export interface Registry<A>
   extends AsyncDisposable,
     ServiceChanges<A>,
+    PolicyChanges,
     Omit<InstanceChanges<A>, 'expire' | 'putDiscovered'> {
   /** Empty until the registry is started. */
   readonly snapshot: Snapshot;
@@ -76,6 +83,8 @@ export interface Registry<A>
   leaseRemainingSeconds(service: string, instance: string): number | null;
   /** Brings back what a generation was made of. */
   readonly rollback: Rollback<A>;
+  /** Does something beside the registry, and notes in the audit that it was done or refused. */
+  audited<T>(note: Pick<AuditNote, 'action' | 'targets'>, by: ChangeAuthor, run: () => Promise<T>): Promise<T>;
   /** Whether an instance is only kept because too many leases ran out at once. */
   isSuspect(service: string, instance: string): boolean;
   /** What was changed and what was refused, oldest first. */
@@ -118,6 +127,8 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   const onExpire = (expired: readonly ExpiredLease[]) => guard.handle(expired);
   const leases: Leases = store.shared?.createLeases(onExpire, clock) ?? createLeases(onExpire, clock);
   const services = createServiceChanges({ state, asking, addressPolicy, discoveryAccess });
+  const { checkPolicy: check = () => [], reservedPolicies: reserved = () => new Set() } = options;
+  const policies = createPolicyChanges({ state, clock, check, reserved });
   const instances = createInstanceChanges({ state, asking, leases, addressPolicy });
   const guard = createMassExpiryGuard({
     settings: options.massExpiry ?? defaultMassExpiry,
@@ -219,6 +230,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
         unverified = first.unverified;
         return first;
       });
+      reviewPolicies(state.snapshot, check, reserved(), log);
       isStarted = true;
       healing.start(state.snapshot, unverified);
       const enough = Promise.withResolvers<void>();
@@ -227,6 +239,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
       timer.cancel();
     },
     ...services,
+    ...policies,
     putInstance: instances.putInstance,
     drainInstance: instances.drainInstance,
     deleteInstance: instances.deleteInstance,
@@ -235,6 +248,12 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     },
     leaseRemainingSeconds: leases.remainingSeconds,
     rollback: createRollback({ state, addressPolicy, log }),
+    async audited(what, by, run) {
+      const note = { ...buildAuthor(by), ...what };
+      const result = await state.noteRefusal(note, by, run);
+      if (by.dryRun !== true) state.noteAccepted(note);
+      return result;
+    },
     isSuspect: guard.isSuspect,
     audit: () => state.audit,
     history: () => state.history,

@@ -2,23 +2,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { type AddressPolicy, buildOrigin } from './address-policy.ts';
-import { type AuditNote, type Author, buildAuthor } from './audit.ts';
+import { type AuditNote, buildAuthor } from './audit.ts';
 import type { Change } from './change.ts';
 import { assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
 import type { DesiredState } from './desired-state.ts';
 import { type DiscoveryAccess, findDiscoveryRefusals } from './discovery/discovery-access.ts';
+import { assertMatches, type ChangeAuthor } from './precondition.ts';
 import type { SchemaAnswer, SchemaAsking } from './schema-asking.ts';
 import { buildService } from './service-change.ts';
 import type { ServiceDefinition } from './service-definition.ts';
 import { findService, type Service, type Snapshot, withoutService, withServices } from './snapshot.ts';
-
-/** Who changes a service, and on what condition. */
-export interface ChangeAuthor extends Author {
-  /** `If-Match` (RFC 9110 section 13.1.1): the change happens only if the service has one of these ETags. */
-  readonly ifMatch?: string | undefined;
-  /** Only look whether the change would be accepted. */
-  readonly dryRun?: boolean | undefined;
-}
 
 export interface ServiceOutcome<A> {
   /** The service after the change; after a dry run, as it would be. */
@@ -196,14 +189,10 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
   };
 }
 
+/** The ETag of a service changes with its definition and its schema, not with its instances. */
 function assertChangeable(existing: Service | undefined, name: string, by: ChangeAuthor): void {
   assertNotOfConfig(existing);
-  if (by.ifMatch === undefined) return;
-  const tags = by.ifMatch.split(',').map((tag) => tag.trim());
-  const isMet = existing !== undefined && (tags.includes('*') || tags.includes(buildEtag(existing)));
-  if (isMet) return;
-  const message = existing === undefined ? `there is no service ${name}` : `${name} is at ${buildEtag(existing)} now`;
-  throw new GatewayError('PRECONDITION_FAILED', message, { service: name });
+  assertMatches(existing, by, { kind: 'service', name });
 }
 
 function assertNotOfConfig(existing: Service | undefined): void {
@@ -211,11 +200,6 @@ function assertNotOfConfig(existing: Service | undefined): void {
   throw new GatewayError('CONFLICT', `${existing.name} comes from the configuration file; change it there`, {
     service: existing.name,
   });
-}
-
-/** The ETag of a service: it changes with its definition and its schema, not with its instances. */
-function buildEtag(service: Service): string {
-  return `"${service.revision}"`;
 }
 
 function assertSize(snapshot: Snapshot): Snapshot {

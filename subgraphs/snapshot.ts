@@ -143,9 +143,19 @@ export function withoutService(snapshot: Snapshot, name: string): Snapshot {
   return { ...snapshot, services: snapshot.services.filter((service) => service.name !== name) };
 }
 
-/** Services in the order that a snapshot has them in. Not by locale: every gateway must sort alike. */
-export function sortByName(services: readonly Service[]): readonly Service[] {
-  return services.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+/** A policy of run time by its name. */
+export function findPolicy({ policies = [] }: Snapshot, name: string): StoredPolicy | undefined {
+  return policies.find((policy) => policy.name === name);
+}
+
+/** The same snapshot with these policies and no others. Keeps the revision. */
+export function withPolicies({ policies: _, ...rest }: Snapshot, policies: readonly StoredPolicy[]): Snapshot {
+  return policies.length === 0 ? rest : { ...rest, policies: sortByName(policies) };
+}
+
+/** Services or policies in the order that a snapshot has them in. Not by locale: every gateway must sort alike. */
+export function sortByName<Named extends { readonly name: string }>(all: readonly Named[]): readonly Named[] {
+  return all.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 /**

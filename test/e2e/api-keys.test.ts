@@ -60,6 +60,17 @@ test('API keys are made and removed at one gateway and hold at the other', { ski
   await eventually(async () => (await status(made.body.key)) === 401);
   assert.equal(await status(second.body.key), 403);
   assert.ok(!JSON.stringify(one.lines).includes(made.body.key), 'no line holds the key');
+  const { entries } = (await one.admin('GET', '/audit')).body;
+  assert.deepEqual(
+    entries.map(({ action, targets, outcome }: Record<string, unknown>) => [action, targets, outcome]),
+    [
+      ['api-key.put', ['k1'], 'accepted'],
+      ['api-key.put', ['k2'], 'accepted'],
+      ['api-key.put', ['k1'], 'refused'],
+      ['api-key.put', ['fixed'], 'refused'],
+      ['api-key.delete', ['k1'], 'accepted'],
+    ],
+  );
 });
 
 test('without Redis the keys of the configuration work, and others get 503, not 401', {

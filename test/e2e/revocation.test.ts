@@ -52,6 +52,34 @@ test('what is revoked at one gateway is refused at both doors of the other, also
 
   const later = await startGateway(t, config);
   assert.equal((await fetch(`${later.url}/orders`, { headers: asAda })).status, 401, 'a new gateway knows at once');
+
+  const { revocations } = (await other.admin('GET', '/revocations')).body;
+  assert.deepEqual(revocations, [
+    {
+      id: answer.body.id,
+      revoked: 'subject',
+      issuer: issuer.issuer,
+      subject: 'ada',
+      issuedUntil: answer.body.issuedUntil,
+      until: answer.body.until,
+    },
+  ]);
+  assert.equal((await other.admin('GET', '/revocations?limit=0')).status, 400);
+  assert.equal((await other.admin('DELETE', `/revocations/${answer.body.id}?reason=a+mistake`)).status, 204);
+  assert.equal((await other.admin('DELETE', `/revocations/${answer.body.id}`)).status, 404);
+  await eventually(async () => (await status(asAda)) === 200);
+  await eventually(async () => (await fetch(`${later.url}/orders`, { headers: asAda })).status === 200);
+  assert.deepEqual((await one.admin('GET', '/revocations')).body.revocations, []);
+
+  const auditOf = async (gateway: typeof one) =>
+    (await gateway.admin('GET', '/audit')).body.entries.filter(({ action }: { action: string }) =>
+      action.startsWith('revocation.'),
+    );
+  const [put] = await auditOf(one);
+  assert.deepEqual([put.action, put.author, put.targets], ['revocation.put', 'local', [`subject/${answer.body.id}`]]);
+  const [undone] = await auditOf(other);
+  assert.deepEqual([undone.action, undone.reason], ['revocation.delete', 'a mistake']);
+  assert.ok(!JSON.stringify([put, undone]).includes('ada'), 'subjects stay out of the audit');
 });
 
 test('without Redis, revocations do what the rule says', { skip: redisControlSkipReason }, async (t) => {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { applySnapshotDelta, buildSnapshotDelta, buildWholeDelta } from '../../gateway/snapshot-delta.ts';
-import { buildServiceSchema, emptySnapshot, type Service, type Snapshot } from '../../subgraphs/snapshot.ts';
+import {
+  buildServiceSchema,
+  emptySnapshot,
+  type Service,
+  type Snapshot,
+  type StoredPolicy,
+} from '../../subgraphs/snapshot.ts';
+import { buildPolicy } from '../subgraphs/store-contract.ts';
 
 function service(name: string, more: Partial<Service> = {}): Service {
   return {
@@ -35,6 +42,24 @@ describe('a snapshot delta', () => {
       ['c'],
     );
     assert.deepEqual(applySnapshotDelta(first, overTheWire(delta)), next);
+  });
+
+  it('carries policies that changed, without their history, and drops those that are gone', () => {
+    const [one, two] = [buildPolicy('one', 2), buildPolicy('two', 2)];
+    const bare = (policy: StoredPolicy): StoredPolicy => ({ ...policy, history: [] });
+    const before: Snapshot = { ...first, policies: [one, two] };
+    const there = applySnapshotDelta(emptySnapshot, overTheWire(buildWholeDelta(before)));
+    assert.deepEqual(there.policies, [bare(one), bare(two)]);
+
+    const changed = buildPolicy('two', 3);
+    const delta = buildSnapshotDelta(before, { ...before, revision: 2, policies: [one, changed] });
+    assert.deepEqual([delta.changed, delta.policies?.changed], [[], [bare(changed)]]);
+    const next = applySnapshotDelta(there, overTheWire(delta));
+    assert.deepEqual(next.policies, [bare(one), bare(changed)]);
+    assert.equal(next.policies?.[0], there.policies?.[0], 'the same object');
+
+    const none = applySnapshotDelta(next, overTheWire(buildSnapshotDelta(before, { ...first, revision: 3 })));
+    assert.deepEqual(none, { ...first, revision: 3 });
   });
 
   it('leaves what did not change the objects they were, also within a service that did', () => {

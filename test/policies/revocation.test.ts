@@ -6,6 +6,7 @@ import { buildClaimsViewer } from '../../policies/claims-viewer.ts';
 import type { Viewer } from '../../policies/request-context.ts';
 import { createRevocationList, type Revocation, type RevokedKey } from '../../policies/revocation.ts';
 import {
+  buildRevocationId,
   createRedisRevocationStore,
   firstPosition,
   followRevocations,
@@ -121,6 +122,61 @@ describe('revocations in Redis', { skip: redisSkipReason }, () => {
     await set.store.add({ ...revoke(['subject', issuer, 'ada'], 1_000), expiresAtMs: nowMs + 1 });
     const [entry] = (await set.store.read(firstPosition)).revocations;
     assert.deepEqual(entry, revoke(['subject', issuer, 'ada'], 2_000));
+  });
+
+  it('are listed with the newest first, page by page, without those that expired', async () => {
+    await using set = await setUp();
+    const keys: RevokedKey[] = ['a', 'b', 'c', 'd'].map((id) => ['token', issuer, id]);
+    for (const key of keys) await set.store.add(revoke(key));
+    await set.store.add({ ...revoke(['token', issuer, 'old']), expiresAtMs: nowMs });
+    const first = await set.store.list(3);
+    assert.deepEqual(
+      first.revocations.map(({ key }) => key),
+      [keys[3], keys[2]],
+    );
+    assert.ok(first.next !== null);
+    const second = await set.store.list(3, first.next);
+    assert.deepEqual(
+      second.revocations.map(({ id, ...revocation }) => [id === buildRevocationId(revocation.key), revocation]),
+      [keys[1], keys[0]].map((key) => [true, revoke(key ?? ['issuer', issuer])]),
+    );
+    assert.equal(second.next, null);
+    await set.store.add(revoke(['token', issuer, 'a']));
+    assert.deepEqual((await set.store.list(1)).revocations[0]?.key, keys[0], 'one that is renewed is the newest');
+  });
+
+  it('that are taken back are over for who knows them, and can be made anew', async () => {
+    await using set = await setUp();
+    const key: RevokedKey = ['subject', issuer, 'ada'];
+    const list = createRevocationList({}, () => nowMs);
+    await set.store.add(revoke(key));
+    await set.store.add(revoke(['subject', issuer, 'grace']));
+    const known = await set.store.read(firstPosition);
+    list.add(known.revocations);
+    assert.equal(list.check(viewerOf({}))?.code, 'UNAUTHENTICATED');
+
+    assert.equal(await set.store.remove('no-such-id'), null);
+    assert.deepEqual(await set.store.remove(buildRevocationId(key)), revoke(key));
+    assert.equal(await set.store.remove(buildRevocationId(key)), null, 'it is none any more');
+    assert.deepEqual(
+      (await set.store.list(10)).revocations.map((entry) => entry.key[2]),
+      ['grace'],
+    );
+    const news = await set.store.read(known);
+    list.add(news.revocations);
+    assert.equal(list.check(viewerOf({})), null);
+
+    await set.store.add(revoke(key, 500));
+    const again = await set.store.read(news);
+    assert.deepEqual(again.revocations, [revoke(key, 500)], 'what was taken back adds nothing to it');
+  });
+
+  it('that are taken back are found among thousands', async () => {
+    await using set = await setUp();
+    const keys = Array.from({ length: 3_000 }, (_, i): RevokedKey => ['token', issuer, `t${i}`]);
+    await Promise.all(keys.map((key) => set.store.add(revoke(key))));
+    const key = keys[2_345] ?? ['issuer', issuer];
+    assert.deepEqual((await set.store.remove(buildRevocationId(key)))?.key, key);
   });
 
   it('that have expired are dropped when others come', async () => {

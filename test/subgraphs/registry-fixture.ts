@@ -3,7 +3,7 @@ import { type ErrorReason, GatewayError } from '../../policies/errors.ts';
 import { createAddressPolicy } from '../../subgraphs/address-policy.ts';
 import type { Log } from '../../subgraphs/log.ts';
 import { createMemoryStore } from '../../subgraphs/memory-store.ts';
-import { createRegistry, type Registry } from '../../subgraphs/registry.ts';
+import { createRegistry, type Registry, type RegistryOptions } from '../../subgraphs/registry.ts';
 import { buildServiceSchema, isComposed, type Snapshot } from '../../subgraphs/snapshot.ts';
 import type { Store, StoredState } from '../../subgraphs/store.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
@@ -57,7 +57,7 @@ async function admitByRules(candidate: Snapshot): Promise<FakeGraph> {
   return { parts: parts.map((service) => `${service.name}@${service.schema.sdl}`) };
 }
 
-interface FixtureOptions {
+interface FixtureOptions extends Pick<RegistryOptions<FakeGraph>, 'checkPolicy' | 'reservedPolicies'> {
   readonly config?: Record<string, unknown>;
   readonly store?: Store;
   readonly upstreams?: Record<string, string>;
@@ -93,6 +93,8 @@ export async function createFixture(options: FixtureOptions = {}): Promise<Fixtu
     clock,
     log,
     maxHistory,
+    ...(options.checkPolicy && { checkPolicy: options.checkPolicy }),
+    ...(options.reservedPolicies && { reservedPolicies: options.reservedPolicies }),
     random: () => 1,
     addressPolicy: createAddressPolicy(allow),
     async admit(candidate) {

@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AuditEntry } from '../../subgraphs/audit.ts';
 import type { HistoryEntry } from '../../subgraphs/history.ts';
+import type { StoredPolicy } from '../../subgraphs/snapshot.ts';
 import { type Store, StoreConflict, type StoredState } from '../../subgraphs/store.ts';
+
+/** A policy with a history; its keys look like the marks that a store may make. */
+export function buildPolicy(name: string, revision: number): StoredPolicy {
+  const definition = { bind: { gateway: true }, headers: { set: { $text: 'x', $$text: 'y', long: 'z'.repeat(600) } } };
+  const version = { revision, at: '2030-01-01T00:00:00.000Z', author: 'ops', definition };
+  return { ...version, name, history: [{ ...version, revision: revision - 1 }] };
+}
 
 /** A state that is told apart by its revision. */
 export function buildState(revision: number, sdl = 'type Query { a: Int }'): StoredState {
@@ -22,6 +30,7 @@ export function buildState(revision: number, sdl = 'type Query { a: Int }'): Sto
           origin: 'admin',
         },
       ],
+      policies: [buildPolicy('limits', revision)],
     },
     audit: Array.from({ length: revision }, (_, index) => ({
       at: '2030-01-01T00:00:00.000Z',
@@ -85,6 +94,25 @@ export function testStore(kind: string, open: () => Promise<Store>): void {
     assert.deepEqual(await store.load(), of(2, 'b', 'd'));
     await store.save(of(3), 2);
     assert.deepEqual(await store.load(), of(3));
+  });
+
+  test(`${kind} store: policies come and go, and a state without any has none`, async () => {
+    await using store = await open();
+    const { services } = buildState(1).snapshot;
+    const of = (revision: number, ...policies: readonly StoredPolicy[]): StoredState => ({
+      ...buildState(revision),
+      snapshot: { revision, services, ...(policies.length > 0 && { policies }) },
+    });
+    await store.save(of(1), 0);
+    assert.deepEqual(await store.load(), of(1));
+    // The name of the service, too: they do not get into each other's way.
+    const [limits, orders] = [buildPolicy('limits', 2), buildPolicy('orders', 2)];
+    await store.save(of(2, limits, orders), 1);
+    assert.deepEqual(await store.load(), of(2, limits, orders));
+    await store.save(of(3, buildPolicy('limits', 3)), 2);
+    assert.deepEqual(await store.load(), of(3, buildPolicy('limits', 3)));
+    await store.save(of(4), 3);
+    assert.deepEqual(await store.load(), of(4));
   });
 
   test(`${kind} store: audit and history grow by what is new, and stay as they were`, async () => {
