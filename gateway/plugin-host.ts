@@ -2,9 +2,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { GatewayError } from '../policies/errors.ts';
 import type { Settings } from './config.ts';
+import type { GatewayConfig } from './config-schema.ts';
 import { type GraphqlPluginSource, loadGraphqlPlugin } from './graphql-plugins.ts';
 import type { Log } from './log.ts';
 import type { PluginMetrics } from './metrics-plugins.ts';
+import type { PluginObserver } from './plugin-guard.ts';
 import { type LoadedPlugin, loadPlugin, PluginInstance } from './plugin-instance.ts';
 import { createPluginObserver } from './plugin-observer.ts';
 import { PluginSet } from './plugin-set.ts';
@@ -32,29 +34,8 @@ export function createPluginHost(log: Log, metrics: PluginMetrics): PluginHost {
 
   async function build(settings: Settings): Promise<PluginSet | undefined> {
     if (settings.plugins.length === 0 && settings.graphql.plugins.length === 0) return undefined;
-    const mistakes: { path: string; message: string }[] = [];
-    const attempt = async <Result>(place: string, act: () => Promise<Result>): Promise<Result | undefined> => {
-      try {
-        return await act();
-      } catch (error) {
-        mistakes.push({ path: place, message: error instanceof Error ? error.message : String(error) });
-        return undefined;
-      }
-    };
-    // All mistakes at once; nothing is set up as long as there are any.
-    const loaded: LoadedPlugin[] = [];
-    for (const [index, entry] of settings.plugins.entries()) {
-      const one = await attempt(`plugins[${index}]`, () => loadPlugin(entry));
-      if (one !== undefined) loaded.push(one);
-    }
-    const graphql: GraphqlPluginSource[] = [];
-    for (const [index, entry] of settings.graphql.plugins.entries()) {
-      const one = await attempt(`graphql.plugins[${index}]`, () => loadGraphqlPlugin(entry, observer));
-      if (one !== undefined) graphql.push(one);
-    }
-    const names = loaded.map(({ plugin }) => plugin.name);
-    const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) mistakes.push({ path: 'plugins', message: `two plugins are called ${twice}` });
+    const { loaded, graphql, attempt, mistakes } = await loadAll(settings, observer);
+    // Nothing is set up as long as there are mistakes.
     if (mistakes.length > 0) throw buildRefusal(mistakes);
 
     const instances: PluginInstance[] = [];
@@ -118,12 +99,62 @@ export function createPluginHost(log: Log, metrics: PluginMetrics): PluginHost {
   };
 }
 
+interface PluginMistake {
+  readonly path: string;
+  readonly message: string;
+}
+
+interface LoadedPlugins {
+  readonly loaded: readonly LoadedPlugin[];
+  readonly graphql: readonly GraphqlPluginSource[];
+  /** Everything that is wrong. */
+  readonly mistakes: PluginMistake[];
+  /** Undefined, and one mistake more, when it fails. */
+  attempt<Result>(place: string, act: () => Promise<Result>): Promise<Result | undefined>;
+}
+
+async function loadAll({ plugins, graphql }: PluginSettings, observer: PluginObserver): Promise<LoadedPlugins> {
+  const mistakes: PluginMistake[] = [];
+  const attempt: LoadedPlugins['attempt'] = async (place, act) => {
+    try {
+      return await act();
+    } catch (error) {
+      mistakes.push({ path: place, message: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
+  };
+  const loaded: LoadedPlugin[] = [];
+  for (const [index, entry] of plugins.entries()) {
+    const one = await attempt(`plugins[${index}]`, () => loadPlugin(entry));
+    if (one !== undefined) loaded.push(one);
+  }
+  const sources: GraphqlPluginSource[] = [];
+  for (const [index, entry] of graphql.plugins.entries()) {
+    const one = await attempt(`graphql.plugins[${index}]`, () => loadGraphqlPlugin(entry, observer));
+    if (one !== undefined) sources.push(one);
+  }
+  const names = loaded.map(({ plugin }) => plugin.name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) mistakes.push({ path: 'plugins', message: `two plugins are called ${twice}` });
+  return { loaded, graphql: sources, mistakes, attempt };
+}
+
+type PluginSettings = Pick<Settings, 'plugins'> & { readonly graphql: Pick<Settings['graphql'], 'plugins'> };
+
+const nobody: PluginObserver = { onHook() {}, onFailure() {}, onCircuit() {}, onBypass() {} };
+
+/** Loads plugins and checks their options, and sets none up. Throws a BAD_REQUEST with all that is wrong. */
+export async function checkPlugins({ plugins = [], graphql = {} }: GatewayConfig): Promise<void> {
+  const { mistakes } = await loadAll({ plugins, graphql: { plugins: graphql.plugins ?? [] } }, nobody);
+  if (mistakes.length > 0) throw buildRefusal(mistakes);
+}
+
 function namesOf(set: PluginSet | undefined): readonly string[] {
   return [...(set?.instances ?? []).map(({ name }) => name), ...(set?.graphql ?? []).map(({ guard }) => guard.name)];
 }
 
 /** In the message as well: workers tell the primary nothing else. */
-function buildRefusal(mistakes: readonly { path: string; message: string }[]): GatewayError {
+function buildRefusal(mistakes: readonly PluginMistake[]): GatewayError {
   const reasons = mistakes.map(({ path, message }) => ({ message: `${path}: ${message}` }));
   const text = reasons.map(({ message }) => message).join('; ');
   return new GatewayError('BAD_REQUEST', `A plugin cannot be loaded: ${text}`, { reasons });
