@@ -11,6 +11,7 @@ import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
+import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
 import { findPluginMistakes } from './plugin-rules.ts';
 
@@ -33,6 +34,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkRateLimits(config),
     ...checkServices(config),
     ...checkFields(config),
+    ...findEdgeConfigMistakes(config),
     ...checkNetworks(config),
     ...checkDiscovery(config),
     ...findPluginMistakes(config),

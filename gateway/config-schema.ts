@@ -7,6 +7,7 @@ import { AuthenticationOptions } from '../policies/authenticate.ts';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
+import { edgeProperties } from '../policies/edge-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
@@ -16,6 +17,7 @@ import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { graphqlEdgeProperties } from './graphql-edge-schema.ts';
 import { GraphqlPluginList, PluginList } from './plugin-options.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -172,6 +174,7 @@ export const GatewayConfig = Type.Object(
       Type.Object(
         {
           ...resilienceProperties,
+          ...edgeProperties,
           deadline: Type.Optional(
             Type.Unsafe<string>({
               ...Duration,
@@ -212,6 +215,7 @@ export const GatewayConfig = Type.Object(
           path: Type.Optional(
             Type.String({ pattern: '^/[!-~]*$', default: '/graphql', description: 'Path of the GraphQL endpoint.' }),
           ),
+          ...graphqlEdgeProperties,
           introspection: Type.Optional(
             Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
           ),

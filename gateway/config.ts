@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
 import type { CacheHintOptions } from '../policies/cache-hints.ts';
+import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
@@ -17,6 +18,8 @@ import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
+import type { GraphqlEdgeOptions } from './edge-policies.ts';
+import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
 import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
 
 const configurations = Compile(GatewayConfig);
@@ -47,6 +50,8 @@ export interface Settings {
   /** Rules for every request of both doors. */
   readonly rateLimit: readonly RateLimitRule[];
   readonly rateLimitHeaders: RateLimitHeaders;
+  /** What holds for heads of messages where services and routes say nothing else. */
+  readonly edge: EdgeOptions;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
   readonly plugins: readonly PluginEntry[];
   readonly fields: Readonly<Record<string, FieldPolicy>>;
@@ -61,6 +66,7 @@ export interface Settings {
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
+    readonly edge: GraphqlEdgeOptions;
     /** Null where answers are not kept. */
     readonly cache: {
       readonly types: Readonly<Record<string, CacheHintOptions>>;
@@ -153,7 +159,8 @@ export function buildSettings(
   config: GatewayConfig,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Settings {
-  const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...resilience } = config.policies ?? {};
+  const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...others } = config.policies ?? {};
+  const { cors, csrf, securityHeaders, cookies, headers, ...resilience } = others;
   return {
     listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
     admin: {
@@ -176,6 +183,7 @@ export function buildSettings(
     resilience,
     rateLimit,
     rateLimitHeaders,
+    edge: pickEdgeOptions(config.policies ?? {}),
     services: config.services ?? {},
     plugins: config.plugins ?? [],
     fields: config.fields ?? {},
@@ -193,6 +201,7 @@ export function buildSettings(
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
+      edge: buildGraphqlEdgeOptions(config.graphql ?? {}),
       cache: buildResponseCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),

@@ -4,6 +4,8 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type { ServiceHeaders } from '../policies/service-headers.ts';
+import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
@@ -24,6 +26,8 @@ export interface GatewayRequest extends RequestContext {
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
+  /** What policies make of the head of the answer; null where there are none. */
+  shapeAnswer: ShapeAnswer | null;
 }
 
 export interface GatewayRequestOptions {
@@ -67,6 +71,8 @@ class HttpRequest implements GatewayRequest {
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;
+  shapeAnswer: ShapeAnswer | null = null;
+  serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
     this.startedAtMs = performance.now();

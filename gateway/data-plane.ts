@@ -18,6 +18,7 @@ import type { Call } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { FieldPolicy, Settings } from './config.ts';
+import { buildGatewayAnswer, buildGraphqlEdge, type ShapeAnswer } from './edge-policies.ts';
 import type { DegradedListener } from './field-execution.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
@@ -27,6 +28,7 @@ import type { PluginSet } from './plugin-set.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import { listAllAskerParts } from './subgraph-rules.ts';
 
 /** One immutable state of the data plane. */
 export interface DataPlaneState {
@@ -36,6 +38,9 @@ export interface DataPlaneState {
   readonly routes: RouteTable;
   /** What requests ask of the operator's own code; undefined without any. */
   readonly plugins: PluginSet | undefined;
+  /** What policies make of the heads of answers at the GraphQL door, and of those that no route gave. */
+  readonly graphqlAnswer: ShapeAnswer | null;
+  readonly gatewayAnswer: ShapeAnswer | null;
 }
 
 export interface DataPlane {
@@ -73,7 +78,7 @@ export interface DataPlaneOptions {
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, shedder, onUnexpected } = options;
   let { settings, snapshot, graph, plugins } = options;
-  let forwardedHeaders = listForwardedHeaders(snapshot);
+  let forwardedHeaders = listAllAskerParts(settings, snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
 
   let describeViewer = createViewerDescription(settings.viewer);
@@ -82,25 +87,31 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
   let guards = buildGuards(settings.fields, new Map(), options);
 
-  const buildDoors = () => ({
-    graphqlDoor: createGraphqlDoor({
-      authenticator,
-      describeViewer,
-      maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
-      graphiql: settings.graphql.graphiql,
-      shedder,
-      onUnexpected,
-    }),
-    restDoor: createRestDoor({
-      authenticator,
-      describeViewer,
-      limiter,
-      call,
-      cache: options.httpCache,
-      shedder,
-      guards: routeGuards,
-    }),
-  });
+  const buildDoors = () => {
+    const edge = buildGraphqlEdge(settings.edge, settings.graphql.edge);
+    return {
+      graphqlAnswer: edge.answer,
+      gatewayAnswer: buildGatewayAnswer(settings.edge),
+      graphqlDoor: createGraphqlDoor({
+        edge,
+        authenticator,
+        describeViewer,
+        maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
+        graphiql: settings.graphql.graphiql,
+        shedder,
+        onUnexpected,
+      }),
+      restDoor: createRestDoor({
+        authenticator,
+        describeViewer,
+        limiter,
+        call,
+        cache: options.httpCache,
+        shedder,
+        guards: routeGuards,
+      }),
+    };
+  };
   const buildPlanned = () => ({
     engine: engineOf(graph),
     ...(settings.graphql.shareOperations && { shareOperations: () => forwardedHeaders }),
@@ -144,6 +155,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       maxBodyBytes: settings.limits.maxBodyBytes,
       authenticationRequired: settings.authentication.required === true,
       rateLimit: settings.rateLimit,
+      edge: settings.edge,
     });
     routeGuards.configure(routes.targets);
     return routes;
@@ -163,7 +175,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
-      forwardedHeaders = listForwardedHeaders(snapshot);
+      forwardedHeaders = listAllAskerParts(settings, snapshot);
       graph = nextGraph;
       current = {
         ...current,
@@ -179,6 +191,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
       plugins = nextPlugins;
+      forwardedHeaders = listAllAskerParts(settings, snapshot);
       guards = buildGuards(settings.fields, guards, options);
       current = {
         ...buildDoors(),
@@ -206,12 +219,6 @@ function buildGuards(
     guards.set(name, guard);
   }
   return guards;
-}
-
-/** The client's headers that any service of a snapshot gets, in lower case and sorted. */
-function listForwardedHeaders({ services }: Snapshot): readonly string[] {
-  const names = services.flatMap(({ definition }) => definition.graphql?.forwardHeaders ?? []);
-  return [...new Set(names.map((name) => name.toLowerCase()))].toSorted();
 }
 
 /** A heartbeat or a new instance leaves the routes alone: the definitions are still the same objects. */

@@ -1,11 +1,16 @@
 /** The GraphQL door: shed load -> authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
+import { isPreflight } from '../policies/cors.ts';
 import { GatewayError } from '../policies/errors.ts';
+import { filterHeaders } from '../policies/http-headers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import { ServiceHeaders } from '../policies/service-headers.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { GatewayRequest } from './context.ts';
-import { edgeHeaders } from './edge-headers.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import type { GraphqlEdge } from './edge-policies.ts';
+import { createGraphiqlPage } from './graphiql-page.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
 import { parsePlainOperation, runPlainOperation } from './plain-operation.ts';
@@ -13,6 +18,8 @@ import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 
 export interface GraphqlDoorOptions {
+  /** What holds for the heads of messages. */
+  readonly edge: GraphqlEdge;
   readonly authenticator: Authenticator;
   /** What services are told of a viewer. */
   readonly describeViewer: DescribeViewer;
@@ -32,11 +39,19 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, describeViewer, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
+  const { edge, authenticator, describeViewer, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
+  const loadPage = createGraphiqlPage();
   return async (generation, target, request, response, context) => {
     shedder.check('graphql');
-    if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
+    if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(loadPage, response, context);
+    if (edge.cors !== null && isPreflight(context.method, request.headers)) {
+      response.writeHead(204, [...edgeHeaders(context), ...edge.cors.answerPreflight(request.headers)]);
+      response.end();
+      return;
+    }
     assertCarrier(request);
+    edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
+    if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     const body =
@@ -60,6 +75,8 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     send(answer.status, answer.headers, await answer.text(), response, context);
   };
 }
+
+type LoadPage = ReturnType<typeof createGraphiqlPage>;
 
 /** Yoga offers to wait for work after the answer; nothing here has any. */
 const ignore = (): void => {};
@@ -112,18 +129,19 @@ function send(
   context.bodyBytes = Buffer.byteLength(text, 'utf8');
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
+  if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
   headers.push('content-length', String(context.bodyBytes));
-  response.writeHead(status, headers);
+  response.writeHead(status, finishHeaders(context, headers));
   // As a string: Node joins head and body of a short answer then, and writes them at once.
   response.end(text, 'utf8');
 }
 
-async function sendGraphiql(response: ServerResponse, context: GatewayRequest): Promise<void> {
+async function sendGraphiql(load: LoadPage, response: ServerResponse, context: GatewayRequest): Promise<void> {
   context.name = 'graphiql';
-  // Two megabytes of page: loaded when somebody looks at it.
-  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
-  const page = Buffer.from(renderGraphiQL({ title: 'Selvage' }), 'utf8');
-  const headers = ['content-type', 'text/html; charset=utf-8', 'content-length', String(page.length)];
-  response.writeHead(200, [...edgeHeaders(context), ...headers]);
-  response.end(page);
+  const { body, headers } = await load();
+  const finished = finishHeaders(context, [...edgeHeaders(context), 'content-length', String(body.length)]);
+  // Policies are made for other answers: under theirs the page might not run.
+  const others = filterHeaders(finished, (name) => !headers.includes(name));
+  response.writeHead(200, [...others, ...headers]);
+  response.end(body);
 }

@@ -1,7 +1,9 @@
 /** Planned execution in the pipeline: the operations that the engine takes, in place of the executor. */
 import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { DerivedContext } from '../policies/derived-context.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
+import type { ServiceHeaders } from '../policies/service-headers.ts';
 import { InvalidVariablesError } from '../schema/plan-errors.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { PlannedOperation, PlannedResult } from '../schema/planned-operation.ts';
@@ -60,21 +62,36 @@ export function usePlannedExecution(
   };
 }
 
+/** What several requests get that were executed as one. */
+interface Shared {
+  readonly result: PlannedResult;
+  readonly serviceHeaders: ServiceHeaders | undefined;
+}
+
 type Run = (operation: PlannedOperation, args: ExecutionArgs) => Promise<PlannedAnswer>;
 
 /** What runs planned operations. */
 export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): Run {
-  const sharing = createRequestSharing<PlannedResult>();
-  function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
+  const sharing = createRequestSharing<Shared>();
+  async function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
     const variables = args.variableValues ?? {};
     const { gateway } = args.contextValue as GraphqlContext;
-    const start = (context: RequestContext) => operation.execute(variables, context);
     // What plugins add to calls is known when they are made: too late to say who asks the same.
-    const isShared = shareOperations !== undefined && gateway.changeCall === undefined && isQuery(args);
-    if (!isShared) return start(gateway);
+    if (shareOperations === undefined || gateway.changeCall !== undefined || !isQuery(args)) {
+      return operation.execute(variables, gateway);
+    }
+    let isOwn = false;
+    const start = async (flight: RequestContext): Promise<Shared> => {
+      isOwn = true;
+      const serviceHeaders = gateway.serviceHeaders?.fork();
+      const own = serviceHeaders === undefined ? flight : new DerivedContext(flight, { serviceHeaders });
+      return { result: await operation.execute(variables, own), serviceHeaders };
+    };
     const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
-    return sharing.share(identity, content, gateway, start);
+    const { result, serviceHeaders } = await sharing.share(identity, content, gateway, start);
+    if (serviceHeaders !== undefined) gateway.serviceHeaders?.take(serviceHeaders, isOwn);
+    return result;
   }
   return async (operation, args) => {
     try {

@@ -1,6 +1,6 @@
 /** Header fields of plugins: what they may see, and what they may say. Whatever they may not say is their failure. */
 import { validateHeaderName, validateHeaderValue } from 'node:http';
-import { isHeldBack } from '../subgraphs/forwarding.ts';
+import { isHeldBack } from '../policies/reserved-headers.ts';
 import type { HeaderChanges, HeaderFacts } from './plugin.ts';
 
 /** One name with its lines; none to remove the field. In lower case. */

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../policies/errors.ts';
 import type { CalledService, ChangeCall, Viewer } from '../policies/request-context.ts';
 import type { GatewayRequest } from './context.ts';
-import { edgeHeaders } from './edge-headers.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import type { HeaderFacts, OperationFacts, RequestFacts, ViewerFacts } from './plugin.ts';
 import { buildViewerFacts, RequestView } from './plugin-facts.ts';
 import {
@@ -176,7 +176,7 @@ export class PluginRequest {
     if (isUnread(this.#request)) raw.push('connection', 'close');
     context.name ??= 'plugin';
     context.bodyBytes = context.method === 'HEAD' ? 0 : bytes.length;
-    this.#response.writeHead(status, raw);
+    this.#response.writeHead(status, finishHeaders(context, raw));
     this.#response.end(context.method === 'HEAD' ? undefined : bytes);
   }
 

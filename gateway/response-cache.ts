@@ -16,6 +16,7 @@ import { type CacheHints, type OperationCaching, readOperationCaching } from '..
 import { formatCacheStatus } from '../policies/cache-status.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
 import { fieldTag, readEntities, tagsOfAnswer, tagsOfChange } from '../policies/cached-entities.ts';
+import { isInBraces, readAskerPart } from '../policies/header-template.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import { describeAsker } from '../schema/request-sharing.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
@@ -97,7 +98,8 @@ export function useResponseCache(options: ResponseCacheOptions): Plugin<object, 
     return {
       onExecuteDone: async ({ result }: { result: unknown }) => {
         const json = readWholeData(result);
-        if (json === null) return;
+        // A cookie is for one client, and then the answer may be so too.
+        if (json === null || gateway.serviceHeaders?.setsCookies === true) return;
         const body = Buffer.from(json, 'utf8');
         if (body.length > options.maxBodyBytes) return;
         const { operation } = known;
@@ -161,13 +163,15 @@ function buildKey(
   if (isForViewer && gateway.viewer === null) return null;
   const names = isForViewer ? forwardedHeaders() : forwardedHeaders().filter((name) => !credentials.has(name));
   const asker = describeAsker(isForViewer ? gateway : { ...gateway, headers: gateway.headers, viewer: null }, names);
+  // What rules for headers tell services of a viewer they may answer by, also where the answer is called public.
+  const told = isForViewer ? [] : names.filter(isInBraces).map((name) => readAskerPart(name, gateway));
   // Of the variables those that the operation has: others change nothing, and would only make more keys.
   const variables = (operation.variableDefinitions ?? []).map(({ variable }) => {
     const { value } = variable.name;
     const isGiven = variableValues != null && Object.hasOwn(variableValues, value);
     return isGiven ? [value, sortKeys(variableValues[value])] : [value];
   });
-  const identity = JSON.stringify([graphId, hash, operationName ?? '', variables, asker]);
+  const identity = JSON.stringify([graphId, hash, operationName ?? '', variables, asker, ...told]);
   return `g:${createHash('sha256').update(identity).digest('base64url')}`;
 }
 

@@ -5,18 +5,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
+import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
-import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
-import { edgeHeaders } from './edge-headers.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -51,10 +53,13 @@ const maxJoinedBytes = 4_096;
 export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, limiter, call, cache, shedder, guards } = options;
   return async (routes, target, request, response, context) => {
+    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
+    context.shapeAnswer = route.edge.answer;
     shedder.check('rest', route.route.priority);
+    route.edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
@@ -62,8 +67,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
-    const headers = endToEndHeaders(request.rawHeaders);
-    if (route.route.preserveHost) headers.push('host', context.client.host);
+    const headers = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service: route.service,
       method: context.method,
@@ -72,7 +76,8 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       body,
       idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
-      receiver: new StreamedAnswer(request, response, context),
+      ...(route.edge.carriesCredentials && { credentialed: true }),
+      receiver: new StreamedAnswer(route, request, response, context),
     };
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
@@ -135,7 +140,7 @@ async function standIn(
   // RFC 9209: whoever wonders where the answer comes from can see why the service did not give it.
   headers.push('proxy-status', errorHeaders(thrown)['proxy-status'] ?? 'selvage', ...edgeHeaders(context));
   if (isUnread(response.req)) headers.push('connection', 'close');
-  response.writeHead(fallback.status ?? 200, headers);
+  response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
 }
 
@@ -183,11 +188,13 @@ function authorize(route: RouteTarget, context: GatewayRequest): void {
 
 /** Writes an answer to the client as it arrives, with back-pressure. */
 class StreamedAnswer implements Receiver {
+  readonly #route: RouteTarget;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
 
-  constructor(request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+    this.#route = route;
     this.#request = request;
     this.#response = response;
     this.#context = context;
@@ -195,10 +202,12 @@ class StreamedAnswer implements Receiver {
 
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     const headers = endToEndResponseHeaders(rawHeaders);
+    const { cookies } = this.#route.edge;
+    if (cookies !== null) rewriteCookies(headers, cookies);
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
     if (isUnread(this.#request)) headers.push('connection', 'close');
-    this.#response.writeHead(status, headers);
+    this.#response.writeHead(status, finishHeaders(this.#context, headers));
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.
     if (!hasHeader(headers, 'content-length')) this.#response.flushHeaders();

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
 import type { DataPlaneState } from './data-plane.ts';
-import { edgeHeaders } from './edge-headers.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
 import { isUnread } from './request-body.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
@@ -97,6 +97,7 @@ function enter(
 ): Promise<void> | void {
   // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
   const current = options.current();
+  context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
   if (context.door === 'rest') {
     // Before plugins: whether the process lives is no question for them.
     if (livePaths.has(target.path)) return answerHealth(true, response, context);
@@ -153,7 +154,7 @@ function answerFailure(
   const headers = [...edgeHeaders(context), ...answer.headers];
   // What is left of the request is not read: the connection cannot carry another one.
   if (isUnread(request)) headers.push('connection', 'close');
-  response.writeHead(answer.status, headers);
+  response.writeHead(answer.status, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : answer.body);
 }
 

@@ -37,6 +37,7 @@ import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
+import { SubgraphRules } from './subgraph-rules.ts';
 
 export interface Serving extends AsyncDisposable {
   /** How graphs that the control plane composes call services. */
@@ -118,7 +119,9 @@ export function createServing(options: ServingOptions): LocalServing {
     }),
   );
   const versions = createVersionRouting();
+  const subgraphRules = new SubgraphRules(settings);
   const execute = createSubgraphTransport({
+    headersOf: (service) => subgraphRules.find(service),
     call: upstreams.call,
     acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
@@ -181,6 +184,7 @@ export function createServing(options: ServingOptions): LocalServing {
     publish(snapshot, graph) {
       versions.apply(snapshot);
       upstreams.apply(snapshot);
+      subgraphRules.apply(snapshot);
       if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
       else dataPlane.publish(snapshot, graph);
       told = { revision: snapshot.revision, graph: graph.id, services: snapshot.services.map(({ name }) => name) };
@@ -193,6 +197,7 @@ export function createServing(options: ServingOptions): LocalServing {
       const bound = findBoundSettings(current, next);
       const shedding = current.loadShedding;
       current = next;
+      subgraphRules.configure(next);
       upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
       if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
       const [before, set] = [plugins.current, plugins.activate()];

@@ -3,12 +3,15 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from './request-context.ts';
+import type { ServiceHeaders } from './service-headers.ts';
 
 /** What differs from the request that it is part of. */
 export interface Difference {
   /** Never later than that of the request: an earlier one is somebody's wish, and says nothing about instances. */
   readonly deadlineAtMs?: number;
   readonly departure?: Departure;
+  /** Where it is not the request itself that the client waits for. */
+  readonly serviceHeaders?: ServiceHeaders | undefined;
 }
 
 /** The request with a difference. Attempts are told to the request itself; what else changes here stays here. */
@@ -27,10 +30,12 @@ export class DerivedContext implements RequestContext {
   rateLimit: RateLimitDecision | null;
   name: string | null;
   errorCode: ErrorCode | null;
+  readonly serviceHeaders: ServiceHeaders | undefined;
   readonly attempts: Attempt[];
   readonly atEnd: (listener: () => void) => void;
 
-  constructor(base: RequestContext, { deadlineAtMs = base.deadlineAtMs, departure = base.departure }: Difference) {
+  constructor(base: RequestContext, difference: Difference) {
+    const { deadlineAtMs = base.deadlineAtMs, departure = base.departure } = difference;
     this.id = base.id;
     this.door = base.door;
     this.method = base.method;
@@ -45,6 +50,7 @@ export class DerivedContext implements RequestContext {
     this.rateLimit = base.rateLimit;
     this.name = base.name;
     this.errorCode = base.errorCode;
+    this.serviceHeaders = difference.serviceHeaders ?? base.serviceHeaders;
     this.attempts = base.attempts;
     this.atEnd = (listener) => base.atEnd(listener);
   }

@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
+import type { ServiceHeaders } from './service-headers.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
@@ -63,6 +64,8 @@ export interface RequestContext {
   name: string | null;
   /** What a cache did with it, as the member of `Cache-Status`; undefined where none was asked. */
   cacheStatus?: string | undefined;
+  /** What services say in headers that reach the client of a GraphQL answer; undefined where none do. */
+  serviceHeaders?: ServiceHeaders | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */

@@ -36,6 +36,8 @@ export interface CallRequest {
    * Otherwise a body may flow as long as it does flow. @default false
    */
   readonly bodyByDeadline?: boolean;
+  /** Whether the service finds credentials under other names than the usual: then caches treat it so. @default false */
+  readonly credentialed?: boolean;
   /** Which instances understand the request, by their version. @default all */
   readonly accepts?: AcceptsVersion;
   readonly receiver: Receiver;

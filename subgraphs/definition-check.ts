@@ -2,6 +2,7 @@
 
 import { Compile } from 'typebox/compile';
 import { findDurationMistakes } from '../policies/duration-check.ts';
+import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
@@ -97,7 +98,10 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   if (dns !== undefined && dns.type !== 'SRV' && dns.port === undefined) {
     reasons.push({ path: '/discovery/dns', message: 'A and AAAA records have no port: say `port`, or `type: SRV`' });
   }
-  reasons.push(...buildReasons(findHealthMistakes(definition)));
+  reasons.push(
+    ...buildReasons(findHealthMistakes(definition)),
+    ...buildReasons(findEdgeMistakes(definition, { service: '' })),
+  );
   return [
     ...reasons,
     ...findBalancingMistakes(definition.loadBalancing),
@@ -131,6 +135,10 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
         message: mistake.message,
       })),
     ),
+    ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
+      ...reason,
+      path: `/routes/${index}${reason.path ?? ''}`,
+    })),
     ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
     ...captures
       .filter((name, at) => captures.indexOf(name) !== at)

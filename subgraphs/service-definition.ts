@@ -5,6 +5,7 @@
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize.ts';
 import { HttpCacheOptions } from '../policies/cache-options.ts';
+import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
@@ -215,6 +216,7 @@ export const Route = Type.Object(
       Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    ...edgeProperties,
   },
   { additionalProperties: false },
 );
@@ -254,6 +256,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     ...resilienceProperties,
+    ...edgeProperties,
   },
   { additionalProperties: false },
 );

@@ -297,6 +297,7 @@ describe('buildSettings', () => {
       resilience: {},
       rateLimit: documented('policies.rateLimit'),
       rateLimitHeaders: documented('policies.rateLimitHeaders'),
+      edge: {},
       services: {},
       plugins: documented('plugins'),
       fields: {},
@@ -314,6 +315,7 @@ describe('buildSettings', () => {
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
+        edge: { csrf: documented('graphql.csrf'), responseHeaders: documented('graphql.responseHeaders') },
         cache: null,
       },
       limits: {
