@@ -33,6 +33,8 @@ const appliedPatienceMs = 10_000;
 const askPatienceMs = 1_000;
 /** A credential may have to be asked for, and a plan to be made. */
 const explainPatienceMs = 10_000;
+/** Plugins have their own, shorter bounds; all of a list one after the other. */
+const preparePatienceMs = 60_000;
 /** Longer than a worker waits for Redis. */
 const invalidationPatienceMs = 5_000;
 
@@ -170,6 +172,10 @@ export function createClusterServing(options: ServingOptions): Serving {
     );
   }
 
+  async function abandon(): Promise<void> {
+    await Promise.allSettled(pool.members.map(({ link }) => link.ask('abandon', null, askPatienceMs)));
+  }
+
   return {
     // Graphs are composed here to see whether they can be; nobody asks them anything.
     execute: () => Promise.reject(new TypeError('the primary executes nothing')),
@@ -190,6 +196,18 @@ export function createClusterServing(options: ServingOptions): Serving {
       if (outcome === 'late')
         log.warn('not every worker serves the change yet', { revision: published?.snapshot.revision });
     },
+    async prepare(given) {
+      // Those that start later load for themselves.
+      const loading = pool.members.filter(({ id }) => sent.has(id));
+      const asked = loading.map(({ link }) => link.ask('prepare', withSecrets(given), preparePatienceMs));
+      const failed = (await Promise.allSettled(asked)).find(({ status }) => status === 'rejected');
+      if (failed?.status !== 'rejected') return;
+      await abandon();
+      // The stack of a message says nothing; what the worker says is about the configuration.
+      const { message } = failed.reason as Error;
+      throw new GatewayError('BAD_REQUEST', message, { cause: failed.reason });
+    },
+    abandon,
     async configure(given) {
       const next = withSecrets(given);
       const bound = findBoundSettings(settings, next);

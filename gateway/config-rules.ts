@@ -13,6 +13,7 @@ import { GatewayConfig } from './config-schema.ts';
 import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
 import { findPersistedMistakes } from './persisted-operation-rules.ts';
+import { findPluginMistakes } from './plugin-rules.ts';
 import { findPolicyMistakes } from './policy-levels.ts';
 import { findContradictions } from './policy-rules.ts';
 
@@ -41,6 +42,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...findEdgeConfigMistakes(config),
     ...checkNetworks(config),
     ...checkDiscovery(config),
+    ...findPluginMistakes(config),
     ...findDurationMistakes(GatewayConfig, config),
   ];
 }

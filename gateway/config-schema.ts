@@ -19,6 +19,7 @@ import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
 import { GraphqlOptions } from './graphql-options.ts';
 import { ListenOptions, Port } from './listen-options.ts';
+import { PluginList } from './plugin-options.ts';
 import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -194,6 +195,7 @@ export const GatewayConfig = Type.Object(
         description: 'Services known beforehand. Others register at run time.',
       }),
     ),
+    plugins: Type.Optional(PluginList),
     fields: Type.Optional(
       Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {
         ...closed,

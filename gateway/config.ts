@@ -25,6 +25,7 @@ import { type AdminToken, GatewayConfig } from './config-schema.ts';
 import type { GraphqlEdgeOptions } from './edge-policies.ts';
 import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
 import type { TlsOptions } from './listen-options.ts';
+import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
 
 const configurations = Compile(GatewayConfig);
 
@@ -69,6 +70,7 @@ export interface Settings {
   /** What holds for heads of messages where services and routes say nothing else. */
   readonly edge: EdgeOptions;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
+  readonly plugins: readonly PluginEntry[];
   readonly fields: Readonly<Record<string, FieldPolicy>>;
   readonly types: Readonly<Record<string, TypePolicy>>;
   readonly graphql: {
@@ -81,6 +83,7 @@ export interface Settings {
     readonly persistedOperations: PersistedOperationSettings;
     readonly subgraphErrors: 'pass' | 'mask';
     readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
+    readonly plugins: readonly GraphqlPluginEntry[];
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
@@ -215,6 +218,7 @@ export function buildSettings(
     rateLimitHeaders,
     namedPolicies: Object.entries(named).map(([name, definition]) => ({ name, definition })),
     services: config.services ?? {},
+    plugins: config.plugins ?? [],
     fields: config.fields ?? {},
     types: config.types ?? {},
     graphql: {
@@ -230,6 +234,7 @@ export function buildSettings(
         listSize: config.graphql?.cost?.listSize ?? 10,
         slicingArguments: config.graphql?.cost?.slicingArguments ?? ['first', 'last', 'limit'],
       },
+      plugins: config.graphql?.plugins ?? [],
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,

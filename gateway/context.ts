@@ -4,10 +4,11 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
-import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
+import type { PluginRequest } from './plugin-request.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -23,6 +24,8 @@ export interface GatewayRequest extends RequestContext {
   readonly startedAtMs: number;
   /** The certificate of the client, see {@link CertificateResolver}; undefined where nobody asks for it. */
   readonly certificate: (() => ClientCertificate | null) | undefined;
+  /** What plugins have to do with the request; undefined where there are none. */
+  plugins: PluginRequest | undefined;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
@@ -66,6 +69,7 @@ class HttpRequest implements GatewayRequest {
   readonly departure: ClientDeparture;
   readonly #response: ServerResponse;
   #atEnd: (() => void)[] | undefined;
+  plugins: PluginRequest | undefined = undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
   name: string | null = null;
@@ -93,6 +97,10 @@ class HttpRequest implements GatewayRequest {
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
     this.departure = new ClientDeparture(response);
     this.#response = response;
+  }
+
+  get changeCall(): ChangeCall | undefined {
+    return this.plugins?.changeCall;
   }
 
   atEnd(listener: () => void): void {

@@ -28,6 +28,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { PluginSet } from './plugin-set.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
@@ -39,6 +40,8 @@ export interface DataPlaneState {
   readonly restDoor: RestDoor;
   readonly generation: GraphqlGeneration;
   readonly routes: RouteTable;
+  /** What requests ask of the operator's own code; undefined without any. */
+  readonly plugins: PluginSet | undefined;
   /** What policies make of the heads of answers at the GraphQL door, and of those that no route gave. */
   readonly graphqlAnswer: ShapeAnswer | null;
   readonly gatewayAnswer: ShapeAnswer | null;
@@ -48,9 +51,9 @@ export interface DataPlane {
   readonly current: DataPlaneState;
   readonly authenticator: Authenticator;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
-  publish(snapshot: Snapshot, graph: Graph, settings?: Settings): void;
+  publish(snapshot: Snapshot, graph: Graph, settings?: Settings, plugins?: PluginSet): void;
   /** Swaps in other settings; what does not depend on them stays. */
-  configure(settings: Settings): void;
+  configure(settings: Settings, plugins?: PluginSet): void;
 }
 
 export interface DataPlaneOptions {
@@ -69,6 +72,7 @@ export interface DataPlaneOptions {
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
+  readonly plugins?: PluginSet | undefined;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly persisted: PersistedOperations;
   readonly queryObserver: QueryLimitObserver;
@@ -82,7 +86,7 @@ export interface DataPlaneOptions {
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { limiter, call, engineOf, shedder, onUnexpected } = options;
-  let { settings, snapshot, graph } = options;
+  let { settings, snapshot, graph, plugins } = options;
   let forwardedHeaders = listAllAskerParts(settings, snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
   let rights = createRights(settings.authorization);
@@ -166,6 +170,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
             },
       responses: buildResponses(),
       contract: { onUnexpected, suggestions: settings.graphql.suggestions },
+      plugins,
     });
   };
   const buildRoutes = () => {
@@ -183,8 +188,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     ...buildDoors(),
     generation: buildGeneration(),
     routes: buildRoutes(),
+    plugins,
   };
-  function configure(nextSettings: Settings): void {
+  function configure(nextSettings: Settings, nextPlugins?: PluginSet): void {
     // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
     if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
       authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
@@ -192,12 +198,14 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     rights = createRights(nextSettings.authorization);
     describeViewer = createViewerDescription(nextSettings.viewer);
     settings = nextSettings;
+    plugins = nextPlugins;
     forwardedHeaders = listAllAskerParts(settings, snapshot);
     guards = buildGuards(settings.fields, guards, options);
     current = {
       ...buildDoors(),
       generation: buildGeneration(),
       routes: buildRoutes(),
+      plugins,
     };
   }
   return {
@@ -207,13 +215,13 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     get authenticator() {
       return authenticator;
     },
-    publish(nextSnapshot, nextGraph, nextSettings = settings) {
+    publish(nextSnapshot, nextGraph, nextSettings = settings, nextPlugins = undefined) {
       const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
       forwardedHeaders = listAllAskerParts(settings, snapshot);
       graph = nextGraph;
-      if (nextSettings !== settings) return configure(nextSettings);
+      if (nextSettings !== settings || nextPlugins !== plugins) return configure(nextSettings, nextPlugins);
       current = {
         ...current,
         ...(graphChanged && { generation: buildGeneration() }),

@@ -154,6 +154,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
+  await serving.prepare(settings);
   await registry.start(settings.services);
   const revocations = openRevocationStore(settings);
   if (revocations !== undefined) building.use(revocations);
@@ -201,6 +202,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   return {
     addresses: { url, adminUrl },
     async reload(next) {
+      // First of all: what cannot be loaded refuses the rest.
+      await serving.prepare(next);
       const before = current;
       // The policy of the new file already holds for its own services.
       current = { ...current, registry: next.registry };
@@ -208,6 +211,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         await registry.replaceConfig(next.services);
       } catch (error) {
         current = before;
+        await serving.abandon();
         throw error;
       }
       discovery.configure(next.discovery);

@@ -61,9 +61,9 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       request.method === 'POST'
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
         : null;
-    const { yoga } = generation;
+    const { yoga, needsRequests } = generation;
     const plain =
-      body === null || target.query !== ''
+      body === null || target.query !== '' || needsRequests
         ? null
         : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
@@ -73,7 +73,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
-      headers: plainHeaders(request),
+      headers: needsRequests ? allHeaders(request) : plainHeaders(request),
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
@@ -109,6 +109,18 @@ function assertCarrier(request: IncomingMessage): void {
 function plainHeaders(request: IncomingMessage): Record<string, string> {
   const { accept, 'content-type': contentType } = request.headers;
   return { ...(accept !== undefined && { accept }), ...(contentType !== undefined && { 'content-type': contentType }) };
+}
+
+/** As a client sends them to a server of Yoga's own. The length is that of a body that was decoded since. */
+function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
+  const headers: [string, string][] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (!/^(connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(name)) {
+      headers.push([name, rawHeaders[i + 1] ?? '']);
+    }
+  }
+  return headers;
 }
 
 function send(

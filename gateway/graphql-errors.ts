@@ -123,7 +123,7 @@ type Http = GraphQLError['extensions']['http'];
  */
 function buildHttp(ours: GatewayError | undefined, code: string, executed: boolean, given: Http): Http {
   if (ours === undefined && given !== undefined) return given;
-  const { status } = errorKinds[isErrorCode(code) ? code : 'DOWNSTREAM_SERVICE_ERROR'];
+  const { status } = ours ?? errorKinds[isErrorCode(code) ? code : 'DOWNSTREAM_SERVICE_ERROR'];
   return { status, spec: executed || ours === undefined, ...(ours !== undefined && { headers: errorHeaders(ours) }) };
 }
 

@@ -34,8 +34,11 @@ import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { buildAuthorization } from './graphql-authorization.ts';
 import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
+import { useListedPlugins } from './graphql-plugins.ts';
 import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
+import { usePluginOperations } from './plugin-operations.ts';
+import type { PluginSet } from './plugin-set.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
 
 type FieldPolicies = NonNullable<GatewayConfig['fields']>;
@@ -70,12 +73,16 @@ export interface GraphqlGenerationOptions {
   readonly fieldExecution?: Omit<FieldExecutionOptions, 'graph' | 'planned'> | undefined;
   /** Keeps answers; undefined for none. */
   readonly responses?: KeptResponses | undefined;
+  /** Code of the operator's own; undefined without any. */
+  readonly plugins?: PluginSet | undefined;
   readonly contract: ErrorContract;
 }
 
 export interface GraphqlGeneration {
   readonly graph: Graph;
   readonly yoga: Yoga;
+  /** Whether plugins of Yoga must find each request as they expect it: as a Request, with all its headers. */
+  readonly needsRequests: boolean;
   /** What the pipeline decides by, for whoever wants to know beforehand. */
   readonly insight: GraphqlInsight;
 }
@@ -112,7 +119,11 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
       options.introspection !== false ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
     engine: options.planned?.engine,
   };
-  return { graph, yoga, insight };
+  return { graph, yoga, needsRequests: hasListed(options), insight };
+}
+
+function hasListed({ plugins }: GraphqlGenerationOptions): boolean {
+  return plugins !== undefined && plugins.graphql.length > 0;
 }
 
 /** What an operation passes, in this order. Who is calling was established before: the door authenticates. */
@@ -126,6 +137,7 @@ export function buildPipeline(
   const maxTokens = queryLimits.trustsPersisted ? hardMaxTokens : queryLimits.limiter.maxTokens;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
   const isAskedLate = findLateRules(options.fields);
+  const listed = useListedPlugins(options.plugins?.graphql ?? []);
   return [
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !isAskedLate(rule)) }),
@@ -142,6 +154,9 @@ export function buildPipeline(
       ? (useAuthorizedIntrospection(graph.schema, authorization) as unknown as GraphqlPlugin)
       : {},
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
+    // What the operator's own code says of it.
+    options.plugins?.hooks.onOperation === undefined ? {} : usePluginOperations(),
+    ...listed.first,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
     // Whether the answer is known.
@@ -153,6 +168,8 @@ export function buildPipeline(
     planned === undefined ? {} : usePlannedExecution(planned, (document, name) => findParts(document, name) !== null),
     // Fields that stand for themselves: they and the rest, each by one of the two.
     fieldExecution === undefined ? {} : useFieldExecution({ ...fieldExecution, graph, planned }, findParts),
+    // What plugins of Envelop do around execution, and with its result.
+    ...(hasListed(options) ? [listed.last] : []),
     // What may leave.
     useErrorContract(options.contract),
   ];

@@ -5,6 +5,7 @@ import { PersistedOperationOptions } from '../policies/persisted-operation-optio
 import { QueryLimitOptions } from '../policies/query-limits.ts';
 import { Size } from '../policies/units.ts';
 import { graphqlEdgeProperties } from './graphql-edge-schema.ts';
+import { GraphqlPluginList } from './plugin-options.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -26,6 +27,7 @@ export const GraphqlOptions = Type.Object(
     ),
     limits: Type.Optional(QueryLimitOptions),
     persistedOperations: Type.Optional(PersistedOperationOptions),
+    plugins: Type.Optional(GraphqlPluginList),
     suggestions: Type.Optional(
       Type.Boolean({
         description:

@@ -76,7 +76,10 @@ export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): 
   async function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
     const variables = args.variableValues ?? {};
     const { gateway } = args.contextValue as GraphqlContext;
-    if (shareOperations === undefined || !isQuery(args)) return operation.execute(variables, gateway);
+    // What plugins add to calls is known when they are made: too late to say who asks the same.
+    if (shareOperations === undefined || gateway.changeCall !== undefined || !isQuery(args)) {
+      return operation.execute(variables, gateway);
+    }
     let isOwn = false;
     const start = async (flight: RequestContext): Promise<Shared> => {
       isOwn = true;

@@ -67,6 +67,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, rights, context);
+    if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
     const headers = buildForwardedHeaders(route, target.path, request, context);
@@ -84,11 +85,17 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     try {
-      await callGuarded(send, guards.find(route), forwarded, response, context);
+      await callGuarded(withPlugins(send, context), guards.find(route), forwarded, response, context);
     } catch (thrown) {
-      await standIn(call, route, thrown, forwarded, response, context);
+      await standIn(withPlugins(call, context), route, thrown, forwarded, response, context);
     }
   };
+}
+
+/** Around the cache as well: what plugins add to a request is part of what an answer is kept for. */
+function withPlugins(call: Call, { plugins }: GatewayRequest): Call {
+  if (plugins === undefined) return call;
+  return async (outgoing, context) => call({ ...outgoing, headers: await plugins.changeRouteCall(outgoing) }, context);
 }
 
 /** The call, and what became of it for the breaker of its route. */

@@ -78,7 +78,13 @@ async function serve(options: PublicServerOptions, request: IncomingMessage, res
     const error = toGatewayError(thrown);
     context.errorCode ??= error.code;
     options.observer.onFailure(error, context);
-    answerFailure(error, request, response, context);
+    try {
+      answerFailure(error, request, response, context);
+    } catch (again) {
+      // A plugin failed the head of this very answer. What tells of that is written without plugins.
+      options.observer.onFailure(toGatewayError(again), context);
+      answerFailure(toGatewayError(again), request, response, context);
+    }
   }
 }
 
@@ -113,10 +119,32 @@ function enter(
   // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
   const current = options.current();
   context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
-  if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
-  if (livePaths.has(target.path)) return answerHealth(true, response, context);
-  if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
-  return current.restDoor(current.routes, target, request, response, context);
+  if (context.door === 'rest') {
+    // Before plugins: whether the process lives is no question for them.
+    if (livePaths.has(target.path)) return answerHealth(true, response, context);
+    if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
+  }
+  if (current.plugins !== undefined) {
+    context.plugins = current.plugins.begin(context, request, response, target.query);
+    if (context.plugins !== undefined) {
+      return context.plugins.enter().then((isAnswered) => {
+        if (!isAnswered) return openDoor(current, target, request, response, context);
+      });
+    }
+  }
+  return openDoor(current, target, request, response, context);
+}
+
+function openDoor(
+  { graphqlDoor, generation, restDoor, routes }: DataPlaneState,
+  target: RequestTarget,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+): Promise<void> {
+  return context.door === 'graphql'
+    ? graphqlDoor(generation, target, request, response, context)
+    : restDoor(routes, target, request, response, context);
 }
 
 function answerHealth(good: boolean, response: ServerResponse, context: GatewayRequest): void {

@@ -45,6 +45,8 @@ import {
   createRequestObserver,
 } from './observation.ts';
 import { openPersistedOperations } from './persisted-operations.ts';
+import type { SnapshotFacts } from './plugin.ts';
+import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
@@ -60,7 +62,11 @@ export interface Serving extends AsyncDisposable {
   publish(snapshot: Snapshot, graph: Graph): void;
   /** Resolves when everything published before is served everywhere. Never rejects, and waits within bounds. */
   applied(): Promise<void>;
-  /** Takes other settings. Resolves with the names of those that need a restart. */
+  /** Loads what settings name and is not loaded yet. Throws, and changes nothing, when something cannot be. */
+  prepare(settings: Settings): Promise<void>;
+  /** Drops what was prepared. */
+  abandon(): Promise<void>;
+  /** Takes other settings, with what was prepared. Resolves with the names of those that need a restart. */
   configure(settings: Settings): Promise<readonly string[]>;
   /** Opens the public port; resolves with its base URL. */
   open(): Promise<string>;
@@ -116,8 +122,10 @@ export function createServing(options: ServingOptions): LocalServing {
   let published: { readonly snapshot: Snapshot; readonly graph: Graph } | undefined;
   const resolvePolicies = createPolicyResolution();
   let dataPlane: DataPlane | undefined;
+  const plugins = stack.use(createPluginHost(log, metrics.plugins));
   let server: Server | undefined;
   let isReady = false;
+  let told: SnapshotFacts | undefined;
   const upstreams = stack.use(
     createUpstreams({
       defaults: settings.resilience,
@@ -178,6 +186,7 @@ export function createServing(options: ServingOptions): LocalServing {
       shedder,
       persisted,
       queryObserver: createQueryObserver(log, metrics),
+      plugins: plugins.activate(),
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onUnknownPolicy: (policy, services) =>
         log.warn('nobody passes a policy that `authorization.policies` does not have', { policy, services }),
@@ -197,7 +206,7 @@ export function createServing(options: ServingOptions): LocalServing {
     upstreams.apply(effective.snapshot);
     subgraphRules.apply(effective.snapshot);
     if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
-    else dataPlane.publish(effective.snapshot, graph, effective.settings);
+    else dataPlane.publish(effective.snapshot, graph, effective.settings, plugins.current);
   }
 
   /** Settings for the parts that requests do not find in the state of the data plane. */
@@ -223,14 +232,20 @@ export function createServing(options: ServingOptions): LocalServing {
       published = { snapshot, graph };
       versions.apply(snapshot);
       serve(published);
+      told = { revision: snapshot.revision, graph: graph.id, services: snapshot.services.map(({ name }) => name) };
+      plugins.current?.tellSnapshot(told);
     },
     async applied() {},
+    prepare: plugins.prepare,
+    abandon: plugins.abandon,
     async configure(next) {
       const bound = findBoundSettings(configured, next);
       configured = next;
       await persisted.configure(next.graphql.persistedOperations);
+      const [before, set] = [plugins.current, plugins.activate()];
       if (published === undefined) take(next);
       else serve(published);
+      if (set !== before && told !== undefined) set?.tellSnapshot(told);
       return bound;
     },
     async open() {

@@ -53,6 +53,9 @@ export interface ToWorker {
   start(body: WorkerStart): string;
   /** Answered when this snapshot, or a later one, is served. */
   publish(body: SnapshotNews): void;
+  /** Loads what settings name; fails when something cannot be loaded. */
+  prepare(body: Settings): void;
+  abandon(body: null): void;
   configure(body: Settings): void;
   health(body: HealthNews): void;
   metrics(body: null): MetricsJson;

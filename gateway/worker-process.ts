@@ -34,6 +34,8 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
   handlers: {
     start,
     publish: (news) => required().follow(news),
+    prepare: (settings) => required().serving.prepare(settings),
+    abandon: () => required().serving.abandon(),
     async configure(settings) {
       await required().serving.configure(settings);
     },
@@ -88,6 +90,7 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     return followGraph(latest);
   };
   running = { log, serving, follow, names: () => names };
+  await serving.prepare(settings);
   await follow(news);
   for (const { service, instance, healthy, why, reachable } of unhealthy) {
     serving.upstreams.tellHealth(service, instance, healthy, why, reachable);

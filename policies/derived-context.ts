@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
-import type { Attempt, Client, Departure, RequestContext, Viewer } from './request-context.ts';
+import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from './request-context.ts';
 import type { ServiceHeaders } from './service-headers.ts';
 
 /** What differs from the request that it is part of. */
@@ -26,6 +26,7 @@ export class DerivedContext implements RequestContext {
   deadlineAtMs: number;
   readonly isHurried: boolean;
   readonly departure: Departure;
+  readonly changeCall: ChangeCall | undefined;
   rateLimit: RateLimitDecision | null;
   name: string | null;
   errorCode: ErrorCode | null;
@@ -45,6 +46,7 @@ export class DerivedContext implements RequestContext {
     this.deadlineAtMs = Math.min(deadlineAtMs, base.deadlineAtMs);
     this.isHurried = base.isHurried === true || deadlineAtMs < base.deadlineAtMs;
     this.departure = departure;
+    this.changeCall = base.changeCall;
     this.rateLimit = base.rateLimit;
     this.name = base.name;
     this.errorCode = base.errorCode;

@@ -128,6 +128,8 @@ export interface GatewayErrorOptions {
   readonly allow?: readonly string[] | undefined;
   /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED and FORBIDDEN (RFC 6750 section 3). */
   readonly challenge?: string | undefined;
+  /** Code and status that the client sees in place of those of the table: an operator's own, of a plugin. */
+  readonly shownAs?: { readonly code: string; readonly status: number } | undefined;
   /** What happened underneath. For logs only: it never leaves the process. */
   readonly cause?: unknown;
 }
@@ -141,6 +143,7 @@ export class GatewayError extends Error {
   readonly reasons: readonly ErrorReason[] | undefined;
   readonly allow: readonly string[] | undefined;
   readonly challenge: string | undefined;
+  readonly shownAs: { readonly code: string; readonly status: number } | undefined;
 
   constructor(code: ErrorCode, message: string = errorKinds[code].title, options: GatewayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -151,10 +154,11 @@ export class GatewayError extends Error {
     this.reasons = options.reasons;
     this.allow = options.allow;
     this.challenge = options.challenge;
+    this.shownAs = options.shownAs;
   }
 
   get status(): number {
-    return errorKinds[this.code].status;
+    return this.shownAs?.status ?? errorKinds[this.code].status;
   }
 }
 
@@ -179,17 +183,17 @@ export function toProblem(error: GatewayError, requestId: string): Problem {
   const kind: ErrorKind = errorKinds[error.code];
   const body = JSON.stringify({
     type: 'about:blank',
-    title: kind.title,
-    status: kind.status,
+    title: error.shownAs === undefined ? kind.title : error.message,
+    status: error.status,
     detail: error.message,
-    code: error.code,
+    code: error.shownAs?.code ?? error.code,
     requestId,
     service: error.service,
     retryAfter: error.retryAfterSeconds,
     reasons: error.reasons,
   });
   return {
-    status: kind.status,
+    status: error.status,
     headers: {
       'content-type': 'application/problem+json',
       'content-length': String(Buffer.byteLength(body)),
@@ -220,7 +224,7 @@ export function toGraphQLError(error: GatewayError, requestId: string): GraphQLE
   return new GraphQLError(error.message, {
     originalError: error,
     extensions: {
-      code: error.code,
+      code: error.shownAs?.code ?? error.code,
       requestId,
       ...(error.service !== undefined && { service: error.service }),
       ...(error.retryAfterSeconds !== undefined && { retryAfter: error.retryAfterSeconds }),

@@ -56,6 +56,8 @@ export interface RequestContext {
    */
   readonly isHurried?: boolean;
   readonly departure: Departure;
+  /** What code of the operator's own does to the headers of calls; undefined where there is none. */
+  readonly changeCall?: ChangeCall | undefined;
   /** What the rate limits said, for the answer's headers. Null until they were asked. */
   rateLimit: RateLimitDecision | null;
   /** Route pattern or operation name, for logs and metrics; null as long as nothing matched. */
@@ -73,6 +75,17 @@ export interface RequestContext {
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
 }
+
+/** A request to a service, before it is sent. */
+export interface CalledService {
+  readonly service: string;
+  readonly method: string;
+  /** The target at the service. */
+  readonly path: string;
+}
+
+/** The headers of a request to a service (name, value, ...), changed. Asked before caches, and before calls are shared. */
+export type ChangeCall = (called: CalledService, headers: readonly string[]) => Promise<readonly string[]>;
 
 /** The client as the first trusted hop saw it. */
 export interface Client {

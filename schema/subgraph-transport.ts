@@ -56,15 +56,20 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
       throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${service} is gone`, { service });
     }
     const body = buildBody(request);
-    const headers = headersOf(service);
+    const rules = headersOf(service);
+    const { changeCall } = context;
+    const plain = buildHeaders(endpoint, rules, context);
+    const called = { service, method: 'POST', path: endpoint.path ?? '/graphql' };
+    const headers = changeCall === undefined ? plain : await changeCall(called, plain);
     let isOwn = false;
     const start = (own: RequestContext) => {
       isOwn = true;
-      return send(options, request, endpoint, headers, body, own);
+      return send(options, request, called.path, headers, body, own);
     };
     if (operationType !== 'query' || !sharesRequests()) return take(service, await start(context), context, true);
-    const forwarded = headers?.askerParts ?? (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
-    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}`;
+    const forwarded = rules?.askerParts ?? (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
+    const changed = headers === plain ? '' : JSON.stringify(headers);
+    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}${changed}`;
     const answer = await sharing.share(identity, body, context, start);
     return take(service, answer, context, isOwn);
   };
@@ -79,8 +84,8 @@ function take(service: string, answer: ReceivedAnswer, context: RequestContext, 
 async function send(
   { call, acceptsOf, maxResponseBytes }: SubgraphTransportOptions,
   { service, operationType, query }: SubgraphRequest,
-  endpoint: GraphqlEndpoint,
-  rules: SubgraphHeaders | undefined,
+  path: string,
+  headers: readonly string[],
   body: string,
   context: RequestContext,
 ): Promise<ReceivedAnswer> {
@@ -90,8 +95,8 @@ async function send(
     {
       service,
       method: 'POST',
-      path: endpoint.path ?? '/graphql',
-      headers: buildHeaders(endpoint, rules, context),
+      path,
+      headers,
       body,
       // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
       idempotent: operationType === 'query',
@@ -101,10 +106,10 @@ async function send(
     },
     context,
   );
-  const headers = context.serviceHeaders?.select(service, answer.rawHeaders) ?? [];
+  const received = context.serviceHeaders?.select(service, answer.rawHeaders) ?? [];
   return {
     status: answer.status,
-    headers,
+    headers: received,
     text: answer.body.toString('utf8'),
     isPlain: !answer.body.includes(backslash),
   };

@@ -14,6 +14,7 @@ export function createDetachedContext(context: RequestContext): RequestContext {
     viewerFields: context.viewerFields,
     deadlineAtMs: context.deadlineAtMs,
     departure: { happened: false, subscribe: () => () => {} },
+    changeCall: context.changeCall,
     rateLimit: null,
     name: context.name,
     errorCode: null,

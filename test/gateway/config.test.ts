@@ -346,6 +346,7 @@ describe('buildSettings', () => {
       rateLimitHeaders: documented('policies.rateLimitHeaders'),
       edge: {},
       services: {},
+      plugins: documented('plugins'),
       fields: {},
       types: {},
       graphql: {
@@ -371,6 +372,7 @@ describe('buildSettings', () => {
           listSize: documented('graphql.cost.listSize'),
           slicingArguments: documented('graphql.cost.slicingArguments'),
         },
+        plugins: documented('graphql.plugins'),
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
