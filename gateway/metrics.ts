@@ -15,6 +15,7 @@ import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
 
 export interface MetricsOptions {
@@ -40,6 +41,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly resilience: ResilienceMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
+  readonly tls: TlsMetrics;
   readonly queries: QueryMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
@@ -179,6 +181,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     resilience: createResilienceMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
+    tls: createTlsMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);

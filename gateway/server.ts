@@ -11,6 +11,8 @@ import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions }
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
+import { addHttp2, type Http2FrontOptions } from './http2-front.ts';
+import { assertAuthority, type IsMisdirected } from './http2-messages.ts';
 import { isUnread } from './request-body.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
 
@@ -22,6 +24,9 @@ export interface PublicServerOptions extends GatewayRequestOptions {
   readonly observer: RequestObserver;
   /** Without it the server speaks plain HTTP. */
   readonly tls?: TlsOptions | undefined;
+  /** Without it the server speaks HTTP/1.1 alone. */
+  readonly http2?: Omit<Http2FrontOptions, 'maxHeaderBytes' | 'prefaceTimeoutMs'> | undefined;
+  readonly isMisdirected?: IsMisdirected | undefined;
 }
 
 /** Who wants to know of requests: metrics and logs. */
@@ -59,6 +64,8 @@ export function createPublicServer(options: PublicServerOptions): Server {
   // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
   const server =
     tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
+  const { http2 } = options;
+  if (http2 !== undefined) addHttp2(server, { ...http2, maxHeaderBytes, prefaceTimeoutMs: headersTimeoutMs });
   server.on('clientError', refuseMalformed);
   server.on('tlsClientError', (error) => options.observer.onHandshakeFailure(error));
   return server;
@@ -71,6 +78,7 @@ async function serve(options: PublicServerOptions, request: IncomingMessage, res
   options.observer.onBegin(context);
   response.once('close', () => options.observer.onEnd(context, response));
   try {
+    assertAuthority(request, options.isMisdirected);
     assertHost(request);
     assertOneAuthorization(request);
     await enter(options, parseRequestTarget(url), request, response, context);

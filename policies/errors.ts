@@ -54,6 +54,12 @@ export const errorKinds = {
     proxyError: 'http_request_denied',
   },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retryMayHelp: false },
+  MISDIRECTED_REQUEST: {
+    status: 421,
+    title: 'This host is not answered for',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
+  },
   REGISTRATION_REFUSED: { status: 422, title: 'The registration is refused', retryMayHelp: false },
   RATE_LIMIT_EXCEEDED: {
     status: 429,

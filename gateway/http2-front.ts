@@ -1,0 +1,148 @@
+/**
+ * HTTP/2 beside HTTP/1.1 on one port. The server of HTTP/1.1 stays the one that listens, limits and drains; connections
+ * that speak HTTP/2 are handed to another one, whose requests come back as events of the first.
+ */
+import type { Server } from 'node:http';
+import { createServer, type Http2Server, type ServerHttp2Session, type ServerOptions } from 'node:http2';
+import type { Socket } from 'node:net';
+import { type TLSSocket, Server as TlsServer } from 'node:tls';
+import { Http2Request, Http2Response, peer } from './http2-messages.ts';
+import { readPreface } from './http2-preface.ts';
+
+export interface Http2FrontOptions {
+  readonly maxConcurrentStreams: number;
+  readonly maxHeaderBytes: number;
+  /** For the first bytes of a connection without TLS. */
+  readonly prefaceTimeoutMs: number;
+  /** Without a request under way. @default 65_000 */
+  readonly idleTimeoutMs?: number;
+}
+
+/** Not in the types yet; see `http2.createServer` in the documentation of Node. */
+interface FloodLimits {
+  readonly streamResetBurst: number;
+  readonly streamResetRate: number;
+  readonly strictSingleValueFields: boolean;
+}
+
+/**
+ * What a client may do without being cut off. Streams that are opened and reset at once cost it nothing and us a request
+ * each (CVE-2023-44487): a burst, then so many per second. CONTINUATION frames without end are cut by nghttp2 after eight
+ * (CVE-2024-28182), and all that a session holds has an upper bound.
+ */
+const floodLimits = {
+  streamResetBurst: 200,
+  streamResetRate: 33,
+  maxSettings: 32,
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  maxOutstandingPings: 10,
+  maxHeaderListPairs: 128,
+  maxSessionMemory: 10,
+} as const;
+/** What a client may send of one body before it is read. */
+const windowBytes = 262_144;
+
+/** Lets a server speak HTTP/2 too: with TLS where ALPN says so, else where a connection begins with the preface. */
+export function addHttp2(server: Server, options: Http2FrontOptions): void {
+  const sessions = new Map<ServerHttp2Session, Socket>();
+  const undecided = new Set<Socket>();
+  const http2 = createHttp2(options);
+  let arriving: Socket | undefined;
+  const serveHttp2 = (socket: Socket): void => {
+    arriving = socket;
+    http2.emit('connection', socket);
+  };
+  http2.on('session', (session: ServerHttp2Session) => {
+    if (arriving === undefined) return;
+    Object.assign(session, { [peer]: arriving });
+    sessions.set(session, arriving);
+    session.once('close', () => sessions.delete(session));
+    closeWhenIdle(session, options.idleTimeoutMs ?? 65_000);
+  });
+  forwardRequests(http2, server);
+
+  const event = server instanceof TlsServer ? 'secureConnection' : 'connection';
+  const listeners = server.listeners(event);
+  const serveHttp1 = (socket: Socket): void => {
+    for (const listener of listeners) listener.call(server, socket);
+  };
+  server.removeAllListeners(event);
+  if (server instanceof TlsServer) {
+    server.on(event, (socket: TLSSocket) => (socket.alpnProtocol === 'h2' ? serveHttp2(socket) : serveHttp1(socket)));
+  } else {
+    server.on(event, (socket: Socket) => {
+      undecided.add(socket);
+      socket.once('close', () => undecided.delete(socket));
+      readPreface(socket, options.prefaceTimeoutMs, (isHttp2) => {
+        undecided.delete(socket);
+        if (isHttp2) serveHttp2(socket);
+        else serveHttp1(socket);
+      });
+    });
+  }
+  closeTogether(server, sessions, undecided);
+}
+
+function createHttp2({ maxConcurrentStreams, maxHeaderBytes }: Http2FrontOptions): Http2Server {
+  const options: ServerOptions & FloodLimits = {
+    ...floodLimits,
+    // A service may repeat a field that should come once; HTTP/1.1 lets it pass, and so must its answer here.
+    strictSingleValueFields: false,
+    settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes, initialWindowSize: windowBytes },
+    Http2ServerRequest: Http2Request as never,
+    Http2ServerResponse: Http2Response as never,
+  };
+  return createServer(options);
+}
+
+/** Whatever listens to the requests of the server shall not have to know of two. */
+function forwardRequests(http2: Http2Server, server: Server): void {
+  http2.on('request', (request, response) => server.emit('request', request, response));
+  http2.on('checkContinue', (request, response) => {
+    if (server.emit('checkContinue', request, response)) return;
+    response.writeContinue();
+    server.emit('request', request, response);
+  });
+  // What a client does to its own connection concerns nobody else.
+  http2.on('sessionError', () => {});
+}
+
+/** A connection on which nothing is asked any more, or never was. */
+function closeWhenIdle(session: ServerHttp2Session, idleMs: number): void {
+  let open = 0;
+  session.on('stream', (stream) => {
+    open++;
+    stream.once('close', () => open--);
+  });
+  session.setTimeout(idleMs);
+  session.on('timeout', () => {
+    // Whoever waits for an answer that takes its time is not idle.
+    if (open > 0) session.setTimeout(idleMs);
+    else session.destroy();
+  });
+}
+
+/** With the connections of HTTP/1.1: a session takes nothing new, and is over with its last request (GOAWAY). */
+function closeTogether(
+  server: Server,
+  sessions: ReadonlyMap<ServerHttp2Session, Socket>,
+  undecided: ReadonlySet<Socket>,
+): void {
+  const closeIdle = server.closeIdleConnections.bind(server);
+  const closeAll = server.closeAllConnections.bind(server);
+  server.closeIdleConnections = () => {
+    for (const socket of undecided) socket.destroy();
+    for (const [session, socket] of sessions) {
+      session.close();
+      // All was said, and the client was told that it may go. Node would wait until it does.
+      if (session.destroyed && socket.writableFinished) socket.destroy();
+    }
+    closeIdle();
+  };
+  server.closeAllConnections = () => {
+    for (const socket of undecided) socket.destroy();
+    for (const socket of sessions.values()) socket.destroy();
+    closeAll();
+  };
+}
