@@ -5,9 +5,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
-import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
+import { hasResilience } from '../policies/field-resilience.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import { OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
@@ -185,15 +186,15 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
 /** One for each field that asks for it. A field that goes on to ask keeps what its breaker knows. */
 function buildGuards(
   fields: Readonly<Record<string, FieldPolicy>>,
-  known: ReadonlyMap<string, FieldGuard>,
+  known: ReadonlyMap<string, OutageGuard>,
   { onFieldBreaker }: Pick<DataPlaneOptions, 'onFieldBreaker'>,
-): ReadonlyMap<string, FieldGuard> {
-  const guards = new Map<string, FieldGuard>();
+): ReadonlyMap<string, OutageGuard> {
+  const guards = new Map<string, OutageGuard>();
   for (const [name, policy] of Object.entries(fields)) {
     if (!hasResilience(policy)) continue;
     const guard =
       known.get(name) ??
-      new FieldGuard(name, policy, onFieldBreaker === undefined ? {} : { onBreakerChange: onFieldBreaker });
+      new OutageGuard(name, policy, onFieldBreaker === undefined ? {} : { onBreakerChange: onFieldBreaker });
     guard.configure(policy);
     guards.set(name, guard);
   }

@@ -14,8 +14,8 @@ import {
 import type { Plugin } from 'graphql-yoga';
 import { DerivedContext } from '../policies/derived-context.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { FieldGuard } from '../policies/field-resilience.ts';
 import type { LastGoodAnswers } from '../policies/last-good-answers.ts';
+import type { OutageGuard } from '../policies/outage-guard.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import { describeAsker } from '../schema/request-sharing.ts';
@@ -31,7 +31,7 @@ import {
 export interface FieldExecutionOptions {
   readonly graph: Graph;
   /** By `Type.field`. */
-  readonly guards: ReadonlyMap<string, FieldGuard>;
+  readonly guards: ReadonlyMap<string, OutageGuard>;
   readonly lastGood: LastGoodAnswers;
   /** The client's headers that services get, in lower case: who sends others is another asker. */
   readonly forwardedHeaders: () => readonly string[];
@@ -135,7 +135,7 @@ class FieldExecution {
     const { gateway } = args.contextValue as GraphqlContext;
     const question = guard.staleIfErrorMs > 0 ? this.#describeQuestion(own, gateway) : '';
     let answer: Answer;
-    let end: ReturnType<FieldGuard['begin']>;
+    let end: ReturnType<OutageGuard['begin']>;
     try {
       end = guard.begin();
     } catch (refusal) {
@@ -163,7 +163,7 @@ class FieldExecution {
     part: RootFieldPart,
     keys: RootFieldParts['keys'],
     args: ExecutionArgs,
-    guard: FieldGuard,
+    guard: OutageGuard,
     question: string,
   ): Promise<PartAnswer> {
     const outage = findOutage(answer, guard);
@@ -211,19 +211,19 @@ function withDeadline(contextValue: unknown, gateway: RequestContext, timeoutMs:
 }
 
 /** What an answer says about the field. That a client left, or was in more of a hurry than the field may be, says nothing. */
-function judge(answer: Answer, guard: FieldGuard, gateway: RequestContext): 'succeeded' | 'failed' | 'unknown' {
+function judge(answer: Answer, guard: OutageGuard, gateway: RequestContext): 'succeeded' | 'failed' | 'unknown' {
   if (!hasFailure(answer, guard)) return gateway.departure.happened ? 'unknown' : 'succeeded';
   const outOfTime = gateway.isHurried === true && performance.now() >= gateway.deadlineAtMs - 1;
   return gateway.departure.happened || outOfTime ? 'unknown' : 'failed';
 }
 
 /** Whether anything in the answer is missing through the fault of a service: also far below the field. */
-function hasFailure({ errors = [] }: Answer, guard: FieldGuard): boolean {
+function hasFailure({ errors = [] }: Answer, guard: OutageGuard): boolean {
   return errors.some((error) => guard.isFailure(...readCode(error)));
 }
 
 /** The code of the outage that made a root field null; undefined when there is none. */
-function findOutage({ data, errors = [] }: Answer, guard: FieldGuard): string | undefined {
+function findOutage({ data, errors = [] }: Answer, guard: OutageGuard): string | undefined {
   // Without `data` nothing was executed: the client's mistake.
   if (data === undefined || errors.length === 0) return undefined;
   const values = readData(data);

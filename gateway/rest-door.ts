@@ -6,8 +6,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
-import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
@@ -84,7 +84,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
 /** The call, and what became of it for the breaker of its route. */
 async function callGuarded(
   call: Call,
-  guard: FieldGuard | undefined,
+  guard: OutageGuard | undefined,
   forwarded: CallRequest,
   response: ServerResponse,
   context: GatewayRequest,

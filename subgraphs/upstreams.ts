@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
 import type { Pool } from 'undici';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -56,6 +57,8 @@ export interface Upstreams extends AsyncDisposable {
   status(service: string): readonly InstanceStatus[];
   /** The instances of a service as a whole; undefined for an unknown service. */
   poolHealth(service: string): PoolHealth | undefined;
+  /** The breaker of a service as a whole; null where it has none. */
+  serviceBreaker(service: string): BreakerState | null;
   /** Takes an instance out, because another process could not connect to it, until a probe has succeeded. */
   eject(service: string, instance: string, why: string): void;
   /** Says how an instance is, where `onEject` is set. `reachable`: whether it can at least be connected to. */
@@ -163,6 +166,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
     status,
     poolHealth: (service) => upstreams.get(service)?.health,
+    serviceBreaker: (service) => upstreams.get(service)?.breaker.state ?? null,
     eject(service, id, why) {
       for (const instance of findInstances(service, id)) instance.health.eject(why);
     },
