@@ -199,12 +199,16 @@ function checkFields(config: GatewayConfig): Mistake[] {
   ]);
 }
 
-/** What a service answers in one piece with other fields cannot be late by itself, and mutations run one after the other. */
+/** Mutations run one after the other; and what is kept of good answers is kept by questions, that is by fields of Query. */
 function checkFieldResilience(name: string, policy: object): Mistake[] {
   if (name.startsWith('Query.')) return [];
+  const isRoot = /^(Mutation|Subscription)\./.test(name);
+  const message = isRoot
+    ? 'fields of Mutation and Subscription cannot have this'
+    : 'only fields of Query can have this';
   return Object.keys(fieldResilienceProperties)
-    .filter((key) => key in policy)
-    .map((key) => ({ path: ['fields', name, key], message: 'only fields of Query can have this' }));
+    .filter((key) => key in policy && (isRoot || key === 'staleIfError'))
+    .map((key) => ({ path: ['fields', name, key], message }));
 }
 
 /** An empty requirement looks like protection and is none. */

@@ -1,6 +1,7 @@
 /** One request as the gateway sees it, from its head to its end: what both doors share. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
@@ -57,6 +58,7 @@ class HttpRequest implements GatewayRequest {
   #atEnd: (() => void)[] | undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
+  readonly degraded: Degradation[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;

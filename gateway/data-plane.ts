@@ -5,10 +5,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
-import { hasResilience } from '../policies/field-resilience.ts';
+import type { DegradedListener } from '../policies/degradation.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
-import { OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
@@ -18,8 +17,8 @@ import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import type { FieldPolicy, Settings } from './config.ts';
-import type { DegradedListener } from './field-execution.ts';
+import type { Settings } from './config.ts';
+import type { FieldGuards } from './field-guards.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
@@ -60,15 +59,15 @@ export interface DataPlaneOptions {
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
+  readonly fieldGuards: FieldGuards;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly onDegraded?: DegradedListener;
-  readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
 
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { limiter, call, engineOf, shedder, onUnexpected } = options;
+  const { limiter, call, engineOf, shedder, fieldGuards, onUnexpected } = options;
   let { settings, snapshot, graph } = options;
   let forwardedHeaders = listForwardedHeaders(snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
@@ -77,7 +76,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
 
   const lastGood = new LastGoodAnswers();
   const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
-  let guards = buildGuards(settings.fields, new Map(), options);
+  fieldGuards.configure(settings.fields);
+  fieldGuards.follow(graph);
 
   const buildDoors = () => ({
     graphqlDoor: createGraphqlDoor({
@@ -124,10 +124,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       usage: options.usage,
       fieldExecution:
-        guards.size === 0
+        fieldGuards.all.size === 0
           ? undefined
           : {
-              guards,
+              guards: fieldGuards.all,
               lastGood,
               forwardedHeaders: () => forwardedHeaders,
               onDegraded: options.onDegraded ?? (() => {}),
@@ -160,6 +160,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       snapshot = nextSnapshot;
       forwardedHeaders = listForwardedHeaders(snapshot);
       graph = nextGraph;
+      fieldGuards.follow(graph);
       current = {
         ...current,
         ...(graphChanged && { generation: buildGeneration() }),
@@ -173,7 +174,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       }
       describeViewer = createViewerDescription(nextSettings.viewer);
       settings = nextSettings;
-      guards = buildGuards(settings.fields, guards, options);
+      fieldGuards.configure(settings.fields);
       current = {
         ...buildDoors(),
         generation: buildGeneration(),
@@ -181,24 +182,6 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       };
     },
   };
-}
-
-/** One for each field that asks for it. A field that goes on to ask keeps what its breaker knows. */
-function buildGuards(
-  fields: Readonly<Record<string, FieldPolicy>>,
-  known: ReadonlyMap<string, OutageGuard>,
-  { onFieldBreaker }: Pick<DataPlaneOptions, 'onFieldBreaker'>,
-): ReadonlyMap<string, OutageGuard> {
-  const guards = new Map<string, OutageGuard>();
-  for (const [name, policy] of Object.entries(fields)) {
-    if (!hasResilience(policy)) continue;
-    const guard =
-      known.get(name) ??
-      new OutageGuard(name, policy, onFieldBreaker === undefined ? {} : { onBreakerChange: onFieldBreaker });
-    guard.configure(policy);
-    guards.set(name, guard);
-  }
-  return guards;
 }
 
 /** The client's headers that any service of a snapshot gets, in lower case and sorted. */

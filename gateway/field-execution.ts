@@ -12,6 +12,7 @@ import {
   type GraphQLSchema,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import type { Degradation, DegradedListener, Substitute } from '../policies/degradation.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { LastGoodAnswers } from '../policies/last-good-answers.ts';
@@ -38,10 +39,6 @@ export interface FieldExecutionOptions {
   readonly planned: PlannedExecutionOptions | undefined;
   readonly onDegraded: DegradedListener;
 }
-
-/** A field failed, and something stands in for it, or nothing does. */
-export type DegradedListener = (field: string, code: string, substitute: Substitute) => void;
-export type Substitute = 'stale' | 'fallback' | 'none';
 
 /** Which queries are executed in parts. */
 export type FindParts = (document: DocumentNode, operationName: string | null | undefined) => RootFieldParts | null;
@@ -71,13 +68,6 @@ type Execute = (args: ExecutionArgs) => Promise<Answer>;
 interface PartAnswer {
   readonly answer: Answer;
   readonly degraded: readonly Degradation[];
-}
-
-/** Goes out as `extensions.degraded`: where there is a value although the field failed. */
-interface Degradation {
-  readonly path: readonly [string];
-  readonly code: string;
-  readonly with: Substitute;
 }
 
 /** Yoga plugin: stands after those that execute, and calls them for each part. */

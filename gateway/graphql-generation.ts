@@ -21,6 +21,7 @@ import type { GraphqlContext } from '../policies/request-context.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { useDegradedAnswers } from './degraded-answers.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
 import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
@@ -95,6 +96,8 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     useFieldAuthorization(authorization) as unknown as GraphqlPlugin,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
+    // What is not whole, and says so: nobody keeps it.
+    options.fieldExecution === undefined ? {} : useDegradedAnswers(),
     // Whether the answer is known.
     options.responses === undefined
       ? {}

@@ -60,19 +60,30 @@ export function usePlannedExecution(
   };
 }
 
+/** What those who share an execution get. */
+interface SharedResult extends Pick<RequestContext, 'degraded'> {
+  readonly result: PlannedResult;
+}
+
 type Run = (operation: PlannedOperation, args: ExecutionArgs) => Promise<PlannedAnswer>;
 
 /** What runs planned operations. */
 export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): Run {
-  const sharing = createRequestSharing<PlannedResult>();
-  function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
+  const sharing = createRequestSharing<SharedResult>();
+  async function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
     const variables = args.variableValues ?? {};
     const { gateway } = args.contextValue as GraphqlContext;
-    const start = (context: RequestContext) => operation.execute(variables, context);
-    if (shareOperations === undefined || !isQuery(args)) return start(gateway);
+    if (shareOperations === undefined || !isQuery(args)) return await operation.execute(variables, gateway);
+    const start = async (context: RequestContext): Promise<SharedResult> => ({
+      result: await operation.execute(variables, context),
+      degraded: context.degraded,
+    });
     const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
-    return sharing.share(identity, content, gateway, start);
+    const { result, degraded } = await sharing.share(identity, content, gateway, start);
+    // The one who began has been told; those who joined have an answer that is not whole either.
+    if (degraded !== gateway.degraded) gateway.degraded?.push(...(degraded ?? []));
+    return result;
   }
   return async (operation, args) => {
     try {

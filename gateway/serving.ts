@@ -12,6 +12,7 @@ import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
+import { createGuardedEntities } from '../schema/guarded-entities.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
 import { createPlanner, type Planner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
@@ -27,6 +28,7 @@ import { type CacheTags, createTellingCache, dropCached } from './cache-invalida
 import { openCacheStore } from './cache-store.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { FieldGuards } from './field-guards.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
@@ -110,12 +112,24 @@ export function createServing(options: ServingOptions): LocalServing {
     }),
   );
   const versions = createVersionRouting();
-  const execute = createSubgraphTransport({
+  const fieldGuards = new FieldGuards({
+    log,
+    onBreakerChange(field, state) {
+      metrics.resilience.observeFieldBreaker(field, state);
+      log.warn('circuit breaker', { field, state });
+    },
+  });
+  const transport = createSubgraphTransport({
     call: upstreams.call,
     acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
+  });
+  const execute = createGuardedEntities({
+    execute: transport,
+    current: () => fieldGuards.ofEntities,
+    onDegraded: metrics.resilience.observeFieldFailure,
   });
   const planner = stack.use(options.planner ?? createPlanner({ log }));
   if (settings.graphql.engine === 'auto') planner.start();
@@ -150,12 +164,9 @@ export function createServing(options: ServingOptions): LocalServing {
       cacheMetrics: metrics.cache,
       engineOf,
       shedder,
+      fieldGuards,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onDegraded: metrics.resilience.observeFieldFailure,
-      onFieldBreaker(field, state) {
-        metrics.resilience.observeFieldBreaker(field, state);
-        log.warn('circuit breaker', { field, state });
-      },
       onRouteBreaker: (route, state) => log.warn('circuit breaker', { route, state }),
     });
   }

@@ -1,5 +1,6 @@
 /** A part of a request that has a deadline, or a departure, of its own: a field with a timeout, a flight that is shared. */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from './request-context.ts';
@@ -11,7 +12,7 @@ export interface Difference {
   readonly departure?: Departure;
 }
 
-/** The request with a difference. Attempts are told to the request itself; what else changes here stays here. */
+/** The request with a difference. Attempts and substitutes are told to the request itself; what else changes here stays here. */
 export class DerivedContext implements RequestContext {
   readonly id: string;
   readonly door: 'graphql' | 'rest';
@@ -27,6 +28,7 @@ export class DerivedContext implements RequestContext {
   name: string | null;
   errorCode: ErrorCode | null;
   readonly attempts: Attempt[];
+  readonly degraded: Degradation[] | undefined;
   readonly atEnd: (listener: () => void) => void;
 
   constructor(base: RequestContext, { deadlineAtMs = base.deadlineAtMs, departure = base.departure }: Difference) {
@@ -44,6 +46,7 @@ export class DerivedContext implements RequestContext {
     this.name = base.name;
     this.errorCode = base.errorCode;
     this.attempts = base.attempts;
+    this.degraded = base.degraded;
     this.atEnd = (listener) => base.atEnd(listener);
   }
 }

@@ -8,7 +8,7 @@ export const fieldResilienceProperties = {
     Type.Unsafe<string>({
       ...Duration,
       description:
-        'For fields of Query: time for the field with all below it. Then it is null, or its fallback, with GATEWAY_TIMEOUT; the rest of the answer does not wait for it.',
+        'For queries: time for the field with all below it. Then it is null, or its fallback, with GATEWAY_TIMEOUT; the rest of the answer does not wait for it. Fields of other types than Query are asked for by a request of their own where their service gives them by a key (`_entities`).',
     }),
   ),
   circuitBreaker: Type.Optional(
@@ -18,7 +18,7 @@ export const fieldResilienceProperties = {
       },
       {
         additionalProperties: false,
-        description: 'For fields of Query: a breaker for this field alone. While it is open the field fails at once.',
+        description: 'A breaker for this field alone. While it is open the field fails at once.',
       },
     ),
   ),
@@ -31,8 +31,7 @@ export const fieldResilienceProperties = {
   ),
   fallback: Type.Optional(
     Type.Unknown({
-      description:
-        'For fields of Query: the value of the field when it fails, e.g. `[]`. Objects may leave out nullable fields.',
+      description: 'The value of the field when it fails, e.g. `[]`. Objects may leave out nullable fields.',
     }),
   ),
 };
