@@ -19,7 +19,10 @@ import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions {
   readonly registry: Registry<Admission>;
-  readonly serving: Pick<Serving, 'applied' | 'status' | 'poolHealth' | 'probe' | 'renderMetrics' | 'invalidate'>;
+  readonly serving: Pick<
+    Serving,
+    'applied' | 'status' | 'poolHealth' | 'serviceBreaker' | 'probe' | 'renderMetrics' | 'invalidate'
+  >;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
@@ -260,6 +263,7 @@ async function describeService({ registry, serving, discovery }: AdminApiOptions
       versions: versions.map((entry) => ({ version: entry.version, schema: entry.schema.hash })),
     }),
     health: serving.poolHealth(name) ?? null,
+    breaker: await serving.serviceBreaker(name),
     instances,
     ...(definition.discovery !== undefined && { discovery: discovery.status(name) }),
   };

@@ -62,6 +62,7 @@ export interface DataPlaneOptions {
   readonly fieldGuards: FieldGuards;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly onDegraded?: DegradedListener;
+  readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
 
@@ -96,6 +97,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       cache: options.httpCache,
       shedder,
       guards: routeGuards,
+      onFallback: options.onRouteFallback ?? (() => {}),
     }),
   });
   const buildPlanned = () => ({

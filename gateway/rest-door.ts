@@ -28,9 +28,13 @@ export interface RestDoorOptions {
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Something answered in place of a route that failed. */
+  readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
 }
+
+export type FallbackListener = (route: string, code: string, substitute: 'value' | 'service') => void;
 
 export type RestDoor = (
   routes: RouteTable,
@@ -47,7 +51,7 @@ const maxReplayableBytes = 65_536;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, limiter, call, cache, shedder, guards, onFallback } = options;
   return async (routes, target, request, response, context) => {
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
@@ -76,7 +80,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     try {
       await callGuarded(send, guards.find(route), forwarded, response, context);
     } catch (thrown) {
-      await standIn(call, route, thrown, forwarded, response, context);
+      await standIn({ call, onFallback }, route, thrown, forwarded, response, context);
     }
   };
 }
@@ -103,8 +107,8 @@ async function callGuarded(
 
 /** Answers in place of a route that failed, or throws what it failed with. */
 async function standIn(
-  call: Call,
-  { route: { fallback }, fallbackService }: RouteTarget,
+  { call, onFallback }: Pick<RestDoorOptions, 'call' | 'onFallback'>,
+  { route: { fallback }, fallbackService, service, label }: RouteTarget,
   thrown: unknown,
   forwarded: CallRequest,
   response: ServerResponse,
@@ -114,6 +118,7 @@ async function standIn(
   if (fallback === undefined || !failed || context.departure.happened) throw thrown;
   if (fallbackService !== null && forwarded.idempotent) {
     try {
+      onFallback(`${service} ${label}`, thrown.code, 'service');
       return await call({ ...forwarded, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
@@ -121,6 +126,7 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];
   // RFC 9209: whoever wonders where the answer comes from can see why the service did not give it.

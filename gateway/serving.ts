@@ -6,6 +6,7 @@
 import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { createClientResolver } from '../policies/client-address.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
 import type { RateLimitStore } from '../policies/rate-limit-count.ts';
@@ -56,6 +57,8 @@ export interface Serving extends AsyncDisposable {
   status(service: string): Promise<readonly InstanceStatus[]>;
   /** The instances of a service as a whole; undefined for an unknown service. */
   poolHealth(service: string): PoolHealth | undefined;
+  /** The breaker of a service as a whole; null where it has none. */
+  serviceBreaker(service: string): Promise<BreakerState | null>;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
   renderMetrics(): ReturnType<Metrics['render']>;
@@ -79,6 +82,8 @@ export interface ServingOptions {
   readonly counts?: RateLimitStore;
   /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
   readonly onEject?: (service: string, instance: string, why: string) => void;
+  /** Where `onEject` is set: hears of connections that broke in the middle of a call. */
+  readonly onDoubt?: (service: string, instance: string) => void;
   /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
   readonly onInvalidate?: (tags: readonly string[]) => void;
   /** Processes that share the concurrency of a service. @default 1 */
@@ -108,6 +113,7 @@ export function createServing(options: ServingOptions): LocalServing {
       lookup,
       observer: createCallObserver(log, metrics, onEject === undefined),
       onEject,
+      onDoubt: options.onDoubt,
       processes,
     }),
   );
@@ -167,7 +173,11 @@ export function createServing(options: ServingOptions): LocalServing {
       fieldGuards,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onDegraded: metrics.resilience.observeFieldFailure,
-      onRouteBreaker: (route, state) => log.warn('circuit breaker', { route, state }),
+      onRouteBreaker(route, state) {
+        metrics.resilience.observeRouteBreaker(route, state);
+        log.warn('circuit breaker', { route, state });
+      },
+      onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }
 
@@ -216,6 +226,7 @@ export function createServing(options: ServingOptions): LocalServing {
     },
     status: async (service) => upstreams.status(service),
     poolHealth: upstreams.poolHealth,
+    serviceBreaker: async (service) => upstreams.serviceBreaker(service),
     probe: upstreams.probe,
     renderMetrics: metrics.render,
     async invalidate(tags) {

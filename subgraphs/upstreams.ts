@@ -41,6 +41,8 @@ export interface UpstreamsOptions {
    * could not be connected to.
    */
   readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
+  /** Where `onEject` is set: hears of connections that broke in the middle of a call. */
+  readonly onDoubt?: ((service: string, instance: string) => void) | undefined;
   /** Processes of this gateway that call the same instances and share what `concurrency` allows. @default 1 */
   readonly processes?: number | undefined;
 }
@@ -61,6 +63,8 @@ export interface Upstreams extends AsyncDisposable {
   serviceBreaker(service: string): BreakerState | null;
   /** Takes an instance out, because another process could not connect to it, until a probe has succeeded. */
   eject(service: string, instance: string, why: string): void;
+  /** Looks at an instance, because a connection of another process to it broke. */
+  doubt(service: string, instance: string): void;
   /** Says how an instance is, where `onEject` is set. `reachable`: whether it can at least be connected to. */
   tellHealth(service: string, instance: string, healthy: boolean, why: string, reachable?: boolean): void;
   /** Looks at all instances of a service now, then as {@link status}. */
@@ -77,6 +81,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     now = () => performance.now(),
     clock = { now, setTimer: systemClock.setTimer },
     onEject,
+    onDoubt,
   } = options;
   const closingPools = new Set<Pool>();
   const surroundings: InstanceSurroundings = {
@@ -86,6 +91,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     now,
     clock,
     onEject,
+    onDoubt,
     processes: options.processes,
     closingPools,
   };
@@ -169,6 +175,9 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     serviceBreaker: (service) => upstreams.get(service)?.breaker.state ?? null,
     eject(service, id, why) {
       for (const instance of findInstances(service, id)) instance.health.eject(why);
+    },
+    doubt(service, id) {
+      for (const instance of findInstances(service, id)) instance.health.doubt();
     },
     tellHealth(service, id, healthy, why, reachable = true) {
       const health = healthy ? unblemished : ({ state: 'unhealthy', why, reachable } as const);
