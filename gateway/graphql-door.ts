@@ -38,6 +38,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
     assertCarrier(request);
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     const body =
       request.method === 'POST'

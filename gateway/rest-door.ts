@@ -58,6 +58,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     context.service = route.service;
     shedder.check('rest', route.route.priority);
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, context);
