@@ -8,26 +8,21 @@ import {
   type ExecutionArgs,
   type ExecutionResult,
   execute as executeLocally,
-  type GraphQLError,
   type GraphQLSchema,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import type { Degradation, DegradedListener, Substitute } from '../policies/degradation.ts';
+import type { DegradedListener, Substitute } from '../policies/degradation.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
-import { GatewayError, toGatewayError } from '../policies/errors.ts';
+import { toGatewayError } from '../policies/errors.ts';
 import type { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { OutageGuard } from '../policies/outage-guard.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import { describeAsker } from '../schema/request-sharing.ts';
 import { type RootFieldPart, type RootFieldParts, splitRootFields } from '../schema/root-field-parts.ts';
-import { findGatewayError } from './graphql-errors.ts';
-import {
-  createPlannedRun,
-  type PlannedAnswer,
-  type PlannedExecutionOptions,
-  SerializedData,
-} from './planned-execution.ts';
+import { findOutage, judge } from './field-outage.ts';
+import { type Answer, describeDegraded, mergeAnswers, type PartAnswer } from './part-answers.ts';
+import { createPlannedRun, type PlannedExecutionOptions } from './planned-execution.ts';
 
 export interface FieldExecutionOptions {
   readonly graph: Graph;
@@ -61,14 +56,7 @@ export function createPartsLookUp({ graph, guards }: Pick<FieldExecutionOptions,
   };
 }
 
-type Answer = ExecutionResult | PlannedAnswer;
 type Execute = (args: ExecutionArgs) => Promise<Answer>;
-
-/** What a part gave. */
-interface PartAnswer {
-  readonly answer: Answer;
-  readonly degraded: readonly Degradation[];
-}
 
 /** Yoga plugin: stands after those that execute, and calls them for each part. */
 export function useFieldExecution(
@@ -198,75 +186,4 @@ function withDeadline(contextValue: unknown, gateway: RequestContext, timeoutMs:
   if (timeoutMs === Number.POSITIVE_INFINITY) return contextValue;
   const derived = new DerivedContext(gateway, { deadlineAtMs: performance.now() + timeoutMs });
   return { ...(contextValue as object), gateway: derived };
-}
-
-/** What an answer says about the field. That a client left, or was in more of a hurry than the field may be, says nothing. */
-function judge(answer: Answer, guard: OutageGuard, gateway: RequestContext): 'succeeded' | 'failed' | 'unknown' {
-  if (!hasFailure(answer, guard)) return gateway.departure.happened ? 'unknown' : 'succeeded';
-  const outOfTime = gateway.isHurried === true && performance.now() >= gateway.deadlineAtMs - 1;
-  return gateway.departure.happened || outOfTime ? 'unknown' : 'failed';
-}
-
-/** Whether anything in the answer is missing through the fault of a service: also far below the field. */
-function hasFailure({ errors = [] }: Answer, guard: OutageGuard): boolean {
-  return errors.some((error) => guard.isFailure(...readCode(error)));
-}
-
-/** The code of the outage that made a root field null; undefined when there is none. */
-function findOutage({ data, errors = [] }: Answer, guard: OutageGuard): string | undefined {
-  // Without `data` nothing was executed: the client's mistake.
-  if (data === undefined || errors.length === 0) return undefined;
-  const values = readData(data);
-  if (values !== null && Object.values(values).every((value) => value !== null)) return undefined;
-  for (const error of errors) {
-    const [code, own] = readCode(error);
-    const key = String(error.path?.[0] ?? '');
-    if ((values === null || values[key] === null) && guard.isOutage(code, own)) return code;
-  }
-  return undefined;
-}
-
-function readCode(error: GraphQLError): [code: string | undefined, own: boolean] {
-  const ours = findGatewayError(error);
-  if (ours instanceof GatewayError) return [ours.code, true];
-  const code = error.extensions?.['code'];
-  return [typeof code === 'string' ? code : undefined, false];
-}
-
-function readData(data: unknown): Record<string, unknown> | null {
-  return (data instanceof SerializedData ? data.toJSON() : data) as Record<string, unknown> | null;
-}
-
-function describeDegraded(
-  { field }: RootFieldPart,
-  keys: RootFieldParts['keys'],
-  code: string,
-  substitute: Substitute,
-): Degradation[] {
-  const mine = [...keys].filter(([, name]) => name === field);
-  return mine.map(([key]) => ({ path: [key], code, with: substitute }));
-}
-
-/** One answer of several, with the fields in the order of the query. */
-function mergeAnswers(answers: readonly PartAnswer[], keys: RootFieldParts['keys']): Answer {
-  const [only] = answers;
-  const degraded = answers.flatMap((part) => part.degraded);
-  if (answers.length === 1 && only !== undefined && degraded.length === 0) return only.answer;
-  const errors = answers.flatMap(({ answer }) => answer.errors ?? []);
-  // A mistake of the client, e.g. in a variable that all parts use.
-  if (answers.some(({ answer }) => answer.data === undefined)) return { errors: withoutRepetition(errors) };
-  const all = answers.map(({ answer }) => readData(answer.data));
-  return {
-    data: all.some((data) => data === null) ? null : inOrder(Object.assign({}, ...all), keys),
-    ...(errors.length > 0 && { errors }),
-    ...(degraded.length > 0 && { extensions: { degraded } }),
-  };
-}
-
-function inOrder(data: Record<string, unknown>, keys: RootFieldParts['keys']): Record<string, unknown> {
-  return Object.fromEntries([...keys.keys()].filter((key) => Object.hasOwn(data, key)).map((key) => [key, data[key]]));
-}
-
-function withoutRepetition(errors: readonly GraphQLError[]): GraphQLError[] {
-  return [...new Map(errors.map((error) => [error.message, error])).values()];
 }

@@ -10,7 +10,11 @@ export interface Difference {
   /** Never later than that of the request: an earlier one is somebody's wish, and says nothing about instances. */
   readonly deadlineAtMs?: number;
   readonly departure?: Departure;
+  /** Whether the request goes on without it: what happens here is told to nobody. @default false */
+  readonly detached?: boolean;
 }
+
+const neverDeparts: Departure = { happened: false, subscribe: () => () => {} };
 
 /** The request with a difference. Attempts and substitutes are told to the request itself; what else changes here stays here. */
 export class DerivedContext implements RequestContext {
@@ -31,7 +35,9 @@ export class DerivedContext implements RequestContext {
   readonly degraded: Degradation[] | undefined;
   readonly atEnd: (listener: () => void) => void;
 
-  constructor(base: RequestContext, { deadlineAtMs = base.deadlineAtMs, departure = base.departure }: Difference) {
+  constructor(base: RequestContext, difference: Difference) {
+    const { detached = false, deadlineAtMs = base.deadlineAtMs } = difference;
+    const { departure = detached ? neverDeparts : base.departure } = difference;
     this.id = base.id;
     this.door = base.door;
     this.method = base.method;
@@ -42,11 +48,12 @@ export class DerivedContext implements RequestContext {
     this.deadlineAtMs = Math.min(deadlineAtMs, base.deadlineAtMs);
     this.isHurried = base.isHurried === true || deadlineAtMs < base.deadlineAtMs;
     this.departure = departure;
-    this.rateLimit = base.rateLimit;
+    this.rateLimit = detached ? null : base.rateLimit;
     this.name = base.name;
-    this.errorCode = base.errorCode;
-    this.attempts = base.attempts;
-    this.degraded = base.degraded;
-    this.atEnd = (listener) => base.atEnd(listener);
+    this.errorCode = detached ? null : base.errorCode;
+    this.attempts = detached ? [] : base.attempts;
+    this.degraded = detached ? [] : base.degraded;
+    // Of what is detached the request itself is over.
+    this.atEnd = (listener) => (detached ? listener() : base.atEnd(listener));
   }
 }
