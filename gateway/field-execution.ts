@@ -74,6 +74,17 @@ export function useFieldExecution(
   };
 }
 
+/** A part that is for a field with a guard. */
+interface GuardedPart {
+  readonly part: RootFieldPart;
+  readonly keys: RootFieldParts['keys'];
+  /** With the document of the part. */
+  readonly args: ExecutionArgs;
+  readonly guard: OutageGuard;
+  /** Under which its last good answer is kept; empty where none is. */
+  readonly question: string;
+}
+
 class FieldExecution {
   readonly #options: FieldExecutionOptions;
   readonly #root: string;
@@ -112,16 +123,18 @@ class FieldExecution {
     if (guard === undefined) return { answer: await execute(own), degraded: [] };
     const { gateway } = args.contextValue as GraphqlContext;
     const question = guard.staleIfErrorMs > 0 ? this.#describeQuestion(own, gateway) : '';
-    let answer: Answer;
+    const guarded: GuardedPart = { part, keys, args: own, guard, question };
     let end: ReturnType<OutageGuard['begin']>;
     try {
       end = guard.begin();
     } catch (refusal) {
-      answer = await this.#answerLocally(own, part, () => {
+      const answer = await this.#answerLocally(guarded, () => {
         throw toGatewayError(refusal);
       });
-      return this.#degrade(answer, part, keys, own, guard, question);
+      return this.#degrade(answer, guarded);
     }
+    const substitutes = gateway.degraded?.length;
+    let answer: Answer;
     try {
       answer = await execute({ ...own, contextValue: withDeadline(args.contextValue, gateway, guard.timeoutMs) });
     } catch (thrown) {
@@ -129,21 +142,16 @@ class FieldExecution {
       throw thrown;
     }
     end(judge(answer, guard, gateway));
-    if (question !== '' && (answer.errors ?? []).length === 0 && answer.data != null) {
+    const isWhole = (answer.errors ?? []).length === 0 && gateway.degraded?.length === substitutes;
+    if (question !== '' && isWhole && answer.data != null) {
       this.#options.lastGood.remember(question, JSON.stringify(answer.data));
     }
-    return this.#degrade(answer, part, keys, own, guard, question);
+    return this.#degrade(answer, guarded);
   }
 
   /** The answer, or what stands in for it where the field is null because of an outage. */
-  async #degrade(
-    answer: Answer,
-    part: RootFieldPart,
-    keys: RootFieldParts['keys'],
-    args: ExecutionArgs,
-    guard: OutageGuard,
-    question: string,
-  ): Promise<PartAnswer> {
+  async #degrade(answer: Answer, guarded: GuardedPart): Promise<PartAnswer> {
+    const { part, keys, guard, question } = guarded;
     const outage = findOutage(answer, guard);
     if (outage === undefined) return { answer, degraded: [] };
     const note = (substitute: Substitute): void => this.#options.onDegraded(guard.name, outage, substitute);
@@ -154,7 +162,7 @@ class FieldExecution {
     }
     if (guard.hasFallback) {
       note('fallback');
-      const substitute = await this.#answerLocally(args, part, () => guard.fallback);
+      const substitute = await this.#answerLocally(guarded, () => guard.fallback);
       return { answer: substitute, degraded: describeDegraded(part, keys, outage, 'fallback') };
     }
     note('none');
@@ -162,7 +170,7 @@ class FieldExecution {
   }
 
   /** By the rules of GraphQL, as if the gateway had a resolver for the field: nulls travel up where they must not be. */
-  async #answerLocally(args: ExecutionArgs, part: RootFieldPart, resolve: () => unknown): Promise<ExecutionResult> {
+  async #answerLocally({ args, part }: GuardedPart, resolve: () => unknown): Promise<ExecutionResult> {
     this.#plainSchema ??= buildSchema(this.#options.graph.publicSdl, { assumeValidSDL: true, noLocation: true });
     const { document, variableValues, operationName } = args;
     return executeLocally({

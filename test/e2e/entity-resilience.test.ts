@@ -50,7 +50,7 @@ async function openShop(t: TestContext, config: GatewayConfig) {
     return { data: body.data, errors: errors.sort(), degraded: body.extensions?.degraded };
   }
   const entityRequests = () => reviews.requests.filter(({ body }) => body.includes('_entities'));
-  return { mood, reviews, gateway, ask, entityRequests };
+  return { mood, users, reviews, gateway, ask, entityRequests };
 }
 
 for (const engine of ['auto', 'stitched'] as const) {
@@ -165,6 +165,20 @@ for (const engine of ['auto', 'stitched'] as const) {
     await reviews.kill();
     const { data, errors } = await ask('{ me { name latest: reviews { id } } }');
     assert.deepEqual([data.me.latest, errors], [[{ id: 'none' }], []]);
+  });
+
+  test(`${engine}: an answer with a fallback below a field is no last good answer of that field`, async (t) => {
+    const fields = { 'User.reviews': { timeout: '150ms', fallback: [] }, 'Query.me': { staleIfError: '1h' } };
+    const { mood, ask, users } = await openShop(t, { graphql, fields });
+    const me = async () => (await ask('{ me { name reviews { id } } }')).data.me;
+    mood.reviews = 'silent';
+    assert.deepEqual(await me(), { name: 'user 1', reviews: [] });
+    mood.reviews = 'well';
+    assert.deepEqual(await me(), { name: 'user 1', reviews: [{ id: 'r1' }] });
+    mood.reviews = 'silent';
+    assert.deepEqual(await me(), { name: 'user 1', reviews: [] });
+    await users.kill();
+    assert.deepEqual(await me(), { name: 'user 1', reviews: [{ id: 'r1' }] });
   });
 }
 
