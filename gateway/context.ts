@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientCertificate } from '../policies/client-certificate.ts';
+import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
@@ -72,6 +73,7 @@ class HttpRequest implements GatewayRequest {
   plugins: PluginRequest | undefined = undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
+  readonly degraded: Degradation[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;

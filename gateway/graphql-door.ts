@@ -56,6 +56,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
     if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     const body =
       request.method === 'POST'

@@ -31,6 +31,7 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { useDegradedAnswers } from './degraded-answers.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { buildAuthorization } from './graphql-authorization.ts';
 import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
@@ -159,6 +160,8 @@ export function buildPipeline(
     ...listed.first,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
+    // What is not whole, and says so: nobody keeps it.
+    options.fieldExecution === undefined ? {} : useDegradedAnswers(),
     // Whether the answer is known.
     options.responses === undefined
       ? {}

@@ -54,14 +54,38 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
   };
 }
 
+/** An outage exhausts a budget with every call: one line in so much time says it. */
+const exhaustionLogMs = 10_000;
+
+/** Whether a name was asked about within the time before. Names are those of services: few. */
+function createRecentTest(withinMs: number): (name: string) => boolean {
+  const askedAtMs = new Map<string, number>();
+  return (name) => {
+    const nowMs = performance.now();
+    const isRecent = nowMs - (askedAtMs.get(name) ?? Number.NEGATIVE_INFINITY) < withinMs;
+    if (!isRecent) askedAtMs.set(name, nowMs);
+    return isRecent;
+  };
+}
+
 /** `tellsHealth`: whether health is found out here, or told by another process that says so already. */
 export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = true): CallObserver {
   const panicking = new Set<string>();
+  const isRecent = createRecentTest(exhaustionLogMs);
   return {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
       metrics.observeBreaker(service, instance, state);
       log.warn('circuit breaker', { service, instance, state });
+    },
+    onServiceBreakerChange(service, state) {
+      metrics.resilience.observeServiceBreaker(service, state);
+      log.warn('circuit breaker of a service', { service, state });
+    },
+    onResilience(service, event) {
+      metrics.resilience.observeEvent(service, event);
+      if (event !== 'retry-budget-exhausted' || isRecent(service)) return;
+      log.warn('the retry budget of a service is exhausted: calls that fail are not tried again', { service });
     },
     onHealthChange(service, instance, healthy, why) {
       if (!tellsHealth) return;

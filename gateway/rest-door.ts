@@ -7,8 +7,8 @@ import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
-import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
@@ -33,9 +33,13 @@ export interface RestDoorOptions {
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Something answered in place of a route that failed. */
+  readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
 }
+
+export type FallbackListener = (route: string, code: string, substitute: 'value' | 'service') => void;
 
 export type RestDoor = (
   routes: RouteTable,
@@ -54,7 +58,7 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
@@ -64,6 +68,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     shedder.check('rest', route.route.priority);
     route.edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, rights, context);
@@ -87,7 +92,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     try {
       await callGuarded(withPlugins(send, context), guards.find(route), forwarded, response, context);
     } catch (thrown) {
-      await standIn(withPlugins(call, context), route, thrown, forwarded, response, context);
+      await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, forwarded, response, context);
     }
   };
 }
@@ -101,7 +106,7 @@ function withPlugins(call: Call, { plugins }: GatewayRequest): Call {
 /** The call, and what became of it for the breaker of its route. */
 async function callGuarded(
   call: Call,
-  guard: FieldGuard | undefined,
+  guard: OutageGuard | undefined,
   forwarded: CallRequest,
   response: ServerResponse,
   context: GatewayRequest,
@@ -120,8 +125,8 @@ async function callGuarded(
 
 /** Answers in place of a route that failed, or throws what it failed with. */
 async function standIn(
-  call: Call,
-  { route: { fallback }, fallbackService }: RouteTarget,
+  { call, onFallback }: Pick<RestDoorOptions, 'call' | 'onFallback'>,
+  { route: { fallback }, fallbackService, service, label }: RouteTarget,
   thrown: unknown,
   forwarded: CallRequest,
   response: ServerResponse,
@@ -131,6 +136,7 @@ async function standIn(
   if (fallback === undefined || !failed || context.departure.happened) throw thrown;
   if (fallbackService !== null && forwarded.idempotent) {
     try {
+      onFallback(`${service} ${label}`, thrown.code, 'service');
       return await call({ ...forwarded, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
@@ -138,6 +144,7 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];
   // RFC 9209: whoever wonders where the answer comes from can see why the service did not give it.

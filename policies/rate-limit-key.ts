@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { clientNameHeaders } from './client-name.ts';
+import { readClientName } from './client-name.ts';
 import type { Departure, Viewer } from './request-context.ts';
 
 /** What a rule may look at. */
@@ -66,10 +66,7 @@ const partReaders: Readonly<Record<string, KeyReader>> = {
   viewer: readViewer,
   'api-key': ({ viewer, address }) =>
     viewer?.kind === 'api-key' ? `k:${boundedName(viewer.id)}` : addressKey(address),
-  'client-name': ({ headers, address }) => {
-    const name = clientNameHeaders.find((header) => headers[header] !== undefined);
-    return (name === undefined ? undefined : headerKey(headers[name])) ?? addressKey(address);
-  },
+  'client-name': ({ headers, address }) => headerKey(readClientName(headers)) ?? addressKey(address),
   route: ({ route }) => `r:${boundedWord(route ?? 'graphql')}`,
   service: ({ service }) => `s:${boundedWord(service ?? 'graphql')}`,
   operation: ({ operation, route }) => `o:${boundedWord(operation ?? route ?? '')}`,

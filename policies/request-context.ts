@@ -3,6 +3,7 @@
  * call read it. It holds facts only: no policy hides in it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { ServiceHeaders } from './service-headers.ts';
@@ -70,6 +71,8 @@ export interface RequestContext {
   serviceHeaders?: ServiceHeaders | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
+  /** Where something stands in for a field of a GraphQL answer. */
+  readonly degraded?: Degradation[] | undefined;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */
   atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */
