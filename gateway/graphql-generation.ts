@@ -11,7 +11,6 @@ import {
   type ValidationRule,
 } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import type { FieldAuthorizationOptions } from '../policies/authorize-fields.ts';
 import { useFieldAuthorization } from '../policies/authorize-fields.ts';
 import { useAuthorizedIntrospection } from '../policies/authorized-introspection.ts';
 import { buildCostModel, type FieldCost } from '../policies/cost-model.ts';
@@ -27,6 +26,7 @@ import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
 import type { Rights } from '../policies/rights.ts';
+import type { FieldAuthorizationOptions } from '../policies/schema-authorization.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
