@@ -13,7 +13,7 @@ import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
 import { createQueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
-import { createRights } from '../policies/rights.ts';
+import { createRights, type Rights } from '../policies/rights.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -50,6 +50,8 @@ export interface DataPlaneState {
 export interface DataPlane {
   readonly current: DataPlaneState;
   readonly authenticator: Authenticator;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
   publish(snapshot: Snapshot, graph: Graph, settings?: Settings, plugins?: PluginSet): void;
   /** Swaps in other settings; what does not depend on them stays. */
@@ -217,6 +219,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     get authenticator() {
       return authenticator;
+    },
+    get rights() {
+      return rights;
     },
     publish(nextSnapshot, nextGraph, nextSettings = settings, nextPlugins = undefined) {
       const graphChanged = nextGraph !== graph;

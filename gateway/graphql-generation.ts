@@ -19,7 +19,7 @@ import { createOperationMeasure, type MeasureOperation } from '../policies/opera
 import { usePersistedOperations } from '../policies/persisted-operation-documents.ts';
 import type { PersistedOperations } from '../policies/persisted-operations.ts';
 import { type UseQueryLimitsOptions, useQueryLimits } from '../policies/query-limit-documents.ts';
-import { hardMaxTokens } from '../policies/query-limits.ts';
+import { hardMaxTokens, type QueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/rate-limit-documents.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
@@ -91,6 +91,7 @@ export interface GraphqlGeneration {
 export interface GraphqlInsight {
   readonly authorization: FieldAuthorizationOptions;
   readonly measure: MeasureOperation;
+  readonly queryLimiter: QueryLimiter;
   readonly validationRules: readonly ValidationRule[];
   readonly engine: PlannedEngine | undefined;
 }
@@ -116,6 +117,7 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
   const insight = {
     authorization,
     measure,
+    queryLimiter: options.queryLimits.limiter,
     validationRules:
       options.introspection !== false ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
     engine: options.planned?.engine,
