@@ -165,7 +165,7 @@ function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: Val
 function describeLimit(rule: RateLimitRule): string {
   const { limit, algorithm = 'gcra', window, count = 'requests', key = 'viewer', onStoreError = 'local' } = rule;
   const quota = window === undefined ? `${limit} at once` : `${limit} per ${window}`;
-  const kind = `${algorithm === 'gcra' ? '' : `, ${algorithm}`}${count === 'cost' ? ', by cost' : ''}`;
+  const kind = `${algorithm === 'gcra' ? '' : `, ${algorithm}`}${count === 'requests' ? '' : `, by ${count}`}`;
   const more = [rule.queue, rule.localShare, rule.lease].map((part) => (part ? `, ${JSON.stringify(part)}` : ''));
   const keys = typeof key === 'string' ? key : key.join(' and ');
   return `${quota}${kind}, burst ${rule.burst ?? limit}, by ${keys}, ${onStoreError}${more.join('')}`;

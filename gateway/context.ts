@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../policies/errors.ts';
+import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
@@ -67,6 +68,8 @@ class HttpRequest implements GatewayRequest {
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;
+  requestBytes: number | undefined = undefined;
+  meter: ByteMeter | undefined = undefined;
   shapeAnswer: ShapeAnswer | null = null;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 

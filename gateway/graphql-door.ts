@@ -54,10 +54,12 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    const body =
+    const bytes =
       request.method === 'POST'
-        ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
+        ? await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())
         : null;
+    context.requestBytes = bytes?.length;
+    const body = bytes === null ? null : bytes.toString('utf8');
     const { yoga } = generation;
     const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
     if (plain !== null) {
@@ -114,6 +116,8 @@ function send(
 ): void {
   if (context.departure.happened) return;
   context.bodyBytes = Buffer.byteLength(text, 'utf8');
+  context.meter?.passResponse(context.bodyBytes);
+  context.meter?.settle();
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());

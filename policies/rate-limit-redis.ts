@@ -8,7 +8,7 @@ import {
   type RateLimitStore,
   windowParts,
 } from './rate-limit-count.ts';
-import { type LimitScripts, limitScripts, type ScriptReply } from './rate-limit-scripts.ts';
+import { type CountMode, type LimitScripts, limitScripts, type ScriptReply } from './rate-limit-scripts.ts';
 import { createLeaseKeeper, type HeldSlot } from './rate-limit-slots.ts';
 
 /** `url` makes a connection of its own; a ready `redis` stays its owner's to configure and to close. */
@@ -54,16 +54,16 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
     ({ key, holder }) => void redis.zrem(key, holder).catch(ignore),
   );
 
-  function ask(key: string, rule: CountRule, cost: number): Promise<ScriptReply> {
+  function ask(key: string, rule: CountRule, cost: number, mode: CountMode): Promise<ScriptReply> {
     switch (rule.algorithm) {
       case 'fixed-window':
-        return scripted.selvageFixedWindow(key, rule.limit, rule.windowMs, cost);
+        return scripted.selvageFixedWindow(key, rule.limit, rule.windowMs, cost, mode);
       case 'sliding-window':
-        return scripted.selvageSlidingWindow(key, rule.limit, rule.windowMs, windowParts, cost);
+        return scripted.selvageSlidingWindow(key, rule.limit, rule.windowMs, windowParts, cost, mode);
       case 'concurrency':
         throw new TypeError('slots are taken otherwise');
       default:
-        return scripted.selvageGcra(key, rule.emissionUs, rule.burst, cost);
+        return scripted.selvageGcra(key, rule.emissionUs, rule.burst, cost, rule.debtUs ?? 0, mode);
     }
   }
 
@@ -80,10 +80,10 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
     }
   }
 
-  async function take(key: string, rule: CountRule, cost: number): Promise<CountResult> {
+  async function count(key: string, rule: CountRule, cost: number, mode: CountMode): Promise<CountResult> {
     try {
       if (rule.algorithm === 'concurrency') return await takeSlot(keyPrefix + key, rule);
-      return readReply(await within(answerTimeoutMs, ask(keyPrefix + key, rule, cost)));
+      return readReply(await within(answerTimeoutMs, ask(keyPrefix + key, rule, cost, mode)));
     } catch (error) {
       // "Stream isn't writeable" is no news; why there is no connection is.
       throw new Error('Redis cannot be asked', {
@@ -93,7 +93,8 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
   }
 
   return {
-    take,
+    take: (key, rule, cost) => count(key, rule, cost, 'take'),
+    charge: (key, rule, cost) => count(key, rule, cost, 'charge'),
     close() {
       leases.close();
       if ('redis' in options) redis.off('error', remember);
