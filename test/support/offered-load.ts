@@ -11,19 +11,19 @@ export interface OfferedLoad {
 }
 
 export interface OfferOptions {
-  /** Connections to each gateway. @default one for each request */
-  readonly connections?: number;
+  /** How many are under way at the same time. @default all */
+  readonly clients?: number;
   /** Hears each answer. */
   readonly onStatus?: (status: number) => void;
 }
 
-/** Sends `count` requests by turns to the URLs, all at once. */
+/** Sends `count` requests by turns to the URLs, all at once or by a number of clients. */
 export async function offer(
   urls: readonly string[],
   count: number,
-  { connections, onStatus }: OfferOptions = {},
+  { clients = count, onStatus }: OfferOptions = {},
 ): Promise<OfferedLoad> {
-  const agent = new Agent({ ...(connections !== undefined && { connections }), headersTimeout: 0, bodyTimeout: 0 });
+  const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
   const statuses = new Map<number, number>();
   const durationsMs: number[] = [];
   let failed = 0;
@@ -41,7 +41,11 @@ export async function offer(
       failed++;
     }
   };
-  await Promise.all(Array.from({ length: count }, (_, index) => ask(urls[index % urls.length] ?? '')));
+  let next = 0;
+  const askOn = async (): Promise<void> => {
+    while (next < count) await ask(urls[next++ % urls.length] ?? '');
+  };
+  await Promise.all(Array.from({ length: clients }, askOn));
   await agent.close();
   return { statuses, failed, durationsMs: durationsMs.toSorted((a, b) => a - b) };
 }
