@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode } from '../policies/errors.ts';
+import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
@@ -81,6 +82,8 @@ class HttpRequest implements GatewayRequest {
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;
+  requestBytes: number | undefined = undefined;
+  meter: ByteMeter | undefined = undefined;
   shapeAnswer: ShapeAnswer | null = null;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 

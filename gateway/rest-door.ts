@@ -10,6 +10,7 @@ import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import { meterBytes } from '../policies/rate-limit-bytes.ts';
 import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
@@ -74,7 +75,10 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
-    const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
+    const body = replayable
+      ? await readReplayable(request, route, context)
+      : limitBody(request, route.maxBodyBytes, context.meter);
+    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
     const headers = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service: route.service,
@@ -187,6 +191,7 @@ async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayR
   const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
   context.rateLimit = await limiter.check(route.rules, subject);
   if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
+  meterBytes(context, context.rateLimit.accounts);
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 
@@ -227,6 +232,7 @@ class StreamedAnswer implements Receiver {
 
   onData(chunk: Buffer): boolean {
     this.#context.bodyBytes += chunk.length;
+    this.#context.meter?.passResponse(chunk.length);
     // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
     // latin1 keeps every byte.
     if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
@@ -234,6 +240,8 @@ class StreamedAnswer implements Receiver {
   }
 
   onEnd(): void {
+    // Before the client has it all: its next request finds this one counted.
+    this.#context.meter?.settle();
     this.#response.end();
   }
 }
