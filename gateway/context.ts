@@ -6,6 +6,7 @@ import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
+import type { TimesRequest } from './server-timing.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -19,6 +20,10 @@ export interface GatewayRequest extends RequestContext {
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** When the policies had decided and the service was asked; undefined where none was. */
+  calledAtMs: number | undefined;
+  /** Whether the answer tells its times. */
+  readonly isTimed: boolean;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
@@ -32,6 +37,7 @@ export interface GatewayRequestOptions {
   /** Path of the GraphQL door; every other path is the REST door's. */
   readonly graphqlPath: string;
   readonly resolveClient: (request: IncomingMessage) => Client;
+  readonly timesRequest: TimesRequest;
 }
 
 /** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
@@ -66,6 +72,8 @@ class HttpRequest implements GatewayRequest {
   cacheStatus: string | undefined = undefined;
   operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
+  calledAtMs: number | undefined = undefined;
+  readonly isTimed: boolean;
   service: string | null = null;
   bodyBytes = 0;
   shapeAnswer: ShapeAnswer | null = null;
@@ -78,6 +86,7 @@ class HttpRequest implements GatewayRequest {
     this.method = request.method ?? 'GET';
     this.path = path;
     this.headers = request.headers;
+    this.isTimed = options.timesRequest(request.headers);
     this.client = options.resolveClient(request);
     const wishMs = requestTimeoutMs(request.headers['x-request-timeout-ms']);
     this.isHurried = wishMs < options.deadlineMs;

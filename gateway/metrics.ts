@@ -10,6 +10,7 @@ import {
 } from 'prom-client';
 import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
+import { type ClientMetrics, createClientMetrics } from './metrics-clients.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
@@ -44,6 +45,7 @@ export interface AttemptObservation {
 export interface Metrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly queries: QueryMetrics;
   /** A request has come in; `observeRequest` ends it. */
@@ -260,6 +262,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   return {
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     queries: createQueryMetrics(registry, maxLabelValues),
     observeRequestStart(door) {

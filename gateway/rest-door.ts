@@ -14,8 +14,12 @@ import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
+import { assertUnambiguous } from './ambiguous-path.ts';
+import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { forwardInterim } from './interim-answers.ts';
+import { answerLastHop } from './local-answers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
@@ -54,6 +58,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, limiter, call, cache, shedder, guards } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
+    if (answerLastHop(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
@@ -80,6 +85,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     };
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
+    context.calledAtMs = performance.now();
     try {
       await callGuarded(send, guards.find(route), forwarded, response, context);
     } catch (thrown) {
@@ -158,7 +164,10 @@ async function readReplayable(
 
 function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {
   const match = routes.find(context.method, path, context.client.host);
-  if (match.kind === 'found') return match.target;
+  if (match.kind === 'found') {
+    assertUnambiguous(routes, context.method, path, context.client.host, match.target);
+    return match.target;
+  }
   if (match.kind === 'none') throw new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
   throw new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${context.method}`, { allow: match.allow });
 }
@@ -185,6 +194,7 @@ class StreamedAnswer implements Receiver {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
+  #trailing = false;
 
   constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
     this.#route = route;
@@ -193,8 +203,14 @@ class StreamedAnswer implements Receiver {
     this.#context = context;
   }
 
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    forwardInterim(status, rawHeaders, this.#request, this.#response);
+  }
+
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     const headers = endToEndResponseHeaders(rawHeaders);
+    this.#trailing = takesTrailers(this.#request, status, headers);
+    dropMisplaced(headers, status, this.#trailing);
     const { cookies } = this.#route.edge;
     if (cookies !== null) rewriteCookies(headers, cookies);
     headers.push(...edgeHeaders(this.#context));
@@ -215,7 +231,8 @@ class StreamedAnswer implements Receiver {
     return this.#response.write(chunk);
   }
 
-  onEnd(): void {
+  onEnd(trailers: readonly string[]): void {
+    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
     this.#response.end();
   }
 }

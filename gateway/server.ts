@@ -3,18 +3,29 @@
  * request; everything that can be worked out beforehand has been.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
+import { ClientConnections } from './client-connection.ts';
+import type { ClientLimits } from './client-limits.ts';
+import { type ClientPaceOptions, cutIdleReaders, lingerAtEnd, watchUpload } from './client-pace.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
+import { continueWhenRead } from './interim-answers.ts';
+import type { AssertKnownHost } from './known-hosts.ts';
+import { answerOptions, isServerWide } from './local-answers.ts';
+import { createMalformedListener, renderRefusal } from './malformed-request.ts';
+import type { ClientMetrics } from './metrics-clients.ts';
 import { isUnread } from './request-body.ts';
+import { assertFraming } from './request-framing.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
 
 export interface PublicServerOptions extends GatewayRequestOptions {
-  readonly maxHeaderBytes: number;
-  readonly headersTimeoutMs: number;
+  readonly limits: ClientLimits & { readonly maxHeaderBytes: number; readonly headersTimeoutMs: number };
+  /** Null: every host is answered for. */
+  readonly assertKnownHost: AssertKnownHost | null;
+  readonly clientMetrics: ClientMetrics;
   readonly current: () => DataPlaneState;
   readonly isReady: () => boolean;
   readonly observer: RequestObserver;
@@ -39,63 +50,122 @@ const readyPaths = new Set(['/health/ready', '/readiness']);
 
 /** Creates the server without listening. */
 export function createPublicServer(options: PublicServerOptions): Server {
-  const { maxHeaderBytes, headersTimeoutMs } = options;
+  const { limits, clientMetrics } = options;
+  const connections = new ClientConnections();
+  const pace: ClientPaceOptions = {
+    clientIdleMs: limits.clientIdleMs,
+    connections,
+    onSlow: clientMetrics.observeSlow,
+  };
+  const entrance = new Entrance(options, connections, pace);
   const server = createServer(
     // A body may take as long as it flows: `requestTimeout` would cut long uploads. Slow heads are cut by their own limit.
     {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: headersTimeoutMs,
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: limits.headersTimeoutMs,
       requestTimeout: 0,
-      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: Math.min(30_000, Math.max(100, limits.headersTimeoutMs / 4)),
+      keepAliveTimeout: limits.keepAliveMs,
       requireHostHeader: false,
+      insecureHTTPParser: false,
       highWaterMark: bufferBytes,
     },
-    (request, response) => {
-      void serve(options, request, response);
-    },
+    (request, response) => entrance.take(request, response),
   );
-  server.on('clientError', refuseMalformed);
+  // One more than may be, so that it shows: Node drops the rest without a word.
+  server.maxHeadersCount = limits.maxHeaderCount + 1;
+  if (limits.maxRequestsPerConnection > 0) server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
+  if (limits.maxConnections > 0) server.maxConnections = limits.maxConnections;
+  cutIdleReaders(server, pace);
+  server.on('clientError', createMalformedListener(connections, clientMetrics.observeMalformed));
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    continueWhenRead(request, response);
+    entrance.take(request, response);
+  });
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    entrance.take(request, response, new GatewayError('EXPECTATION_FAILED'));
+  });
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    const refusal = new GatewayError('METHOD_NOT_ALLOWED', 'There are no tunnels here', { allow: [] });
+    clientMetrics.observeMalformed(refusal.code);
+    socket.on('error', () => {}).end(renderRefusal(refusal));
+  });
   return server;
 }
 
-async function serve(options: PublicServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = request.url ?? '/';
-  const cut = url.indexOf('?');
-  const context = createGatewayRequest(options, request, response, cut < 0 ? url : url.slice(0, cut));
-  options.observer.onBegin(context);
-  response.once('close', () => options.observer.onEnd(context, response));
+/** What every request passes. */
+class Entrance {
+  readonly #options: PublicServerOptions;
+  readonly #connections: ClientConnections;
+  readonly #pace: ClientPaceOptions;
+
+  constructor(options: PublicServerOptions, connections: ClientConnections, pace: ClientPaceOptions) {
+    this.#options = options;
+    this.#connections = connections;
+    this.#pace = pace;
+  }
+
+  /** `refusal`: why it is not let in, if that is known already. */
+  take(request: IncomingMessage, response: ServerResponse, refusal?: GatewayError): void {
+    const connection = this.#connections.of(request.socket);
+    // It came in one piece with a request that ended its connection: never answered, so never acted upon.
+    if (connection.isDoomed) return;
+    const options = this.#options;
+    const url = request.url ?? '/';
+    const target = parseTarget(request);
+    const path = target instanceof GatewayError ? (url.split('?', 1)[0] ?? url) : target.path;
+    const context = createGatewayRequest(options, request, response, path);
+    const fail = (error: GatewayError): void => {
+      context.errorCode ??= error.code;
+      options.observer.onFailure(error, context);
+      answerFailure(error, request, response, context);
+    };
+    connection.begin({ request, response, fail });
+    options.observer.onBegin(context);
+    response.once('close', () => options.observer.onEnd(context, response));
+    try {
+      assertFraming(request, options.limits.maxHeaderCount);
+      if (target instanceof GatewayError) throw target;
+      if (refusal !== undefined) throw refusal;
+    } catch (thrown) {
+      connection.isDoomed = true;
+      response.shouldKeepAlive = false;
+      context.shapeAnswer = options.current().gatewayAnswer;
+      fail(toGatewayError(thrown));
+      return;
+    }
+    if (isUnread(request)) {
+      watchUpload(request, this.#pace, fail);
+      lingerAtEnd(request);
+    }
+    void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
+  }
+
+  async #serve(
+    target: RequestTarget,
+    request: IncomingMessage,
+    response: ServerResponse,
+    context: GatewayRequest,
+  ): Promise<void> {
+    // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
+    const current = this.#options.current();
+    context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
+    if (livePaths.has(target.path)) return answerHealth(true, response, context);
+    if (readyPaths.has(target.path)) return answerHealth(this.#options.isReady(), response, context);
+    this.#options.assertKnownHost?.(context.client.host);
+    if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
+    if (isServerWide(request)) return answerOptions(null, response, context);
+    return current.restDoor(current.routes, target, request, response, context);
+  }
+}
+
+function parseTarget(request: IncomingMessage): RequestTarget | GatewayError {
+  if (isServerWide(request)) return { path: '*', query: '' };
   try {
-    assertHost(request);
-    await enter(options, parseRequestTarget(url), request, response, context);
+    return parseRequestTarget(request.url ?? '/', request.headers.host);
   } catch (thrown) {
-    const error = toGatewayError(thrown);
-    context.errorCode ??= error.code;
-    options.observer.onFailure(error, context);
-    answerFailure(error, request, response, context);
+    return toGatewayError(thrown);
   }
-}
-
-/** RFC 9112 section 3.2: a request of HTTP/1.1 names the host, once. */
-function assertHost(request: IncomingMessage): void {
-  if (request.headers.host === undefined && request.httpVersion !== '1.0') {
-    throw new GatewayError('BAD_REQUEST', 'The request has no Host');
-  }
-}
-
-function enter(
-  options: PublicServerOptions,
-  target: RequestTarget,
-  request: IncomingMessage,
-  response: ServerResponse,
-  context: GatewayRequest,
-): Promise<void> | void {
-  // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
-  const current = options.current();
-  context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
-  if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
-  if (livePaths.has(target.path)) return answerHealth(true, response, context);
-  if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
-  return current.restDoor(current.routes, target, request, response, context);
 }
 
 function answerHealth(good: boolean, response: ServerResponse, context: GatewayRequest): void {
@@ -118,7 +188,7 @@ function answerFailure(
 ): void {
   if (response.headersSent) {
     // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
-    response.destroy();
+    if (!response.writableEnded) response.destroy();
     return;
   }
   if (context.departure.happened) return;
@@ -134,27 +204,3 @@ function problemAnswer(error: GatewayError, context: GatewayRequest) {
   const { status, headers, body } = toProblem(error, context.id);
   return { status, headers: Object.entries(headers).flat(), body };
 }
-
-/** Requests that Node's parser refuses never become a request object; they get an answer all the same. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const status = malformedStatus[error.code ?? ''] ?? '400 Bad Request';
-  const code = status.startsWith('431') ? 'HEADERS_TOO_LARGE' : 'BAD_REQUEST';
-  const body = JSON.stringify({
-    type: 'about:blank',
-    title: status.slice(4),
-    status: Number(status.slice(0, 3)),
-    code,
-  });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  );
-}
-
-const malformedStatus: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-};

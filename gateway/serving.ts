@@ -27,6 +27,7 @@ import { type CacheTags, createTellingCache, dropCached } from './cache-invalida
 import { openCacheStore } from './cache-store.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { compileKnownHosts } from './known-hosts.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import type { Log } from './log.ts';
@@ -40,6 +41,7 @@ import {
 import { openPersistedOperations } from './persisted-operations.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
+import { compileServerTiming } from './server-timing.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 import { SubgraphRules } from './subgraph-rules.ts';
 
@@ -207,8 +209,10 @@ export function createServing(options: ServingOptions): LocalServing {
       await Promise.all([revocations?.begun, apiKeys?.begun, persisted.begun]);
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
-        maxHeaderBytes: settings.limits.maxHeaderBytes,
-        headersTimeoutMs: settings.limits.headersTimeoutMs,
+        limits: settings.limits,
+        assertKnownHost: compileKnownHosts(settings.hosts),
+        timesRequest: compileServerTiming(settings.serverTiming),
+        clientMetrics: metrics.clients,
         current: () => plane.current,
         isReady: () => isReady,
         observer: createRequestObserver(log, metrics),
@@ -242,6 +246,8 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     settings;
   return {
     listen,
+    hosts: settings.hosts,
+    serverTiming: settings.serverTiming,
     redisUrl,
     cache,
     limits,

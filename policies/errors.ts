@@ -45,6 +45,12 @@ export const errorKinds = {
     retryMayHelp: false,
     proxyError: 'http_request_denied',
   },
+  REQUEST_TIMEOUT: {
+    status: 408,
+    title: 'The request was too slow',
+    retryMayHelp: true,
+    proxyError: 'http_request_error',
+  },
   CONFLICT: { status: 409, title: 'Conflict', retryMayHelp: false },
   PRECONDITION_FAILED: { status: 412, title: 'Precondition failed', retryMayHelp: false },
   PAYLOAD_TOO_LARGE: {
@@ -54,6 +60,18 @@ export const errorKinds = {
     proxyError: 'http_request_denied',
   },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retryMayHelp: false },
+  EXPECTATION_FAILED: {
+    status: 417,
+    title: 'The expectation cannot be met',
+    retryMayHelp: false,
+    proxyError: 'http_request_error',
+  },
+  MISDIRECTED_REQUEST: {
+    status: 421,
+    title: 'This host is not answered for',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
+  },
   REGISTRATION_REFUSED: { status: 422, title: 'The registration is refused', retryMayHelp: false },
   RATE_LIMIT_EXCEEDED: {
     status: 429,
