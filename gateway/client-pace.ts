@@ -46,10 +46,8 @@ export function watchUpload(
     }
     const bytes = socket.bytesRead;
     // What is here and was not taken says that the service is slow, not the client.
-    const isClientsTurn =
-      request.readableLength === 0 &&
-      !request.isPaused() &&
-      request.listenerCount('readable') + request.listenerCount('data') > 0;
+    const isRead = request.listenerCount('readable') + request.listenerCount('data') > 0;
+    const isClientsTurn = isRead && request.readableLength === 0;
     const moved = bytes - seenBytes;
     seenBytes = bytes;
     if (!isClientsTurn || moved >= leastProgressBytes) return;

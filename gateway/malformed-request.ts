@@ -24,6 +24,11 @@ export function createMalformedListener(
     if (connection.isDoomed) return;
     const code = codes[error.code ?? ''] ?? 'BAD_REQUEST';
     const { receiving } = connection;
+    if (receiving !== undefined && error.code === 'HPE_INVALID_EOF_STATE') {
+      // It left in the middle of its body.
+      socket.destroy();
+      return;
+    }
     if (receiving !== undefined) {
       connection.isDoomed = true;
       receiving.response.shouldKeepAlive = false;

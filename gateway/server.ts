@@ -12,6 +12,7 @@ import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions }
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
+import { keepHalfClosed } from './half-closed.ts';
 import { continueWhenRead } from './interim-answers.ts';
 import type { AssertKnownHost } from './known-hosts.ts';
 import { answerOptions, isServerWide } from './local-answers.ts';
@@ -77,6 +78,7 @@ export function createPublicServer(options: PublicServerOptions): Server {
   if (limits.maxRequestsPerConnection > 0) server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
   if (limits.maxConnections > 0) server.maxConnections = limits.maxConnections;
   cutIdleReaders(server, pace);
+  keepHalfClosed(server, connections);
   server.on('clientError', createMalformedListener(connections, clientMetrics.observeMalformed));
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     continueWhenRead(request, response);
