@@ -146,6 +146,8 @@ export interface GatewayErrorOptions {
   readonly allow?: readonly string[] | undefined;
   /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED and FORBIDDEN (RFC 6750 section 3). */
   readonly challenge?: string | undefined;
+  /** The type of Proxy-Status (RFC 9209 section 2.3), where more is known than the code says. */
+  readonly proxyError?: string | undefined;
   /** What happened underneath. For logs only: it never leaves the process. */
   readonly cause?: unknown;
 }
@@ -159,6 +161,7 @@ export class GatewayError extends Error {
   readonly reasons: readonly ErrorReason[] | undefined;
   readonly allow: readonly string[] | undefined;
   readonly challenge: string | undefined;
+  readonly proxyError: string | undefined;
 
   constructor(code: ErrorCode, message: string = errorKinds[code].title, options: GatewayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -169,6 +172,7 @@ export class GatewayError extends Error {
     this.reasons = options.reasons;
     this.allow = options.allow;
     this.challenge = options.challenge;
+    this.proxyError = options.proxyError;
   }
 
   get status(): number {
@@ -226,7 +230,8 @@ export function errorHeaders(error: GatewayError): Record<string, string> {
   // A 401 must carry a challenge (RFC 9110 section 15.5.2); a 403 for want of scopes may (RFC 6750 section 3.1).
   const challenge = error.challenge ?? (error.code === 'UNAUTHENTICATED' ? 'Bearer' : undefined);
   if (challenge !== undefined) headers['www-authenticate'] = challenge;
-  if (kind.proxyError !== undefined) headers['proxy-status'] = `selvage; error=${kind.proxyError}`;
+  const proxyError = error.proxyError ?? kind.proxyError;
+  if (proxyError !== undefined) headers['proxy-status'] = `selvage; error=${proxyError}`;
   return headers;
 }
 
