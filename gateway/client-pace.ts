@@ -70,7 +70,11 @@ export function lingerAtEnd(request: IncomingMessage): void {
     if (request.complete || socket.destroyed) return destroySoon();
     const endBytes = socket.bytesRead + maxLingerBytes;
     const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once('close', () => clearTimeout(timer));
+    // Node forgets a request whose answer is written: without this the call behind it would wait for the rest for ever.
+    socket.once('close', () => {
+      clearTimeout(timer);
+      request.destroy();
+    });
     socket.end();
     request.unpipe();
     request.on('data', () => {

@@ -16,6 +16,7 @@ import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import { assertUnambiguous } from './ambiguous-path.ts';
 import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
+import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { forwardInterim } from './interim-answers.ts';
@@ -215,7 +216,10 @@ class StreamedAnswer implements Receiver {
     if (cookies !== null) rewriteCookies(headers, cookies);
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
-    if (isUnread(this.#request)) headers.push('connection', 'close');
+    if (isUnread(this.#request)) {
+      headers.push('connection', 'close');
+      lingerAtEnd(this.#request);
+    }
     this.#response.writeHead(status, finishHeaders(this.#context, headers));
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.

@@ -138,7 +138,6 @@ class Entrance {
     }
     if (isUnread(request)) {
       watchUpload(request, this.#pace, fail);
-      lingerAtEnd(request);
     }
     void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
   }
@@ -197,7 +196,10 @@ function answerFailure(
   const answer = context.door === 'graphql' ? buildRefusal(error, context) : problemAnswer(error, context);
   const headers = [...edgeHeaders(context), ...answer.headers];
   // What is left of the request is not read: the connection cannot carry another one.
-  if (isUnread(request)) headers.push('connection', 'close');
+  if (isUnread(request)) {
+    headers.push('connection', 'close');
+    lingerAtEnd(request);
+  }
   response.writeHead(answer.status, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : answer.body);
 }
