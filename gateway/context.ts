@@ -11,6 +11,7 @@ import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
+import type { TimesRequest } from './server-timing.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -28,6 +29,10 @@ export interface GatewayRequest extends RequestContext {
   readonly certificate: (() => ClientCertificate | null) | undefined;
   /** What plugins have to do with the request; undefined where there are none. */
   plugins: PluginRequest | undefined;
+  /** When the policies had decided and the service was asked; undefined where none was. */
+  calledAtMs: number | undefined;
+  /** Whether the answer tells its times. */
+  readonly isTimed: boolean;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
@@ -43,6 +48,7 @@ export interface GatewayRequestOptions {
   readonly resolveClient: (request: IncomingMessage) => Client;
   /** Undefined where nobody asks for certificates. */
   readonly resolveCertificate?: CertificateResolver | undefined;
+  readonly timesRequest: TimesRequest;
 }
 
 /** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
@@ -80,6 +86,8 @@ class HttpRequest implements GatewayRequest {
   cacheStatus: string | undefined = undefined;
   operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
+  calledAtMs: number | undefined = undefined;
+  readonly isTimed: boolean;
   service: string | null = null;
   bodyBytes = 0;
   requestBytes: number | undefined = undefined;
@@ -94,6 +102,7 @@ class HttpRequest implements GatewayRequest {
     this.method = request.method ?? 'GET';
     this.path = path;
     this.headers = request.headers;
+    this.isTimed = options.timesRequest(request.headers);
     this.client = options.resolveClient(request);
     const { resolveCertificate } = options;
     this.certificate = resolveCertificate && (() => resolveCertificate(request));
