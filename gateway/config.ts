@@ -102,6 +102,7 @@ export interface Settings {
     readonly maxHeaderBytes: number;
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
+    readonly maxUpgrades: number;
   };
   /** Undefined: no load is shed. */
   readonly loadShedding?: LoadSheddingOptions;
@@ -323,6 +324,7 @@ function buildLimits(limits: NonNullable<GatewayConfig['limits']>): Settings['li
     maxHeaderBytes: wholeBytes(limits.maxHeaderSize ?? '16kb'),
     headersTimeoutMs: parseDurationMs(limits.headersTimeout ?? '10s'),
     bodyIdleTimeoutMs: parseDurationMs(limits.bodyIdleTimeout ?? '60s'),
+    maxUpgrades: limits.maxUpgrades ?? 20_000,
   };
 }
 

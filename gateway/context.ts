@@ -9,6 +9,8 @@ import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
+import type { AskedUpgrade } from './upgrade-request.ts';
+import type { SwitchedFacts } from './upgrades.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -32,6 +34,10 @@ export interface GatewayRequest extends RequestContext {
   bodyBytes: number;
   /** What policies make of the head of the answer; null where there are none. */
   shapeAnswer: ShapeAnswer | null;
+  /** What it asks for besides HTTP. */
+  upgrade: AskedUpgrade | undefined;
+  /** What became of that, once the service has agreed. */
+  switched: SwitchedFacts | undefined;
 }
 
 export interface GatewayRequestOptions {
@@ -80,6 +86,8 @@ class HttpRequest implements GatewayRequest {
   service: string | null = null;
   bodyBytes = 0;
   shapeAnswer: ShapeAnswer | null = null;
+  upgrade: AskedUpgrade | undefined = undefined;
+  switched: SwitchedFacts | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {

@@ -13,6 +13,7 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
 import { isUnread } from './request-body.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
+import { type AskedUpgrade, acceptUpgrade, assertPlain, isUpgrade, noWebSocket } from './upgrade-request.ts';
 
 export interface PublicServerOptions extends GatewayRequestOptions {
   readonly maxHeaderBytes: number;
@@ -54,25 +55,37 @@ export function createPublicServer(options: PublicServerOptions): Server {
     keepAliveTimeout: 65_000,
     requireHostHeader: false,
     highWaterMark: bufferBytes,
+    shouldUpgradeCallback: isUpgrade,
   };
   const answer = (request: IncomingMessage, response: ServerResponse): void => void serve(options, request, response);
   // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
   const server =
     tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const { asked, response } = acceptUpgrade(request, socket, head);
+    void serve(options, request, response, asked);
+  });
   server.on('clientError', refuseMalformed);
   server.on('tlsClientError', (error) => options.observer.onHandshakeFailure(error));
   return server;
 }
 
-async function serve(options: PublicServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(
+  options: PublicServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  asked?: AskedUpgrade,
+): Promise<void> {
   const url = request.url ?? '/';
   const cut = url.indexOf('?');
   const context = createGatewayRequest(options, request, response, cut < 0 ? url : url.slice(0, cut));
+  context.upgrade = asked;
   options.observer.onBegin(context);
   response.once('close', () => options.observer.onEnd(context, response));
   try {
     assertHost(request);
     assertOneAuthorization(request);
+    if (asked === undefined) assertPlain(request);
     await enter(options, parseRequestTarget(url), request, response, context);
   } catch (thrown) {
     const error = toGatewayError(thrown);
@@ -119,6 +132,7 @@ function enter(
   // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
   const current = options.current();
   context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
+  if (context.door === 'graphql' && context.upgrade?.protocols.includes('websocket') === true) throw noWebSocket();
   if (context.door === 'rest') {
     // Before plugins: whether the process lives is no question for them.
     if (livePaths.has(target.path)) return answerHealth(true, response, context);

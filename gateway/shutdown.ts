@@ -19,15 +19,21 @@ export type DrainOutcome = 'drained' | 'cut';
 
 /**
  * Drains a server: waits `delayMs` while it goes on serving, closes the port, lets connections be used once more for
- * `handOverMs`, closes idle ones, waits for the busy ones at most `graceMs`, then cuts.
+ * `handOverMs`, closes idle ones, waits for the busy ones at most `graceMs`, then cuts. `onClosed`: the port is closed;
+ * connections that have left HTTP are none that the server knows, and have to end within the time given.
  */
-export async function drainServer(server: Server, options: DrainOptions): Promise<DrainOutcome> {
+export async function drainServer(
+  server: Server,
+  options: DrainOptions,
+  onClosed: (withinMs: number) => void = () => {},
+): Promise<DrainOutcome> {
   const { delayMs, graceMs, handOverMs = 0 } = options;
   if (!server.listening) return 'drained';
   if (delayMs > 0) await pause(delayMs);
   const closed = new Promise<void>((resolve) => server.once('close', resolve));
   // Not the close of http: that would cut idle connections at once.
   NetServer.prototype.close.call(server);
+  onClosed(handOverMs + graceMs);
   if (handOverMs > 0) {
     server.prependListener('request', (_request, response) => {
       response.shouldKeepAlive = false;
