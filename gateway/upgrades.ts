@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
+import { filterHeaders } from '../policies/http-headers.ts';
 import type { UpgradeRule } from '../policies/upgrade-options.ts';
 import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { OpenUpgrade, UpgradeAnswer } from '../subgraphs/upgrade-call.ts';
@@ -129,7 +130,9 @@ export class Upgrades {
       socket.destroy();
       return;
     }
-    const headers = buildHead(rawHeaders, route, context).concat('connection', 'Upgrade', 'upgrade', protocol);
+    // A 101 has no body, so nothing may tell of one (RFC 9110 section 8.6).
+    const own = filterHeaders(rawHeaders, (name) => name !== 'content-length' && name !== 'trailer');
+    const headers = buildHead(own, route, context).concat('connection', 'Upgrade', 'upgrade', protocol);
     try {
       response.writeHead(101, headers);
     } catch (thrown) {
@@ -173,7 +176,6 @@ export class Upgrades {
   }
 }
 
-/** A 101 has no body, so nothing may tell of one (RFC 9110 section 8.6); `rawHeaders` of others keep what they say. */
 function buildHead(rawHeaders: readonly string[], { edge }: RouteTarget, context: GatewayRequest): string[] {
   const headers = endToEndResponseHeaders(rawHeaders);
   if (edge.cookies !== null) rewriteCookies(headers, edge.cookies);

@@ -110,8 +110,7 @@ export class UpgradeAttempt {
     socket.on('error', () => {});
     if (!this.#request.isAnsweredBy(head)) {
       socket.destroy();
-      const wrong = new Error('the answer with status 101 is not one to this request');
-      this.#fail(classifyFailure(wrong, this.#request.service, true));
+      this.#failWrong();
       return;
     }
     if (!this.#conclude(101)) {
@@ -127,7 +126,17 @@ export class UpgradeAttempt {
     this.#outcome.resolve({ kind: 'switched', rawHeaders: head.rawHeaders, socket, head: rest });
   }
 
+  #failWrong(): void {
+    const wrong = new Error('the answer with status 101 is not one to this request');
+    this.#fail(classifyFailure(wrong, this.#request.service, true));
+  }
+
   #refuse(response: IncomingMessage, socket: Socket): void {
+    // A 101 that does not say to what.
+    if ((response.statusCode ?? 0) < 200) {
+      this.#failWrong();
+      return;
+    }
     if (!this.#conclude(response.statusCode ?? 502)) {
       response.destroy();
       return;

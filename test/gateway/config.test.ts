@@ -386,6 +386,7 @@ describe('buildSettings', () => {
         maxHeaderBytes: parseSizeBytes(text('limits.maxHeaderSize')),
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
+        maxUpgrades: documented('limits.maxUpgrades'),
       },
       registry: {
         schemaChanges: documented('registry.schemaChanges'),
