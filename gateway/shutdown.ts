@@ -25,7 +25,7 @@ export type DrainOutcome = 'drained' | 'cut';
 export async function drainServer(
   server: Server,
   options: DrainOptions,
-  onClosed: (withinMs: number) => void = () => {},
+  onClosed: (withinMs: number) => Promise<void> = async () => {},
 ): Promise<DrainOutcome> {
   const { delayMs, graceMs, handOverMs = 0 } = options;
   if (!server.listening) return 'drained';
@@ -33,7 +33,8 @@ export async function drainServer(
   const closed = new Promise<void>((resolve) => server.once('close', resolve));
   // Not the close of http: that would cut idle connections at once.
   NetServer.prototype.close.call(server);
-  onClosed(handOverMs + graceMs);
+  // Their ends are heard of later than the server counts them out.
+  const left = onClosed(handOverMs + graceMs);
   if (handOverMs > 0) {
     server.prependListener('request', (_request, response) => {
       response.shouldKeepAlive = false;
@@ -48,7 +49,7 @@ export async function drainServer(
   }, graceMs);
   // A connection that becomes idle after its last answer keeps `close` waiting until its keep-alive time is over.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
-  await closed;
+  await Promise.all([closed, left]);
   clearTimeout(cut);
   clearInterval(sweep);
   return outcome;

@@ -51,6 +51,7 @@ export class Upgrades {
   readonly #tunnels = new Set<Tunnel>();
   readonly #asking = new Set<ServerResponse>();
   #draining = false;
+  readonly #drained = Promise.withResolvers<void>();
 
   constructor(options: UpgradesOptions) {
     this.#options = options;
@@ -66,7 +67,10 @@ export class Upgrades {
     this.#assertRoom();
     const { route, protocol, path, headers } = outgoing;
     this.#asking.add(response);
-    response.once('close', () => this.#asking.delete(response));
+    response.once('close', () => {
+      this.#asking.delete(response);
+      this.#noteEnd();
+    });
     const answer = await this.#options.open(
       {
         service: route.service,
@@ -83,8 +87,8 @@ export class Upgrades {
     else this.#switch(answer, outgoing, response, context);
   }
 
-  /** Takes no more. WebSockets are told to go, and what is left when the time is over is cut. */
-  drain(graceMs: number): void {
+  /** Takes no more. WebSockets are told to go, and what is left when the time is over is cut. Resolves when none is left. */
+  drain(graceMs: number): Promise<void> {
     this.#draining = true;
     for (const tunnel of this.#tunnels) tunnel.leave('drain', graceMs);
     // Theirs are no connections that the server knows of.
@@ -92,6 +96,12 @@ export class Upgrades {
       for (const response of this.#asking) response.destroy();
       for (const tunnel of this.#tunnels) tunnel.cut();
     }, graceMs).unref();
+    this.#noteEnd();
+    return this.#drained.promise;
+  }
+
+  #noteEnd(): void {
+    if (this.#draining && this.#tunnels.size + this.#asking.size === 0) this.#drained.resolve();
   }
 
   #assertRoom(): void {
@@ -159,6 +169,8 @@ export class Upgrades {
       onEnd: (end) => {
         this.#tunnels.delete(tunnel);
         observer.onEnd(service, end, performance.now() - startedAtMs);
+        // The access line is written by another listener of this very event.
+        setImmediate(() => this.#noteEnd());
       },
     });
     const facts: SwitchedFacts = {
