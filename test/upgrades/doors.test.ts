@@ -62,7 +62,7 @@ test('origins that `csrf` or `cors` trust may, and all may where a route says so
   assert.equal((await openRefused(gateway, '/ws/room', { headers })).status, 403);
 });
 
-test('header rules, rate limits and plugins of the route hold for handshakes', async (t) => {
+test('header rules and rate limits of the route hold for handshakes', async (t) => {
   const service = await startSocketService(t);
   const gateway = await startWithSockets(t, service, {
     ...socketRoute,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createServer as createNetServer, type Socket } from 'node:net';
+import { connect, createServer as createNetServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import type { WebSocket } from 'ws';
 import { startGateway } from '../support/gateway.ts';
@@ -39,7 +39,7 @@ test('a client that resets its connection takes that to the service along', asyn
   await until(() => gateway.lines.some(({ end }) => end === 'client-broken'), 'the log says so');
 });
 
-test('what a service said before it ended arrives, and a client that only listens on is heard out', async (t) => {
+test('what a service said before it ended arrives whole', async (t) => {
   const size = 20_000_000;
   const server = createNetServer((socket) => {
     socket.once('data', () => {
@@ -66,6 +66,39 @@ test('what a service said before it ended arrives, and a client that only listen
     asking.end();
   });
   assert.equal(received, size);
+});
+
+test('a client that has said all still hears what the service answers to that', async (t) => {
+  const server = createNetServer({ allowHalfOpen: true }, (socket) => {
+    let heard = '';
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: sum\r\n\r\n');
+      socket.on('data', (piece) => {
+        heard += piece.toString();
+      });
+      socket.on('end', () => setTimeout(() => socket.end(`heard ${heard}`), 50));
+    });
+  });
+  t.after(() => server.close());
+  const url = await listenOn(server as never);
+  const gateway = await startWithSockets(t, { url }, { ...socketRoute, upgrade: { protocols: ['sum'] } });
+  const socket = connect({ port: Number(new URL(gateway.url).port), host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  let answer = '';
+  let over = false;
+  socket.on('data', (piece) => {
+    answer += piece.toString();
+  });
+  socket.on('end', () => {
+    over = true;
+  });
+  socket.write('GET /ws/sum HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: sum\r\n\r\n');
+  await until(() => answer.includes('\r\n\r\n'), 'the switch');
+  socket.end('one two');
+  await until(() => over, 'the end');
+  assert.match(answer, /\r\n\r\nheard one two$/);
+  await until(() => gateway.lines.some(({ end }) => end === 'client'), 'the log says who ended first');
 });
 
 test('a client that does not read stops the service from sending, and the memory of the gateway stays bounded', async (t) => {
