@@ -13,6 +13,7 @@ import { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
+import { MaxUpgrades } from '../policies/upgrade-options.ts';
 import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
@@ -241,6 +242,7 @@ export const GatewayConfig = Type.Object(
               description: 'Time without a byte, in a body that a service sends.',
             }),
           ),
+          maxUpgrades: Type.Optional(MaxUpgrades),
         },
         { ...closed, description: 'Bounds on what clients and services may send.' },
       ),

@@ -105,6 +105,7 @@ export interface Settings {
     readonly maxHeaderBytes: number;
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
+    readonly maxUpgrades: number;
   } & ClientLimits;
   /** Hosts that are answered for; undefined: all. */
   readonly hosts?: readonly string[];
@@ -332,6 +333,7 @@ function buildLimits(limits: NonNullable<GatewayConfig['limits']>): Settings['li
     headersTimeoutMs: parseDurationMs(limits.headersTimeout ?? '10s'),
     bodyIdleTimeoutMs: parseDurationMs(limits.bodyIdleTimeout ?? '60s'),
     ...buildClientLimits(limits),
+    maxUpgrades: limits.maxUpgrades ?? 20_000,
   };
 }
 

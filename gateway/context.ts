@@ -12,6 +12,8 @@ import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
 import type { TimesRequest } from './server-timing.ts';
+import type { AskedUpgrade } from './upgrade-request.ts';
+import type { SwitchedFacts } from './upgrades.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -39,6 +41,10 @@ export interface GatewayRequest extends RequestContext {
   bodyBytes: number;
   /** What policies make of the head of the answer; null where there are none. */
   shapeAnswer: ShapeAnswer | null;
+  /** What it asks for besides HTTP. */
+  upgrade: AskedUpgrade | undefined;
+  /** What became of that, once the service has agreed. */
+  switched: SwitchedFacts | undefined;
 }
 
 export interface GatewayRequestOptions {
@@ -93,6 +99,8 @@ class HttpRequest implements GatewayRequest {
   requestBytes: number | undefined = undefined;
   meter: ByteMeter | undefined = undefined;
   shapeAnswer: ShapeAnswer | null = null;
+  upgrade: AskedUpgrade | undefined = undefined;
+  switched: SwitchedFacts | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {

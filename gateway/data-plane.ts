@@ -33,6 +33,7 @@ import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { listAllAskerParts } from './subgraph-rules.ts';
+import type { Upgrades } from './upgrades.ts';
 
 /** One immutable state of the data plane. */
 export interface DataPlaneState {
@@ -69,6 +70,7 @@ export interface DataPlaneOptions {
   readonly usage?: FieldUsage;
   readonly call: Call;
   readonly httpCache: HttpCache;
+  readonly upgrades: Upgrades;
   readonly cacheStore: CacheStore;
   readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
@@ -125,6 +127,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         shedder,
         guards: routeGuards,
         onFallback: options.onRouteFallback ?? (() => {}),
+        upgrades: options.upgrades,
       }),
     };
   };

@@ -16,6 +16,7 @@ import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
 
 export interface MetricsOptions {
@@ -43,6 +44,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
   readonly queries: QueryMetrics;
+  readonly upgrades: UpgradeMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -183,6 +185,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
+    upgrades: createUpgradeMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

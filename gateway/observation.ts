@@ -9,6 +9,7 @@ import type { GatewayRequest } from './context.ts';
 import type { AccessEntry, Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { RequestObserver } from './server.ts';
+import type { UpgradeObserver } from './upgrades.ts';
 
 /** One access line and one observation per request, when it is over. */
 export function createRequestObserver(log: Log, metrics: Metrics): RequestObserver {
@@ -18,7 +19,10 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       const durationMs = performance.now() - context.startedAtMs;
       const status = answeredStatus(context, response);
       const { door, service, name } = context;
-      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      // One that has left HTTP was observed when it did: hours of a WebSocket are no time of an answer.
+      if (context.switched === undefined) {
+        metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      }
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
@@ -31,11 +35,12 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
 
 /** A client that left before its answer was whole got none, whatever was on its way (nginx's 499). */
 function answeredStatus(context: GatewayRequest, response: ServerResponse): number {
+  if (context.switched !== undefined) return 101;
   return context.departure.happened ? 499 : response.statusCode;
 }
 
 function buildEntry(context: GatewayRequest, status: number, durationMs: number): AccessEntry {
-  const { attempts } = context;
+  const { attempts, switched } = context;
   return {
     id: context.id,
     door: context.door,
@@ -47,10 +52,25 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     instances: attempts.map(({ instance }) => instance),
     attempts: attempts.length,
     status,
-    code: context.departure.happened ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
+    code: context.departure.happened && switched === undefined ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,
+    ...(switched !== undefined && { switched }),
+  };
+}
+
+/** What metrics are told of connections that leave HTTP. The access line of such a request is written at its end. */
+export function createUpgradeObserver(metrics: Metrics): UpgradeObserver {
+  const { upgrades } = metrics;
+  return {
+    onSwitch({ door, service, name, startedAtMs, switched }) {
+      const durationMs = performance.now() - startedAtMs;
+      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status: 101, durationMs });
+      upgrades.onOpen(service ?? '', switched?.protocol ?? '');
+    },
+    onBytes: upgrades.onBytes,
+    onEnd: upgrades.onEnd,
   };
 }
 

@@ -28,6 +28,8 @@ import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import { assertHandshake, chooseProtocol } from './upgrade-request.ts';
+import type { Upgrades } from './upgrades.ts';
 
 export interface RestDoorOptions {
   readonly authenticator: Authenticator;
@@ -43,6 +45,8 @@ export interface RestDoorOptions {
   readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
+  /** For requests that leave HTTP. */
+  readonly upgrades: Upgrades;
 }
 
 export type FallbackListener = (route: string, code: string, substitute: 'value' | 'service') => void;
@@ -64,7 +68,8 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback, upgrades } =
+    options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     if (answerLastHop(routes, target.path, response, context)) return;
@@ -73,13 +78,28 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     context.service = route.service;
     context.shapeAnswer = route.edge.answer;
     shedder.check('rest', route.route.priority);
-    route.edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
+    const protocol = chooseProtocol(route.edge.upgrade, context.upgrade);
+    const origin = { method: context.method, host: context.client.host, headers: request.headers };
+    route.edge.csrf?.(origin);
+    if (protocol === 'websocket') assertHandshake(origin, route.edge);
     context.viewer = await authenticator.authenticate(request.headers, context);
     shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
+    if (protocol !== null && route.edge.upgrade !== null) {
+      const outgoing = {
+        service: route.service,
+        method: context.method,
+        path: route.rewrite(target.path) + target.query,
+        headers: buildForwardedHeaders(route, target.path, request, context),
+      };
+      const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
+      const leave = { ...outgoing, headers, route, rule: route.edge.upgrade, protocol };
+      const send = () => upgrades.forward(leave, request, response, context);
+      return callGuarded(send, guards.find(route), response, context);
+    }
     const replayable = isReplayable(route, request);
     const body = replayable
       ? await readReplayable(request, route, context)
@@ -101,7 +121,8 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     context.calledAtMs = performance.now();
     try {
-      await callGuarded(withPlugins(send, context), guards.find(route), forwarded, response, context);
+      const ask = withPlugins(send, context);
+      await callGuarded(() => ask(forwarded, context), guards.find(route), response, context);
     } catch (thrown) {
       await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, forwarded, response, context);
     }
@@ -116,16 +137,15 @@ function withPlugins(call: Call, { plugins }: GatewayRequest): Call {
 
 /** The call, and what became of it for the breaker of its route. */
 async function callGuarded(
-  call: Call,
+  send: () => Promise<void>,
   guard: OutageGuard | undefined,
-  forwarded: CallRequest,
   response: ServerResponse,
   context: GatewayRequest,
 ): Promise<void> {
-  if (guard === undefined) return call(forwarded, context);
+  if (guard === undefined) return send();
   const end = guard.begin();
   try {
-    await call(forwarded, context);
+    await send();
     end(response.statusCode >= 500 ? 'failed' : 'succeeded');
   } catch (thrown) {
     const late = context.isHurried && thrown instanceof GatewayError && thrown.code === 'GATEWAY_TIMEOUT';

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
@@ -23,6 +24,7 @@ import type { ClientMetrics } from './metrics-clients.ts';
 import { isUnread } from './request-body.ts';
 import { assertFraming } from './request-framing.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
+import { type AskedUpgrade, acceptUpgrade, assertPlain, isUpgrade, noWebSocket } from './upgrade-request.ts';
 
 export interface PublicServerOptions extends GatewayRequestOptions {
   readonly limits: ClientLimits & { readonly maxHeaderBytes: number; readonly headersTimeoutMs: number };
@@ -75,11 +77,16 @@ export function createPublicServer(options: PublicServerOptions): Server {
     requireHostHeader: false,
     insecureHTTPParser: false,
     highWaterMark: bufferBytes,
+    shouldUpgradeCallback: isUpgrade,
   };
   const answer = (request: IncomingMessage, response: ServerResponse): void => entrance.take(request, response);
   // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
   const server =
     tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const { asked, response } = acceptUpgrade(request, socket, head);
+    entrance.take(request, response, { asked });
+  });
   server.on('tlsClientError', (error) => options.observer.onHandshakeFailure(error));
   // One more than may be, so that it shows: Node drops the rest without a word.
   server.maxHeadersCount = limits.maxHeaderCount + 1;
@@ -93,7 +100,7 @@ export function createPublicServer(options: PublicServerOptions): Server {
     entrance.take(request, response);
   });
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    entrance.take(request, response, new GatewayError('EXPECTATION_FAILED'));
+    entrance.take(request, response, { refusal: new GatewayError('EXPECTATION_FAILED') });
   });
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     const refusal = new GatewayError('METHOD_NOT_ALLOWED', 'There are no tunnels here', { allow: [] });
@@ -102,6 +109,15 @@ export function createPublicServer(options: PublicServerOptions): Server {
   });
   return server;
 }
+
+/** What is known of a request before it comes in. */
+interface Knowledge {
+  /** Why it is not let in. */
+  readonly refusal?: GatewayError;
+  readonly asked?: AskedUpgrade;
+}
+
+const nothing: Knowledge = {};
 
 /** What every request passes. */
 class Entrance {
@@ -115,8 +131,7 @@ class Entrance {
     this.#pace = pace;
   }
 
-  /** `refusal`: why it is not let in, if that is known already. */
-  take(request: IncomingMessage, response: ServerResponse, refusal?: GatewayError): void {
+  take(request: IncomingMessage, response: ServerResponse, { refusal, asked }: Knowledge = nothing): void {
     const connection = this.#connections.of(request.socket);
     // It came in one piece with a request that ended its connection: never answered, so never acted upon.
     if (connection.isDoomed) return;
@@ -125,6 +140,7 @@ class Entrance {
     const target = parseTarget(request);
     const path = target instanceof GatewayError ? (url.split('?', 1)[0] ?? url) : target.path;
     const context = createGatewayRequest(options, request, response, path);
+    context.upgrade = asked;
     const fail = (error: GatewayError): void => {
       context.errorCode ??= error.code;
       options.observer.onFailure(error, context);
@@ -136,12 +152,14 @@ class Entrance {
         answerFailure(toGatewayError(again), request, response, context);
       }
     };
-    connection.begin({ request, response, fail });
+    // A connection that leaves HTTP carries no further exchange, and its end has another meaning.
+    if (asked === undefined) connection.begin({ request, response, fail });
     options.observer.onBegin(context);
     response.once('close', () => options.observer.onEnd(context, response));
     try {
       assertFraming(request, options.limits.maxHeaderCount);
       assertOneAuthorization(request);
+      if (asked === undefined) assertPlain(request);
       if (target instanceof GatewayError) throw target;
       if (refusal !== undefined) throw refusal;
     } catch (thrown) {
@@ -174,6 +192,7 @@ class Entrance {
       context.plugins = current.plugins.begin(context, request, response, target.query);
       if (await context.plugins?.enter()) return;
     }
+    if (context.door === 'graphql' && context.upgrade?.protocols.includes('websocket') === true) throw noWebSocket();
     if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
     if (isServerWide(request)) return answerOptions(null, response, context);
     return current.restDoor(current.routes, target, request, response, context);

@@ -47,6 +47,7 @@ import {
   createCallObserver,
   createQueryObserver,
   createRequestObserver,
+  createUpgradeObserver,
 } from './observation.ts';
 import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
@@ -56,6 +57,7 @@ import { createPublicServer } from './server.ts';
 import { compileServerTiming } from './server-timing.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 import { SubgraphRules } from './subgraph-rules.ts';
+import { Upgrades } from './upgrades.ts';
 
 export interface Serving extends AsyncDisposable {
   /** How graphs that the control plane composes call services. */
@@ -192,6 +194,13 @@ export function createServing(options: ServingOptions): LocalServing {
   const sharedCache = createTellingCache(cache, metrics.cache.onInvalidated, tell);
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
+  const upgrades = new Upgrades({
+    open: upstreams.openUpgrade,
+    maxOpen: Math.ceil(settings.limits.maxUpgrades / (processes ?? 1)),
+    observer: createUpgradeObserver(metrics),
+  });
+  stack.defer(() => upgrades.drain(0));
+
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
       settings: current,
@@ -202,6 +211,7 @@ export function createServing(options: ServingOptions): LocalServing {
       usage,
       call: upstreams.call,
       httpCache,
+      upgrades,
       cacheStore: sharedCache,
       cacheMetrics: metrics.cache,
       engineOf,
@@ -310,7 +320,9 @@ export function createServing(options: ServingOptions): LocalServing {
     },
     async drain(drainOptions) {
       isReady = false;
-      return server === undefined ? 'drained' : await drainServer(server, drainOptions);
+      return server === undefined
+        ? 'drained'
+        : await drainServer(server, drainOptions, (graceMs) => upgrades.drain(graceMs));
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -92,6 +92,12 @@ export const errorKinds = {
     retryMayHelp: false,
     proxyError: 'proxy_internal_error',
   },
+  UPGRADE_NOT_SUPPORTED: {
+    status: 501,
+    title: 'Not available over this protocol',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
+  },
   DOWNSTREAM_SERVICE_ERROR: {
     status: 502,
     title: 'The service failed',

@@ -12,6 +12,7 @@ import type { PoolHealth } from './pool-health.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
 import { ServiceUpstream, type UpstreamDefaults } from './service-upstream.ts';
 import { emptySnapshot, type Snapshot } from './snapshot.ts';
+import { createUpgradeCall, type OpenUpgrade } from './upgrade-call.ts';
 
 export interface UpstreamsOptions {
   /** Settings of services that do not say otherwise. */
@@ -55,6 +56,8 @@ export interface Upstreams extends AsyncDisposable {
   /** The GraphQL endpoint of a service; undefined when it is not known or has none. */
   endpointOf(service: string): GraphqlEndpoint | undefined;
   readonly call: Call;
+  /** For requests that ask to leave HTTP. */
+  readonly openUpgrade: OpenUpgrade;
   /** The instances of a service as they are now; none for an unknown service. */
   status(service: string): readonly InstanceStatus[];
   /** The instances of a service as a whole; undefined for an unknown service. */
@@ -170,6 +173,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     },
     endpointOf: (service) => find(service)?.endpoint,
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
+    openUpgrade: createUpgradeCall(find, { observer, now, bodyIdleTimeoutMs }),
     status,
     poolHealth: (service) => upstreams.get(service)?.health,
     serviceBreaker: (service) => upstreams.get(service)?.breaker.state ?? null,

@@ -391,6 +391,7 @@ describe('buildSettings', () => {
         keepAliveMs: parseDurationMs(text('limits.keepAliveTimeout')),
         maxRequestsPerConnection: documented('limits.maxRequestsPerConnection'),
         maxConnections: documented('limits.maxConnections'),
+        maxUpgrades: documented('limits.maxUpgrades'),
       },
       serverTiming: documented('serverTiming'),
       registry: {
