@@ -6,16 +6,19 @@ import type { Server } from 'node:http';
 import { createServer, type Http2Server, type ServerHttp2Session, type ServerOptions } from 'node:http2';
 import type { Socket } from 'node:net';
 import { type TLSSocket, Server as TlsServer } from 'node:tls';
+import type { ClientLimits } from './client-limits.ts';
+import { cutOff } from './client-pace.ts';
 import { Http2Request, Http2Response, peer } from './http2-messages.ts';
 import { readPreface } from './http2-preface.ts';
 
 export interface Http2FrontOptions {
   readonly maxConcurrentStreams: number;
-  readonly maxHeaderBytes: number;
-  /** For the first bytes of a connection without TLS. */
-  readonly prefaceTimeoutMs: number;
-  /** Without a request under way. @default 65_000 */
-  readonly idleTimeoutMs?: number;
+  /** What holds for connections of HTTP/1.1 as well. */
+  readonly limits: ClientLimits & { readonly maxHeaderBytes: number; readonly headersTimeoutMs: number };
+  /** A client reads nothing of an answer. */
+  readonly onSlow: (kind: 'reader') => void;
+  /** What a client sends is no HTTP/2. */
+  readonly onMalformed: () => void;
 }
 
 /** Not in the types yet; see `http2.createServer` in the documentation of Node. */
@@ -37,9 +40,10 @@ const floodLimits = {
   maxSessionInvalidFrames: 100,
   maxSessionRejectedStreams: 100,
   maxOutstandingPings: 10,
-  maxHeaderListPairs: 128,
   maxSessionMemory: 10,
 } as const;
+/** Beside the fields that a request may have: those of its target, and a cookie in pieces. */
+const moreHeaderPairs = 64;
 /** What a client may send of one body before it is read. */
 const windowBytes = 262_144;
 
@@ -58,9 +62,10 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
     Object.assign(session, { [peer]: arriving });
     sessions.set(session, arriving);
     session.once('close', () => sessions.delete(session));
-    closeWhenIdle(session, options.idleTimeoutMs ?? 65_000);
+    bindSession(session, arriving, options.limits);
   });
-  forwardRequests(http2, server);
+  forwardRequests(http2, server, options);
+  cutIdleStreams(http2, server, options);
 
   const event = server instanceof TlsServer ? 'secureConnection' : 'connection';
   const listeners = server.listeners(event);
@@ -74,7 +79,7 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
     server.on(event, (socket: Socket) => {
       undecided.add(socket);
       socket.once('close', () => undecided.delete(socket));
-      readPreface(socket, options.prefaceTimeoutMs, (isHttp2) => {
+      readPreface(socket, options.limits.headersTimeoutMs, (isHttp2) => {
         undecided.delete(socket);
         if (isHttp2) serveHttp2(socket);
         else serveHttp1(socket);
@@ -84,12 +89,13 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
   closeTogether(server, sessions, undecided);
 }
 
-function createHttp2({ maxConcurrentStreams, maxHeaderBytes }: Http2FrontOptions): Http2Server {
+function createHttp2({ maxConcurrentStreams, limits }: Http2FrontOptions): Http2Server {
   const options: ServerOptions & FloodLimits = {
     ...floodLimits,
+    maxHeaderListPairs: limits.maxHeaderCount + moreHeaderPairs,
     // A service may repeat a field that should come once; HTTP/1.1 lets it pass, and so must its answer here.
     strictSingleValueFields: false,
-    settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes, initialWindowSize: windowBytes },
+    settings: { maxConcurrentStreams, maxHeaderListSize: limits.maxHeaderBytes, initialWindowSize: windowBytes },
     Http2ServerRequest: Http2Request as never,
     Http2ServerResponse: Http2Response as never,
   };
@@ -97,30 +103,68 @@ function createHttp2({ maxConcurrentStreams, maxHeaderBytes }: Http2FrontOptions
 }
 
 /** Whatever listens to the requests of the server shall not have to know of two. */
-function forwardRequests(http2: Http2Server, server: Server): void {
+function forwardRequests(http2: Http2Server, server: Server, { onMalformed }: Http2FrontOptions): void {
   http2.on('request', (request, response) => server.emit('request', request, response));
   http2.on('checkContinue', (request, response) => {
     if (server.emit('checkContinue', request, response)) return;
     response.writeContinue();
     server.emit('request', request, response);
   });
+  http2.on('checkExpectation', (request, response) => server.emit('checkExpectation', request, response));
   // What a client does to its own connection concerns nobody else.
-  http2.on('sessionError', () => {});
+  http2.on('sessionError', (error: NodeJS.ErrnoException) => {
+    if (error.code?.startsWith('ERR_HTTP2') === true) onMalformed();
+  });
 }
 
-/** A connection on which nothing is asked any more, or never was. */
-function closeWhenIdle(session: ServerHttp2Session, idleMs: number): void {
+/** When a connection ends: with its client, after so many requests, and where nothing is asked any more, or never was. */
+function bindSession(
+  session: ServerHttp2Session,
+  socket: Socket,
+  { keepAliveMs, maxRequestsPerConnection }: ClientLimits,
+): void {
   let open = 0;
+  let count = 0;
   session.on('stream', (stream) => {
     open++;
     stream.once('close', () => open--);
+    if (++count === maxRequestsPerConnection) session.close();
   });
-  session.setTimeout(idleMs);
+  session.setTimeout(keepAliveMs);
   session.on('timeout', () => {
     // Whoever waits for an answer that takes its time is not idle.
-    if (open > 0) session.setTimeout(idleMs);
+    if (open > 0) session.setTimeout(keepAliveMs);
     else session.destroy();
   });
+  // HTTP/2 needs both directions to the end of every stream: whoever has closed its own has left.
+  socket.once('end', () => socket.destroy());
+}
+
+/**
+ * Resets streams of which a client reads nothing, be it that it gives them no window or that it reads nothing at all;
+ * where not even the reset goes out, its connection is cut.
+ */
+function cutIdleStreams(http2: Http2Server, server: Server, { limits, onSlow }: Http2FrontOptions): void {
+  /** Answers with what they had sent when they were last looked at; null for those that were reset. */
+  const open = new Map<Http2Response, number | null>();
+  const track = (request: Http2Request, response: Http2Response): void => {
+    open.set(response, -1);
+    request.stream.once('close', () => open.delete(response));
+  };
+  http2.prependListener('request', track as never);
+  http2.prependListener('checkContinue', track as never);
+  const timer = setInterval(() => {
+    for (const [response, before] of open) {
+      const { sentLength } = response;
+      if (before === null) cutOff(response.req.socket);
+      else if (response.writableLength > 0 && sentLength === before) {
+        onSlow('reader');
+        open.set(response, null);
+        response.destroy();
+      } else open.set(response, sentLength);
+    }
+  }, limits.clientIdleMs).unref();
+  server.once('close', () => clearInterval(timer));
 }
 
 /** With the connections of HTTP/1.1: a session takes nothing new, and is over with its last request (GOAWAY). */

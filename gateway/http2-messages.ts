@@ -29,6 +29,10 @@ export class Http2Request extends Http2ServerRequest {
   readonly #socket: Socket;
   /** The hosts that the request names. RFC 9113 section 8.3.1: `:authority` and Host, if both are there, are the same. */
   readonly isContradictory: boolean;
+  /** Of the body. */
+  receivedBytes = 0;
+  #isWhole: boolean;
+  #isGivenUp = false;
 
   constructor(
     stream: ServerHttp2Stream,
@@ -50,6 +54,32 @@ export class Http2Request extends Http2ServerRequest {
       this.#headers['transfer-encoding'] = 'chunked';
     }
     this.#rawHeaders = plainFields(rawHeaders, authority, headers.cookie);
+    this.#isWhole = stream.endAfterHeaders;
+  }
+
+  /** As in HTTP/1.1, whether it has come to its end. In Node a request that breaks off is complete, too. */
+  // @ts-expect-error: declared as a property, and an accessor in Node
+  override get complete(): boolean {
+    return this.#isWhole;
+  }
+
+  /** What is still to come shall not be mistaken for all there was. */
+  giveUp(): void {
+    this.#isGivenUp = true;
+  }
+
+  /** Node takes the end of the stream for the end of the body, also where a client resets it without an error. */
+  override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+    if (chunk !== null) this.receivedBytes += chunk.length;
+    else if (!this.#isWhole) {
+      const { stream } = this;
+      this.#isWhole = stream.readableEnded && !stream.aborted && !this.#isGivenUp;
+      if (!this.#isWhole) {
+        this.destroy(this.listenerCount('error') > 0 ? brokenOff() : undefined);
+        return false;
+      }
+    }
+    return super.push(chunk, encoding);
   }
 
   // @ts-expect-error: declared as a property, and an accessor in Node
@@ -68,6 +98,11 @@ export class Http2Request extends Http2ServerRequest {
   }
 }
 
+/** As Node has it for HTTP/1.1. */
+function brokenOff(): Error {
+  return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+}
+
 function plainFields(raw: readonly string[], authority: string | undefined, cookie: string | undefined): string[] {
   const plain: string[] = [];
   if (authority !== undefined) plain.push('host', authority);
@@ -82,12 +117,31 @@ function plainFields(raw: readonly string[], authority: string | undefined, cook
 
 /** An answer without what is about connections of HTTP/1.1, and with an end that is none if it was cut. */
 export class Http2Response extends Http2ServerResponse<Http2Request> {
+  #writtenLength = 0;
+
   constructor(stream: ServerHttp2Stream) {
     super(stream);
     // RFC 9113 section 8.1: an answer before the end of the request. Nobody reads the rest.
     stream.once('finish', () => {
-      if (!stream.readableEnded && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+      if (stream.readableEnded || stream.closed) return;
+      this.req.giveUp();
+      stream.close(constants.NGHTTP2_NO_ERROR);
     });
+  }
+
+  /** What was written and has left; grows by any measure with every byte that does. */
+  get sentLength(): number {
+    return this.#writtenLength - this.writableLength;
+  }
+
+  /** What closes a connection of HTTP/1.1 after the answer: this one takes no new requests (GOAWAY). */
+  set shouldKeepAlive(keep: boolean) {
+    if (!keep) this.stream.session?.close();
+  }
+
+  // @ts-expect-error: missing in Node
+  override get destroyed(): boolean {
+    return this.closed;
   }
 
   // @ts-expect-error: declared as a property, and missing in Node
@@ -107,11 +161,41 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
     return super.writeHead(status, ownFields(headers) as never);
   }
 
+  override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
+    this.#writtenLength += chunk.length;
+    return super.write(chunk, ...(rest as []));
+  }
+
+  /** @param headers names and values in turn */
+  writeInformation(status: number, headers: readonly string[] = []): boolean {
+    if (this.headersSent || this.closed) return false;
+    this.stream.additionalHeaders({ ...gatherFields(headers), ':status': status });
+    return true;
+  }
+
+  /** @param trailers pairs of name and value */
+  // @ts-expect-error: Node takes an object only
+  override addTrailers(trailers: readonly (readonly [string, string])[]): void {
+    super.addTrailers(gatherFields(trailers.flat()) as never);
+  }
+
   /** The client must not take what it has for the whole: a reset without an error would read as an end. */
   override destroy(): this {
     if (!this.stream.writableFinished) this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     return this;
   }
+}
+
+/** By name, for what Node takes in no other form. */
+function gatherFields(headers: readonly string[]): Record<string, string[]> {
+  const fields: Record<string, string[]> = {};
+  const own = ownFields(headers);
+  for (let i = 0; i + 1 < own.length; i += 2) {
+    const name = own[i]?.toLowerCase() ?? '';
+    fields[name] ??= [];
+    fields[name].push(own[i + 1] ?? '');
+  }
+  return fields;
 }
 
 /** RFC 9113 section 8.2.2: fields of a connection make a message malformed. */
@@ -125,14 +209,13 @@ function ownFields(headers: readonly string[]): string[] {
 }
 
 /**
- * Throws where an HTTP/2 request names two hosts, or one for which another certificate is meant: clients send requests for
- * several hosts over one connection, and send again over another one when they are told (RFC 9110 section 15.5.20).
+ * Throws where an HTTP/2 request is for a host for which another certificate is meant: clients send requests for several
+ * hosts over one connection, and send again over another one when they are told (RFC 9110 section 15.5.20).
  */
-export function assertAuthority(request: IncomingMessage | Http2Request, isMisdirected?: IsMisdirected): void {
-  if (!(request instanceof Http2Request)) return;
-  if (request.isContradictory) throw new GatewayError('BAD_REQUEST', 'The request names two hosts, or a user');
+export function assertOwnConnection(request: IncomingMessage | Http2Request, isMisdirected?: IsMisdirected): void {
+  if (isMisdirected === undefined || !(request instanceof Http2Request)) return;
   const { socket, headers } = request;
-  if (isMisdirected === undefined || !(socket instanceof TLSSocket)) return;
+  if (!(socket instanceof TLSSocket)) return;
   const { servername } = socket as TLSSocket & { readonly servername?: string | false };
   if (isMisdirected(servername, (headers.host ?? '').replace(/:\d*$/, '')))
     throw new GatewayError('MISDIRECTED_REQUEST');

@@ -17,7 +17,7 @@ const connectTimeoutMs = 1_500;
 /** Not all in the types of undici. */
 type ConnectorOptions = buildConnector.BuildOptions & { readonly useH2c: boolean };
 
-/** Builds what a pool connects with. It fails with a {@link ConnectFailure}. */
+/** Builds what connects. It fails with a {@link ConnectFailure}. */
 export function createInstanceConnector({ lookup, http2 }: InstanceConnectorOptions): buildConnector.connector {
   const options: ConnectorOptions = {
     timeout: connectTimeoutMs,
@@ -30,6 +30,16 @@ export function createInstanceConnector({ lookup, http2 }: InstanceConnectorOpti
   return (wanted, callback) =>
     connect(wanted, (...[error, socket]) => {
       if (error !== null) callback(new ConnectFailure(error), null);
+      else callback(null, socket);
+    });
+}
+
+/** The same for a pool. What it makes is of use to undici alone. */
+export function createPoolConnector(options: InstanceConnectorOptions): buildConnector.connector {
+  const connect = createInstanceConnector(options);
+  return (wanted, callback) =>
+    connect(wanted, (...[error, socket]) => {
+      if (error !== null) callback(error, null);
       else callback(null, isHttp2(socket) ? socket : dropInterimResponses(socket));
     });
 }

@@ -1,13 +1,13 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP } from 'node:net';
-import { Pool } from 'undici';
+import { isIP, type Socket } from 'node:net';
+import { type buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import { hashText } from './balancing-key.ts';
 import { type CallFailure, failureCode } from './call-failure.ts';
 import type { Candidate } from './candidate-group.ts';
 import type { HealthSettings } from './health-settings.ts';
-import { createInstanceConnector } from './instance-connector.ts';
+import { createInstanceConnector, createPoolConnector } from './instance-connector.ts';
 import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
 import { PeakLatency } from './peak-latency.ts';
@@ -23,6 +23,8 @@ export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   readonly state: HealthStatus['state'] | 'draining';
   readonly breaker: BreakerState;
   readonly inFlight: number;
+  /** Open connections that have left HTTP; left out while there are none. */
+  readonly upgrades?: number;
   /** What the balancer takes for the time of an answer: it jumps to peaks and fades. Null: not known yet. */
   readonly latencyMs: number | null;
   /** Less than `weight` during slow start. */
@@ -48,6 +50,8 @@ const firstRamp = 0.1;
 export class InstanceState implements Candidate {
   turn = 0;
   inFlight = 0;
+  /** Connections that have left HTTP: load, but no calls that `concurrency` counts. */
+  upgrades = 0;
   ramp = 1;
   weight: number;
   readonly latency: PeakLatency;
@@ -55,6 +59,7 @@ export class InstanceState implements Candidate {
   /** By id and URL: an instance that moves is another one. */
   readonly key: string;
   pool: Pool;
+  #connector: buildConnector.connector | undefined;
   readonly breaker: CircuitBreaker;
   readonly health: InstanceHealth;
   /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
@@ -193,6 +198,21 @@ export class InstanceState implements Candidate {
     else if (brokenConnection.has(why)) this.health.doubt();
   }
 
+  /** A connection for the caller alone, as the pool makes its own. Rejects with a {@link ConnectFailure}. */
+  connect(): Promise<Socket> {
+    const { protocol, hostname, port } = new URL(this.url);
+    const servername = this.serverName;
+    return new Promise((resolve, reject) => {
+      const options = { protocol, hostname: hostname.replace(/^\[|\]$/g, ''), port, ...(servername && { servername }) };
+      // What leaves HTTP/1.1 is always asked for in HTTP/1.1.
+      this.#connector ??= createInstanceConnector({ lookup: this.#surroundings.lookup, http2: false });
+      this.#connector(options, (...[error, socket]) => {
+        if (error !== null) reject(error);
+        else resolve(socket);
+      });
+    });
+  }
+
   /** Stops probing. Connections close when the calls in flight have ended. */
   retire(): void {
     this.health.stop();
@@ -219,6 +239,7 @@ export class InstanceState implements Candidate {
       ...(draining && { state: 'draining' }),
       breaker: this.breaker.state,
       inFlight: this.inFlight,
+      ...(this.upgrades > 0 && { upgrades: this.upgrades }),
       latencyMs: this.latency.known ? toHundredths(this.latency.valueMs(nowMs)) : null,
       weightInEffect: toHundredths(this.weight),
       ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
@@ -259,7 +280,7 @@ export class InstanceState implements Candidate {
       ...(maxConnectionAgeMs > 0 && { clientTtl: maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) }),
       // The call keeps time until the head by itself: undici's own timers are coarse, and do not know about uploads.
       headersTimeout: 0,
-      connect: createInstanceConnector({ lookup, http2: this.#http2 }),
+      connect: createPoolConnector({ lookup, http2: this.#http2 }),
     });
   }
 }
