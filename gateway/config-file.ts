@@ -7,6 +7,7 @@ import { buildConfigError, parseConfig } from './config.ts';
 import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from './config-environment.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
+import { inlineGrpcFiles } from './grpc-files.ts';
 import { loadModule } from './plugin-module.ts';
 import { resolvePlugins } from './plugin-paths.ts';
 
@@ -49,7 +50,8 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   const { value, locate } = applyOverrides(read.value, overrides, read.locate);
   const config = parseConfig(value, locate, { mistakes: read.mistakes });
   const folder = file === undefined ? options.directory : dirname(file);
-  return { config: resolvePlugins(config, folder, locate), file, hash };
+  const inlined = await inlineGrpcFiles(config, folder, locate);
+  return { config: resolvePlugins(inlined, folder, locate), file, hash };
 }
 
 const emptyText: ConfigText = { value: {}, mistakes: [], locate: () => undefined };

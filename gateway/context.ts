@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { Degradation } from '../policies/degradation.ts';
-import type { ErrorCode } from '../policies/errors.ts';
+import type { ErrorCode, GatewayError } from '../policies/errors.ts';
+import { parseGrpcTimeoutMs } from '../policies/grpc-status.ts';
 import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
@@ -39,6 +40,8 @@ export interface GatewayRequest extends RequestContext {
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
+  /** Ends an answer that has begun with what went wrong, where its form has a place for that; false where it cannot. */
+  endAnswer: ((error: GatewayError) => boolean) | undefined;
   /** What policies make of the head of the answer; null where there are none. */
   shapeAnswer: ShapeAnswer | null;
   /** What it asks for besides HTTP. */
@@ -99,6 +102,7 @@ class HttpRequest implements GatewayRequest {
   requestBytes: number | undefined = undefined;
   meter: ByteMeter | undefined = undefined;
   shapeAnswer: ShapeAnswer | null = null;
+  endAnswer: ((error: GatewayError) => boolean) | undefined = undefined;
   upgrade: AskedUpgrade | undefined = undefined;
   switched: SwitchedFacts | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
@@ -114,7 +118,10 @@ class HttpRequest implements GatewayRequest {
     this.client = options.resolveClient(request);
     const { resolveCertificate } = options;
     this.certificate = resolveCertificate && (() => resolveCertificate(request));
-    const wishMs = requestTimeoutMs(request.headers['x-request-timeout-ms']);
+    const wishMs = Math.min(
+      requestTimeoutMs(request.headers['x-request-timeout-ms']),
+      parseGrpcTimeoutMs(request.headers['grpc-timeout']) ?? Number.POSITIVE_INFINITY,
+    );
     this.isHurried = wishMs < options.deadlineMs;
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
     this.departure = new ClientDeparture(response);

@@ -19,6 +19,7 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
+import { GrpcSchemas } from '../subgraphs/grpc-schema.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
@@ -97,6 +98,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   let rights = createRights(settings.authorization);
   let describeViewer = createViewerDescription(settings.viewer);
 
+  const grpcSchemas = new GrpcSchemas();
   const lastGood = new LastGoodAnswers();
   const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
   fieldGuards.configure(settings.fields);
@@ -187,6 +189,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       authenticationRequired: settings.authentication.required === true,
       rateLimit: settings.rateLimit,
       edge: settings.edge,
+      grpcSchemas,
     });
     routeGuards.configure(routes.targets);
     return routes;

@@ -9,6 +9,7 @@ import { buildLayers, buildOptions, type PolicyLayer } from '../policies/policy-
 import type { NamedPolicy } from '../policies/policy-definition.ts';
 import { createFieldOwners } from '../schema/field-owners.ts';
 import type { Graph } from '../schema/graph.ts';
+import { listRoutes } from '../subgraphs/grpc-schema.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { type FieldPolicy, type GatewayPolicies, readPolicies, type Settings, type TypePolicy } from './config.ts';
@@ -141,13 +142,14 @@ function resolveTypes({ settings, named }: PolicySources): Settings['types'] {
 }
 
 /** A definition with what is bound to the service and to its routes. The same object where that is nothing. */
-function resolveDefinition(sources: PolicySources, name: string, definition: ServiceDefinition): ServiceDefinition {
+function resolveDefinition(sources: PolicySources, name: string, written: ServiceDefinition): ServiceDefinition {
+  const definition = written.grpc === undefined ? written : { ...written, routes: [...listRoutes(written)] };
   const routes = definition.routes?.map((route) => resolveRoute(sources, name, definition, route));
   const layers = listServiceLayers(sources, name, definition);
   const isBound = layers.some(({ policy }) => policy !== null);
   if (!isBound && routes?.every((route, index) => route === definition.routes?.[index]) !== false) return definition;
-  const { graphql, fallbackFor, instances, discovery, health, schemaChanges } = definition;
-  const structure = { graphql, fallbackFor, instances, discovery, health, schemaChanges };
+  const { graphql, fallbackFor, instances, discovery, health, http2, grpc, schemaChanges } = definition;
+  const structure = { graphql, fallbackFor, instances, discovery, health, http2, grpc, schemaChanges };
   return {
     ...withoutMissing(structure),
     ...(isBound ? buildOptions(layers) : withoutRoutes(definition)),

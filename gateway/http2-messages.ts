@@ -117,6 +117,8 @@ function plainFields(raw: readonly string[], authority: string | undefined, cook
 
 /** An answer without what is about connections of HTTP/1.1, and with an end that is none if it was cut. */
 export class Http2Response extends Http2ServerResponse<Http2Request> {
+  /** Whether the head is all there is: then it says so itself, and no frame follows. */
+  endsWithHead = false;
   #writtenLength = 0;
 
   constructor(stream: ServerHttp2Stream) {
@@ -158,6 +160,12 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
   override writeHead(status: number, ...rest: unknown[]): this {
     const headers = rest.at(-1);
     if (!Array.isArray(headers)) return super.writeHead(status, ...(rest as []));
+    if (this.endsWithHead) {
+      for (const [name, values] of Object.entries(gatherFields(headers))) this.setHeader(name, values);
+      this.statusCode = status;
+      // Comes back here with what was set, and the end of the stream in the same frame.
+      return this.end();
+    }
     return super.writeHead(status, ownFields(headers) as never);
   }
 

@@ -21,6 +21,8 @@ import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts
 import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { readGrpcForm } from './grpc-dialect.ts';
+import { openGrpcCall } from './grpc-door.ts';
 import { forwardInterim } from './interim-answers.ts';
 import { answerLastHop } from './local-answers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
@@ -100,23 +102,8 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       const send = () => upgrades.forward(leave, request, response, context);
       return callGuarded(send, guards.find(route), response, context);
     }
-    const replayable = isReplayable(route, request);
-    const body = replayable
-      ? await readReplayable(request, route, context)
-      : limitBody(request, route.maxBodyBytes, context.meter);
-    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
-    const headers = buildForwardedHeaders(route, target.path, request, context);
-    const forwarded: CallRequest = {
-      service: route.service,
-      method: context.method,
-      path: route.rewrite(target.path) + target.query,
-      headers,
-      body,
-      idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
-      ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
-      ...(route.edge.carriesCredentials && { credentialed: true }),
-      receiver: new StreamedAnswer(route, request, response, context),
-    };
+    const grpcCall = await openGrpcCall(route, target, request, response, context);
+    const forwarded = grpcCall ?? (await buildCall(route, target, request, response, context));
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     context.calledAtMs = performance.now();
@@ -126,6 +113,33 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     } catch (thrown) {
       await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, forwarded, response, context);
     }
+  };
+}
+
+/** The request as it goes on, its body on its way. */
+async function buildCall(
+  route: RouteTarget,
+  target: RequestTarget,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+): Promise<CallRequest> {
+  const replayable = isReplayable(route, request);
+  const body = replayable
+    ? await readReplayable(request, route, context)
+    : limitBody(request, route.maxBodyBytes, context.meter);
+  if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
+  const headers = buildForwardedHeaders(route, target.path, request, context);
+  return {
+    service: route.service,
+    method: context.method,
+    path: route.rewrite(target.path) + target.query,
+    headers,
+    body,
+    idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+    ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
+    ...(route.edge.carriesCredentials && { credentialed: true }),
+    receiver: new StreamedAnswer(route, request, response, context),
   };
 }
 
@@ -164,7 +178,8 @@ async function standIn(
   context: GatewayRequest,
 ): Promise<void> {
   const failed = thrown instanceof GatewayError && isOutage(thrown.code) && !response.headersSent;
-  if (fallback === undefined || !failed || context.departure.happened) throw thrown;
+  const isLost = context.departure.happened || readGrpcForm(response.req) !== null;
+  if (fallback === undefined || !failed || isLost) throw thrown;
   if (fallbackService !== null && forwarded.idempotent) {
     try {
       onFallback(`${service} ${label}`, thrown.code, 'service');

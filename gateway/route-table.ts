@@ -8,6 +8,7 @@ import type { EdgeOptions } from '../policies/edge-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import { type GrpcSchema, GrpcSchemas } from '../subgraphs/grpc-schema.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
@@ -30,6 +31,8 @@ export interface RouteTarget {
   readonly cache: HttpCacheRule | null;
   /** What holds for the heads of its messages. */
   readonly edge: EdgePolicies;
+  /** What its service says of gRPC; null where it speaks none. */
+  readonly grpc: GrpcSchema | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -42,6 +45,7 @@ export interface RouteTableOptions {
   readonly rateLimit: readonly RateLimitRule[];
   /** What holds for heads of messages where services and routes say nothing else. */
   readonly edge?: EdgeOptions;
+  readonly grpcSchemas?: GrpcSchemas;
 }
 
 export type RouteMatch =
@@ -60,11 +64,13 @@ const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] 
 /** Builds the table. Two routes for the same requests cannot meet here: the registry refuses the second one. */
 export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions): RouteTable {
   const router = createRouter({ caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: 2_048 });
+  const grpcSchemas = options.grpcSchemas ?? new GrpcSchemas();
   const targets: RouteTarget[] = [];
   const neverCalled = () => {};
   for (const service of snapshot.services) {
+    const grpc = grpcSchemas.of(service.definition);
     for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service, route, findFallback(snapshot, service.name, route), options);
+      const target = buildTarget(service, route, findFallback(snapshot, service.name, route), options, grpc);
       const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
       router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
       targets.push(target);
@@ -110,6 +116,7 @@ function buildTarget(
   route: Route,
   fallbackService: string | null,
   options: RouteTableOptions,
+  grpc: GrpcSchema | null,
 ): RouteTarget {
   const { match, timeout, maxBodySize, authorize, rewrite } = route;
   return {
@@ -123,7 +130,9 @@ function buildTarget(
     needsViewer: options.authenticationRequired && route.public !== true,
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
-    cache: buildCacheRule(definition, route),
+    // Calls of gRPC are POST, and caches know nothing of them.
+    cache: definition.grpc === undefined ? buildCacheRule(definition, route) : null,
+    grpc,
     edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };

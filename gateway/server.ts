@@ -15,6 +15,7 @@ import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions }
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
+import { answerGrpcFailure, readGrpcForm } from './grpc-dialect.ts';
 import { keepHalfClosed } from './half-closed.ts';
 import { addHttp2, type Http2FrontOptions } from './http2-front.ts';
 import { assertOwnConnection, type IsMisdirected } from './http2-messages.ts';
@@ -180,7 +181,8 @@ class Entrance {
       fail(toGatewayError(thrown));
       return;
     }
-    if (isUnread(request)) {
+    // A stream of gRPC may be silent for as long as both sides like.
+    if (isUnread(request) && readGrpcForm(request) !== 'grpc') {
       watchUpload(request, this.#pace, fail);
     }
     void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
@@ -254,10 +256,15 @@ function answerFailure(
 ): void {
   if (response.headersSent) {
     // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
-    if (!response.writableEnded) response.destroy();
+    if (!response.writableEnded && context.endAnswer?.(error) !== true) response.destroy();
     return;
   }
   if (context.departure.happened) return;
+  const form = readGrpcForm(request);
+  if (form !== null) {
+    answerGrpcFailure(form, error, request, response, context);
+    return;
+  }
   const answer = context.door === 'graphql' ? buildRefusal(error, context) : problemAnswer(error, context);
   const headers = [...edgeHeaders(context), ...answer.headers];
   // What is left of the request is not read: the connection cannot carry another one.

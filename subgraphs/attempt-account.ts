@@ -6,6 +6,9 @@ import type { InstanceState } from './instance-state.ts';
 import { readsErrors } from './service-breaker.ts';
 import type { Upload } from './upload.ts';
 
+/** What a failure counts for at most: streams may wait for ever, and an instance that failed one comes back. */
+const longestPenaltyMs = 60_000;
+
 /** The part of the call that counts here. */
 interface AttemptScope {
   readonly request: CallRequest;
@@ -96,7 +99,7 @@ export class AttemptAccount {
   #noteLatency(failed: boolean): void {
     const nowMs = this.#scope.options.now();
     const { latency } = this.#instance;
-    if (failed) latency.observeFailure(this.waitedMs(nowMs), this.#scope.timeoutMs, nowMs);
+    if (failed) latency.observeFailure(this.waitedMs(nowMs), Math.min(this.#scope.timeoutMs, longestPenaltyMs), nowMs);
     else latency.observe(this.waitedMs(nowMs), nowMs);
   }
 

@@ -29,6 +29,8 @@ export interface CallRequest {
   readonly idempotent: boolean;
   /** Time for one attempt until the head of the answer; default: the service's. */
   readonly timeoutMs?: number;
+  /** Time without a byte in the body of the answer. Default: the gateway's. */
+  readonly idleTimeoutMs?: number;
   /**
    * Whether the deadline also covers the body of the answer, as it should where the answer is of use only as a whole.
    * Otherwise a body may flow as long as it does flow. @default false

@@ -7,6 +7,7 @@ import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { findGrpcMistakes } from './grpc-schema.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
 import {
@@ -88,8 +89,8 @@ export function buildStaticId(instance: StaticInstance): string {
 function findContradictions(definition: ServiceDefinition): readonly ErrorReason[] {
   const { graphql, routes = [], instances = [] } = definition;
   const reasons: ErrorReason[] = [];
-  if (graphql === undefined && routes.length === 0) {
-    reasons.push({ path: '', message: 'expected `graphql`, `routes` or both: the service offers nothing' });
+  if (graphql === undefined && routes.length === 0 && definition.grpc === undefined) {
+    reasons.push({ path: '', message: 'expected `graphql`, `routes`, `grpc` or several: the service offers nothing' });
   }
   if (graphql?.kind === 'federation' && graphql.merge !== undefined) {
     const message = '`merge` is for plain services; a federated one says it in its schema, with `@key`';
@@ -101,6 +102,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   }
   reasons.push(
     ...buildReasons(findHealthMistakes(definition)),
+    ...buildReasons(findGrpcMistakes(definition)),
     ...buildReasons(findEdgeMistakes(definition, { service: '' })),
   );
   return [

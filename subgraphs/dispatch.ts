@@ -200,7 +200,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       headers: request.headers.concat(gatewayHeaders(context, remainingMs)),
       // undici takes any async iterable; its types name only streams.
       body: upload === null ? (request.body as string | Buffer | null) : (upload as unknown as Readable),
-      bodyTimeout: options.bodyIdleTimeoutMs,
+      bodyTimeout: request.idleTimeoutMs ?? options.bodyIdleTimeoutMs,
       servername: this.#instance.serverName,
     };
   }

@@ -1,5 +1,6 @@
 /** Two services cannot have the same route: which of them answers would depend on who came first. */
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { listRoutes } from './grpc-schema.ts';
 import type { Route } from './service-definition.ts';
 import type { Service } from './snapshot.ts';
 
@@ -22,8 +23,9 @@ export function findRouteConflicts(services: readonly Service[]): readonly Error
   const claims = new Map<string, Claim>();
   const reasons: ErrorReason[] = [];
   for (const { name, definition } of services) {
-    definition.routes?.forEach((route, index) => {
-      const path = `/routes/${index}`;
+    const written = definition.routes?.length ?? 0;
+    listRoutes(definition).forEach((route, index) => {
+      const path = index < written ? `/routes/${index}` : '/grpc';
       for (const key of buildKeys(route)) {
         const other = claims.get(key);
         if (other !== undefined) {
@@ -42,7 +44,7 @@ export function findRouteConflicts(services: readonly Service[]): readonly Error
 function buildKeys({ match }: Route): readonly string[] {
   const methods = new Set<string>(match.methods ?? allMethods);
   if (methods.has('GET')) methods.add('HEAD');
-  const path = match.path.replaceAll(/\/:[^/]+/g, '/:');
+  const path = match.path.replaceAll(/\/:[A-Za-z_]\w*/g, '/:');
   const host = match.host === undefined ? '' : ` of ${match.host.toLowerCase()}`;
   return [...methods].map((method) => `${method} ${path}${host}`);
 }

@@ -13,6 +13,7 @@ import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
+import { GrpcOptions } from './grpc-options.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
 
@@ -261,6 +262,7 @@ export const ServiceDefinition = Type.Object(
           'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
       }),
     ),
+    grpc: Type.Optional(GrpcOptions),
     health: Type.Optional(HealthOptions),
     cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(

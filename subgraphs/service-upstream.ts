@@ -177,7 +177,7 @@ export class ServiceUpstream {
     for (const instance of this.#service.instances) {
       const key = instanceKey(instance);
       const known = previous.get(key);
-      known?.configure(instance, this.settings, health, this.#balancing, this.#service.definition.http2 === true);
+      known?.configure(instance, this.settings, health, this.#balancing, speaksHttp2(this.#service));
       this.#instances.set(key, known ?? this.#createInstance(instance, startsSlowly));
       previous.delete(key);
     }
@@ -199,7 +199,7 @@ export class ServiceUpstream {
     const health = buildHealthSettings(this.#service.definition);
     const pool = { detector: this.#detector, onChange: () => this.#assess() };
     const { settings } = this;
-    const http2 = this.#service.definition.http2 === true;
+    const http2 = speaksHttp2(this.#service);
     const surroundings = this.#surroundings;
     const state = new InstanceState(
       ...([this.name, instance, settings, health, this.#balancing, surroundings, pool, http2] as const),
@@ -274,4 +274,8 @@ function isPickable(
 
 function hasVersion({ version }: InstanceState, accepts: AcceptsVersion | undefined): boolean {
   return accepts === undefined || accepts(version);
+}
+
+function speaksHttp2({ definition }: Service): boolean {
+  return definition.http2 === true || definition.grpc !== undefined;
 }

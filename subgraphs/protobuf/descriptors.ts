@@ -94,6 +94,7 @@ export const httpOptionNumber = 72_295_728;
 /** Types in types, and bindings in bindings. */
 const maxNesting = 32;
 
+type ResolveName = (name: string, scope: string) => string;
 type Fields = ReadonlyMap<number, readonly (Buffer | number)[]>;
 
 /** Reads a serialized FileDescriptorSet. Throws a {@link WireError} that says what is wrong with it. */
@@ -102,17 +103,20 @@ export function parseDescriptors(set: Buffer): Descriptors {
   const enums = new Map<string, EnumType>();
   const services: string[] = [];
   const methods: MethodType[] = [];
-  for (const bytes of all(readFields(set), 1)) {
-    const file = readFields(bytes);
+  const files = all(readFields(set), 1).map(readFields);
+  const names = new Set<string>();
+  for (const file of files) collectNames(file, text(file, 2), [4, 5], names, 0);
+  const resolve = (name: string, scope: string): string => resolveName(name, scope, names);
+  for (const file of files) {
     const scope = text(file, 2);
     const syntax = text(file, 12) || 'proto2';
-    for (const message of all(file, 4)) addMessage(message, scope, syntax, { messages, enums }, 0);
+    for (const message of all(file, 4)) addMessage(message, scope, syntax, { messages, enums, resolve }, 0);
     for (const each of all(file, 5)) addEnum(each, scope, enums);
     for (const bytesOfService of all(file, 6)) {
       const service = readFields(bytesOfService);
       const name = join(scope, text(service, 1));
       services.push(name);
-      for (const method of all(service, 2)) methods.push(readMethod(readFields(method), name));
+      for (const method of all(service, 2)) methods.push(readMethod(readFields(method), name, resolve));
     }
   }
   const descriptors = { messages, enums, services, methods };
@@ -120,17 +124,43 @@ export function parseDescriptors(set: Buffer): Descriptors {
   return descriptors;
 }
 
+/** The full names of all types of a scope: messages and enums, by the fields that hold them. */
+function collectNames(
+  read: Fields,
+  scope: string,
+  [messageField, enumField]: readonly [number, number],
+  names: Set<string>,
+  depth: number,
+): void {
+  if (depth > maxNesting) throw new WireError('types are nested too deep');
+  for (const each of all(read, enumField)) names.add(join(scope, text(readFields(each), 1)));
+  for (const message of all(read, messageField).map(readFields)) {
+    const name = join(scope, text(message, 1));
+    names.add(name);
+    collectNames(message, name, [3, 4], names, depth + 1);
+  }
+}
+
+/** With a dot in front a name is whole; otherwise the innermost scope that has it counts. */
+function resolveName(name: string, scope: string, names: ReadonlySet<string>): string {
+  if (name.startsWith('.')) return name.slice(1);
+  for (let around = scope; around !== ''; around = around.slice(0, Math.max(0, around.lastIndexOf('.')))) {
+    if (names.has(`${around}.${name}`)) return `${around}.${name}`;
+  }
+  return name;
+}
+
 function addMessage(
   bytes: Buffer,
   scope: string,
   syntax: string,
-  into: { readonly messages: Map<string, MessageType>; readonly enums: Map<string, EnumType> },
+  into: { readonly messages: Map<string, MessageType>; readonly enums: Map<string, EnumType>; resolve: ResolveName },
   depth: number,
 ): void {
   if (depth > maxNesting) throw new WireError('types are nested too deep');
   const read = readFields(bytes);
   const name = join(scope, text(read, 1));
-  const fields = all(read, 2).map((field) => readField(readFields(field), syntax));
+  const fields = all(read, 2).map((field) => readField(readFields(field), syntax, (type) => into.resolve(type, name)));
   const byName = new Map<string, Field>();
   for (const field of fields) byName.set(field.name, field);
   for (const field of fields) byName.set(field.jsonName, field);
@@ -145,7 +175,7 @@ function addMessage(
   for (const nested of all(read, 4)) addEnum(nested, name, into.enums);
 }
 
-function readField(read: Fields, syntax: string): Field {
+function readField(read: Fields, syntax: string, resolve: (type: string) => string): Field {
   const name = text(read, 1);
   const kind = fieldTypes[number(read, 5)] ?? '';
   const repeated = number(read, 4) === 3;
@@ -162,7 +192,7 @@ function readField(read: Fields, syntax: string): Field {
     hasPresence: !repeated && (kind === 'message' || oneof !== null || syntax !== 'proto3' || number(read, 17) === 1),
     // The one that proto3 makes up for `optional` has no other member.
     oneof: number(read, 17) === 1 ? null : oneof,
-    typeName: text(read, 6).replace(/^\./, ''),
+    typeName: resolve(text(read, 6)),
   };
 }
 
@@ -179,12 +209,13 @@ function addEnum(bytes: Buffer, scope: string, enums: Map<string, EnumType>): vo
   enums.set(name, { name, byName, byNumber });
 }
 
-function readMethod(read: Fields, service: string): MethodType {
-  const options = readFields(one(read, 4));
+function readMethod(read: Fields, service: string, resolve: ResolveName): MethodType {
+  // A message that comes in parts is all of them together.
+  const options = readFields(Buffer.concat(all(read, 4)));
   return {
     name: `${service}/${text(read, 1)}`,
-    input: text(read, 2).replace(/^\./, ''),
-    output: text(read, 3).replace(/^\./, ''),
+    input: resolve(text(read, 2), service),
+    output: resolve(text(read, 3), service),
     clientStreaming: number(read, 5) === 1,
     serverStreaming: number(read, 6) === 1,
     idempotent: number(options, 34) > 0,

@@ -1,0 +1,35 @@
+/** What a request is to a service that speaks gRPC: a call of gRPC or gRPC-Web, REST for one of its methods, or neither. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { GatewayError } from '../policies/errors.ts';
+import type { CallRequest } from '../subgraphs/call.ts';
+import type { GatewayRequest } from './context.ts';
+import { buildGrpcCall } from './grpc-call.ts';
+import { readGrpcForm } from './grpc-dialect.ts';
+import type { RequestTarget } from './request-target.ts';
+import type { RouteTarget } from './route-table.ts';
+import { buildTranscodedCall } from './transcoded-call.ts';
+
+/** The call that a request means; null where it is forwarded as any other. */
+export async function openGrpcCall(
+  route: RouteTarget,
+  target: RequestTarget,
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: GatewayRequest,
+): Promise<CallRequest | null> {
+  const { grpc } = route;
+  if (grpc === null) return null;
+  const form = readGrpcForm(request);
+  if (form !== null && (form === 'grpc' || grpc.web !== 'forward')) {
+    return buildGrpcCall(form, grpc, route, target.path, request, response, context);
+  }
+  const binding = grpc.findBinding(context.method, route.route.match.path);
+  const { descriptors } = grpc;
+  if (binding !== undefined && descriptors !== null) {
+    return buildTranscodedCall({ ...grpc, descriptors }, binding, route, target, request, response, context);
+  }
+  if (form === null && grpc.isMethodPath(target.path)) {
+    throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This path is called by gRPC');
+  }
+  return null;
+}
