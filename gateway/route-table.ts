@@ -92,7 +92,9 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
 
 /** A colon inside a segment (`/items:all`) is meant as it stands; the router wants it doubled. */
 function escapeColons(path: string): string {
-  return path.replaceAll(/(?<=[^/]):/g, '::');
+  // A verb behind a parameter (`http-template.ts`): the router keeps such apart by their endings, not by constraints.
+  const ended = path.replace(/\(\^\.\+\\x3a([^)]*)\$\)/, (_, verb: string) => `(^.+):${verb.replaceAll('\\', '')}`);
+  return ended.replaceAll(/(?<=[^/]):/g, '::');
 }
 
 function isRoutable(method: string): method is (typeof allMethods)[number] {
