@@ -8,7 +8,7 @@ import type { GrpcBinding, GrpcSchema } from '../subgraphs/grpc-schema.ts';
 import type { Descriptors } from '../subgraphs/protobuf/descriptors.ts';
 import type { GatewayRequest } from './context.ts';
 import { buildGrpcHeaders, planGrpcTimes } from './grpc-call.ts';
-import { isUnread, readBody } from './request-body.ts';
+import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { buildForwardedHeaders } from './rest-edge.ts';
 import type { RouteTarget } from './route-table.ts';
@@ -69,7 +69,8 @@ export async function buildTranscodedCall(
 }
 
 async function readJson(request: IncomingMessage, maxBytes: number, context: GatewayRequest): Promise<Buffer | null> {
-  if (!isUnread(request)) return null;
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = request.headers;
+  if (coding === undefined && length === '0') return null;
   const type = String(request.headers['content-type'] ?? 'application/json');
   if (!/^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type)) {
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'The body is read as application/json');

@@ -10,8 +10,6 @@ interface Variable {
   readonly field: readonly string[];
   readonly from: number;
   readonly to: number;
-  /** Whether it may have slashes: then encoded ones stay encoded. */
-  readonly isWide: boolean;
   /** Whether it goes on to the end. */
   readonly isOpen: boolean;
 }
@@ -69,7 +67,7 @@ function parseTemplate(template: string) {
     }
     const isOpen = inner.at(-1)?.kind === 'rest';
     const to = segments.length + inner.length;
-    variables.push({ field, from: segments.length, to, isWide: isOpen || inner.length > 1, isOpen });
+    variables.push({ field, from: segments.length, to, isOpen });
     segments.push(...inner);
   }
   return { segments, variables, verb: match[2] ?? null };
@@ -119,17 +117,10 @@ function fits(segments: readonly Segment[], parts: readonly string[]): boolean {
   );
 }
 
+/** Encoded slashes do not come so far: the gateway takes none in a path. */
 function capture(variables: readonly Variable[], parts: readonly string[]) {
-  return variables.map(({ field, from, to, isWide, isOpen }) => {
+  return variables.map(({ field, from, to, isOpen }) => {
     const raw = parts.slice(from, isOpen ? undefined : to).join('/');
-    return { field, text: isWide ? decodeWide(raw) : decodeURIComponent(raw) };
+    return { field, text: decodeURIComponent(raw) };
   });
-}
-
-/** An encoded slash is no slash: what has several segments keeps it as it came. */
-function decodeWide(raw: string): string {
-  return raw
-    .split(/(%2f)/i)
-    .map((part, index) => (index % 2 === 1 ? part : decodeURIComponent(part)))
-    .join('');
 }
