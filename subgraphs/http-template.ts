@@ -54,7 +54,9 @@ function parseTemplate(template: string) {
   }
   const segments: Segment[] = [];
   const variables: Variable[] = [];
-  for (const text of splitTemplate(match[1] ?? '')) {
+  const texts = splitTemplate(match[1] ?? '');
+  if (texts.join('/') !== match[1]) throw new TemplateMistake(`${template}: braces that do not close`);
+  for (const text of texts) {
     const variable = /^\{([^{}=]+)(?:=([^{}]+))?\}$/.exec(text);
     if (variable === null) {
       segments.push(parseSegment(text, template));
