@@ -140,7 +140,7 @@ test('policies refuse with statuses of gRPC, in an answer that is its own end', 
   assert.equal((await ask(client, 'Get', { orderId: '1' })).error?.code, status.UNAVAILABLE);
 });
 
-test('calls go to instances one by one, over few connections', async (t) => {
+test('calls of one connection go to instances one by one', async (t) => {
   const { client, gateway, url } = await startShop(t);
   const other = await startOrders(t);
   await gateway.admin('PUT', '/services/shop', {
