@@ -5,7 +5,7 @@ import type { CacheStore } from '../policies/cache-store.ts';
 import { entityTags, fieldTag, typeTag } from '../policies/cached-entities.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
-import { buildPathTag, serviceTag } from '../subgraphs/http-cache.ts';
+import { buildPathTag, serviceTag } from '../subgraphs/cache-tags.ts';
 
 /** Tags of answers, or all there are. */
 export type CacheTags = readonly string[] | 'all';

@@ -1,6 +1,6 @@
 /** How caches do: REST by service, GraphQL as a whole. */
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { CacheObserver } from '../subgraphs/http-cache.ts';
+import type { CacheObserver } from '../subgraphs/http-cache-exchange.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface CacheMetrics extends CacheObserver {

@@ -1,5 +1,4 @@
 /** The request of nobody in particular: what goes on when the one who caused it has its answer. */
-import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 
 /** The same request, with as much time as was left, whose client never leaves. */
@@ -21,9 +20,4 @@ export function createDetachedContext(context: RequestContext): RequestContext {
     atEnd: (listener) => listener(),
     attempts: [],
   };
-}
-
-/** What a request ends with whose client has left. */
-export function departed(): GatewayError {
-  return new GatewayError('CLIENT_CLOSED_REQUEST');
 }
