@@ -263,6 +263,48 @@ test('a ttl of the route holds for answers that say nothing; an administrator dr
   assert.match(body, /selvage_cache_bytes [1-9]/);
 });
 
+test('answers are dropped by the beginning of their path, and by the tags that the service gave them', async (t) => {
+  const { gateway, seen, ask } = await startCached(
+    t,
+    (request, response) => {
+      const color = request.url?.includes('red') === true ? 'red' : 'blue';
+      const tags = { 'cache-tag': `things, ${color}`, 'surrogate-key': 'all every' };
+      response.writeHead(200, { 'cache-control': 'max-age=60', ...tags }).end('x');
+    },
+    { hideTags: true },
+  );
+  const paths = ['/api/shoes/red', '/api/shoes/blue', '/api/hats/red'];
+  const fill = async () => {
+    for (const path of [...paths, ...paths]) {
+      const { headers } = await ask(path);
+      assert.deepEqual([headers.get('cache-tag'), headers.get('surrogate-key')], [null, null]);
+    }
+  };
+  const expected: [object, number][] = [
+    [{ paths: ['/api/shoes/*'] }, 2],
+    [{ paths: ['/api/*'] }, 3],
+    [{ paths: ['/api/shoes/red'] }, 1],
+    [{ paths: [{ service: 'things', path: '/hats/*' }] }, 1],
+    [{ paths: ['/elsewhere/*'] }, 0],
+    [{ tags: [{ service: 'things', tag: 'red' }] }, 2],
+    [{ tags: ['blue', 'unknown'] }, 1],
+    [{ tags: ['every'] }, 3],
+    [{ tags: [{ service: 'others', tag: 'every' }] }, 0],
+  ];
+  for (const [body, invalidated] of expected) {
+    await fill();
+    const before = seen.length;
+    assert.deepEqual(
+      (await gateway.admin('POST', '/cache/invalidate', body)).body,
+      { invalidated },
+      JSON.stringify(body),
+    );
+    await fill();
+    assert.equal(seen.length, before + invalidated);
+  }
+  assert.equal((await gateway.admin('POST', '/cache/invalidate', { paths: ['api'] })).status, 400);
+});
+
 test('gateways of one Redis share what is kept, and what is dropped', { skip: redisSkipReason }, async (t) => {
   const redis = await startRedis();
   t.after(() => redis[Symbol.asyncDispose]());
