@@ -9,6 +9,7 @@ import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { LoadSheddingOptions } from '../policies/load-shedding.ts';
+import { OperationCacheOptions } from '../policies/operation-cache-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
@@ -266,34 +267,7 @@ export const GatewayConfig = Type.Object(
                 'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
             }),
           ),
-          cache: Type.Optional(
-            Type.Object(
-              {
-                types: Type.Optional(
-                  Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), CacheHintOptions, {
-                    ...closed,
-                    description: 'Hints for types; those for fields stand at `fields.NAME.cache`.',
-                  }),
-                ),
-                idFields: Type.Optional(
-                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
-                    minItems: 1,
-                    default: ['id'],
-                    description:
-                      'Fields that tell objects of one type apart: by them a mutation drops the answers that hold what it returns.',
-                  }),
-                ),
-                maxBodySize: Type.Optional(
-                  Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest answer that is kept.' }),
-                ),
-              },
-              {
-                ...closed,
-                description:
-                  'Keeps answers of queries for as long as all their fields allow: `@cacheControl` of the services, `types` here, and `fields.NAME.cache`. Default: nothing is kept.',
-              },
-            ),
-          ),
+          cache: Type.Optional(OperationCacheOptions),
           shareOperations: Type.Optional(
             Type.Boolean({
               default: false,

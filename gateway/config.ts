@@ -2,9 +2,9 @@
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authenticate.ts';
-import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
+import { buildOperationCache, type OperationCacheSettings } from '../policies/operation-cache-options.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
 import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
@@ -59,11 +59,7 @@ export interface Settings {
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
     /** Null where answers are not kept. */
-    readonly cache: {
-      readonly types: Readonly<Record<string, CacheHintOptions>>;
-      readonly idFields: readonly string[];
-      readonly maxBodyBytes: number;
-    } | null;
+    readonly cache: OperationCacheSettings | null;
   };
   readonly limits: {
     readonly maxBodyBytes: number;
@@ -188,7 +184,7 @@ export function buildSettings(
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
-      cache: buildResponseCache(config.graphql?.cache),
+      cache: buildOperationCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
     ...(config.loadShedding !== undefined && { loadShedding: config.loadShedding }),
@@ -216,14 +212,6 @@ function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store
   if (store === 'memory') return { kind: 'memory' };
   if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
   return { kind: 'redis', redis: { url: store } };
-}
-
-function buildResponseCache(
-  cache: NonNullable<GatewayConfig['graphql']>['cache'] | undefined,
-): Settings['graphql']['cache'] {
-  if (cache === undefined) return null;
-  const { types = {}, idFields = ['id'], maxBodySize = '1mb' } = cache;
-  return { types, idFields, maxBodyBytes: wholeBytes(maxBodySize) };
 }
 
 function buildMassExpiry(

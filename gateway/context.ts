@@ -1,9 +1,17 @@
 /** One request as the gateway sees it, from its head to its end: what both doors share. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
-import type { Attempt, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type {
+  AnswerFreshness,
+  Attempt,
+  Client,
+  Departure,
+  RequestContext,
+  Viewer,
+} from '../policies/request-context.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -60,6 +68,8 @@ class HttpRequest implements GatewayRequest {
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;
+  lifetime: AnswerLifetime | undefined = undefined;
+  freshness: AnswerFreshness | undefined = undefined;
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;

@@ -4,6 +4,7 @@ import type { Authenticator } from '../policies/authenticate.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
+import { withFreshness } from './answer-freshness.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
@@ -18,6 +19,8 @@ export interface GraphqlDoorOptions {
   readonly describeViewer: DescribeViewer;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
+  /** Whether answers say how long they may be kept. */
+  readonly tellsFreshness: boolean;
   readonly shedder: LoadShedder;
   readonly onUnexpected: UnexpectedErrorListener;
 }
@@ -47,7 +50,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
     if (plain !== null) {
       const short = await runPlainOperation(yoga, plain, context, onUnexpected);
-      if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
+      if (short !== null) send(options, short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
@@ -56,7 +59,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    send(answer.status, answer.headers, await answer.text(), response, context);
+    send(options, answer.status, answer.headers, await answer.text(), response, context);
   };
 }
 
@@ -89,6 +92,7 @@ function plainHeaders(request: IncomingMessage): Record<string, string> {
 }
 
 function send(
+  { tellsFreshness }: GraphqlDoorOptions,
   status: number,
   fields: Iterable<readonly [string, string]>,
   text: string,
@@ -96,13 +100,14 @@ function send(
   context: GatewayRequest,
 ): void {
   if (context.departure.happened) return;
-  context.bodyBytes = Buffer.byteLength(text, 'utf8');
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
-  headers.push('content-length', String(context.bodyBytes));
-  response.writeHead(status, headers);
+  const answer = tellsFreshness ? withFreshness({ status, headers, text }, context) : { status, headers, text };
+  context.bodyBytes = Buffer.byteLength(answer.text, 'utf8');
+  if (answer.status !== 304) answer.headers.push('content-length', String(context.bodyBytes));
+  response.writeHead(answer.status, answer.headers);
   // As a string: Node joins head and body of a short answer then, and writes them at once.
-  response.end(text, 'utf8');
+  response.end(answer.text, 'utf8');
 }
 
 async function sendGraphiql(response: ServerResponse, context: GatewayRequest): Promise<void> {

@@ -163,6 +163,8 @@ export function buildRefusal(
     headers: [
       'content-type',
       `${accepts ? 'application/graphql-response+json' : 'application/json'}; charset=utf-8`,
+      'cache-control',
+      'no-store',
       ...Object.entries(errorHeaders(error)).flat(),
     ],
     body: JSON.stringify({ errors: [{ message, extensions: visible }] }),

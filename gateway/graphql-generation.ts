@@ -23,7 +23,7 @@ import type { Graph } from '../schema/graph.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { type UnexpectedErrorListener, useErrorContract } from './graphql-errors.ts';
-import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
+import { createKeptResponses, type KeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 import { useGuardedAliases } from './stitched-aliases.ts';
 
@@ -82,6 +82,7 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
   const { fieldExecution, planned } = options;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
   const authorization = buildAuthorization(graph, options);
+  const responses = options.responses && createKeptResponses(graph, options.fields, authorization, options.responses);
   return [
     // How much they may ask: before anything is parsed.
     useRateLimit({ limiter: options.limiter, rules: options.rules.filter((rule) => !rule.needsOperation) }),
@@ -96,14 +97,14 @@ export function buildPipeline(graph: Graph, options: GraphqlGenerationOptions): 
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
     // Whether the answer is known.
-    options.responses === undefined
-      ? {}
-      : useKeptResponses(graph, options.fields, authorization.requirements, options.responses),
+    responses?.lookUp ?? {},
     // Who answers it: a plan, or else the stitched schema.
     useGuardedAliases(graph.schema),
     planned === undefined ? {} : usePlannedExecution(planned, (document, name) => findParts(document, name) !== null),
     // Fields that stand for themselves: they and the rest, each by one of the two.
     fieldExecution === undefined ? {} : useFieldExecution({ ...fieldExecution, graph, planned }, findParts),
+    // Whether its answer is kept: around whoever was chosen.
+    responses?.keeping ?? {},
     // What may leave.
     useErrorContract(options.onUnexpected),
   ];

@@ -5,7 +5,7 @@ import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface CacheMetrics extends CacheObserver {
   /** An operation of the GraphQL door whose answer may be kept. */
-  onOperation(outcome: 'hit' | 'miss' | 'bypass'): void;
+  onOperation(outcome: 'hit' | 'stale' | 'collapsed' | 'miss' | 'bypass'): void;
   onOperationStored(sizeBytes: number): void;
   /** An answer made room for others. */
   onEvict(): void;

@@ -1,6 +1,8 @@
 /** Planned execution in the pipeline: the operations that the engine takes, in place of the executor. */
 import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { AnswerLifetime } from '../policies/answer-lifetime.ts';
+import { DerivedContext } from '../policies/derived-context.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import { InvalidVariablesError } from '../schema/plan-errors.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
@@ -60,19 +62,34 @@ export function usePlannedExecution(
   };
 }
 
+interface SharedResult {
+  readonly result: PlannedResult;
+  readonly lifetime: AnswerLifetime;
+}
+
 type Run = (operation: PlannedOperation, args: ExecutionArgs) => Promise<PlannedAnswer>;
 
 /** What runs planned operations. */
 export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): Run {
-  const sharing = createRequestSharing<PlannedResult>();
+  const sharing = createRequestSharing<SharedResult>();
   function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
+    if (shareOperations !== undefined && isQuery(args)) return share(operation, args, shareOperations());
+    return operation.execute(args.variableValues ?? {}, (args.contextValue as GraphqlContext).gateway);
+  }
+  async function share(operation: PlannedOperation, args: ExecutionArgs, forwarded: readonly string[]) {
     const variables = args.variableValues ?? {};
     const { gateway } = args.contextValue as GraphqlContext;
-    const start = (context: RequestContext) => operation.execute(variables, context);
-    if (shareOperations === undefined || !isQuery(args)) return start(gateway);
-    const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
+    // What services say of their answers is for all who share them.
+    const start = async (context: RequestContext): Promise<SharedResult> => {
+      const lifetime = new AnswerLifetime();
+      const result = await operation.execute(variables, new DerivedContext(context, { lifetime }));
+      return { result, lifetime };
+    };
+    const identity = `${args.operationName ?? ''} ${describeAsker(gateway, forwarded)}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
-    return sharing.share(identity, content, gateway, start);
+    const { result, lifetime } = await sharing.share(identity, content, gateway, start);
+    gateway.lifetime?.add(lifetime);
+    return result;
   }
   return async (operation, args) => {
     try {

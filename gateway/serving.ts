@@ -116,6 +116,7 @@ export function createServing(options: ServingOptions): LocalServing {
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
+    readsHints: () => current.graphql.cache?.subgraphHeaders === true,
   });
   const planner = stack.use(options.planner ?? createPlanner({ log }));
   if (settings.graphql.engine === 'auto') planner.start();

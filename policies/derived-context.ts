@@ -1,5 +1,6 @@
 /** A part of a request that has a deadline, or a departure, of its own: a field with a timeout, a flight that is shared. */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { AnswerLifetime } from './answer-lifetime.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { Attempt, Client, Departure, RequestContext, Viewer } from './request-context.ts';
@@ -9,6 +10,7 @@ export interface Difference {
   /** Never later than that of the request: an earlier one is somebody's wish, and says nothing about instances. */
   readonly deadlineAtMs?: number;
   readonly departure?: Departure;
+  readonly lifetime?: AnswerLifetime;
 }
 
 /** The request with a difference. Attempts are told to the request itself; what else changes here stays here. */
@@ -26,10 +28,12 @@ export class DerivedContext implements RequestContext {
   rateLimit: RateLimitDecision | null;
   name: string | null;
   errorCode: ErrorCode | null;
+  lifetime: AnswerLifetime | undefined;
   readonly attempts: Attempt[];
   readonly atEnd: (listener: () => void) => void;
 
-  constructor(base: RequestContext, { deadlineAtMs = base.deadlineAtMs, departure = base.departure }: Difference) {
+  constructor(base: RequestContext, difference: Difference) {
+    const { deadlineAtMs = base.deadlineAtMs, departure = base.departure, lifetime = base.lifetime } = difference;
     this.id = base.id;
     this.door = base.door;
     this.method = base.method;
@@ -43,6 +47,7 @@ export class DerivedContext implements RequestContext {
     this.rateLimit = base.rateLimit;
     this.name = base.name;
     this.errorCode = base.errorCode;
+    this.lifetime = lifetime;
     this.attempts = base.attempts;
     this.atEnd = (listener) => base.atEnd(listener);
   }

@@ -3,6 +3,7 @@
  * call read it. It holds facts only: no policy hides in it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { AnswerLifetime } from './answer-lifetime.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 
@@ -61,12 +62,25 @@ export interface RequestContext {
   name: string | null;
   /** What a cache did with it, as the member of `Cache-Status`; undefined where none was asked. */
   cacheStatus?: string | undefined;
+  /** What answers of services say of how long they may be kept; undefined where nobody wants to know. */
+  lifetime?: AnswerLifetime | undefined;
+  /** How long the answer of a query may be kept on its way; undefined where it may not. */
+  freshness?: AnswerFreshness | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */
   atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
+}
+
+/** What caches on the way to the client are told. */
+export interface AnswerFreshness {
+  readonly maxAgeMs: number;
+  readonly ageMs: number;
+  readonly isPrivate: boolean;
+  /** Headers of requests that the answer depends on, in lower case. */
+  readonly vary: readonly string[];
 }
 
 /** The client as the first trusted hop saw it. */

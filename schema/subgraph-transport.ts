@@ -1,8 +1,11 @@
 /** Carries GraphQL requests to services through the call: the one way in which a graph talks to the outside. */
 import type { ExecutionResult } from 'graphql';
+import { type AnswerHints, readAnswerHints } from '../policies/answer-lifetime.ts';
+import { readAnswerTags } from '../policies/answer-tags.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
+import { buildNamedTag } from '../subgraphs/cache-tags.ts';
 import type { AcceptsVersion, Call } from '../subgraphs/call.ts';
 import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
 import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
@@ -18,6 +21,8 @@ export interface SubgraphTransportOptions {
   readonly maxResponseBytes: number;
   /** Whether queries that no service could tell apart share one request while it is under way. @default never */
   readonly sharesRequests?: () => boolean;
+  /** Whether headers say how long answers may be kept. @default never */
+  readonly readsHints?: () => boolean;
 }
 
 /** An answer as text: those who share it each get objects of their own, because executors write into them. */
@@ -26,6 +31,8 @@ interface ReceivedAnswer {
   readonly text: string;
   /** Whether the text holds no escapes; then no string of it has a character that JSON escapes. */
   readonly isPlain: boolean;
+  /** What its headers say of how long it may be kept; null where nobody wants to know. */
+  readonly hints: AnswerHints | null;
 }
 
 const backslash = 0x5c;
@@ -43,15 +50,21 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
     }
     const body = buildBody(request);
     const start = (own: RequestContext) => send(options, request, endpoint, body, own);
-    if (operationType !== 'query' || !sharesRequests()) return parseAnswer(service, await start(context));
+    if (operationType !== 'query' || !sharesRequests()) return accepted(service, await start(context), context);
     const forwarded = (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
     const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}`;
-    return parseAnswer(service, await sharing.share(identity, body, context, start));
+    return accepted(service, await sharing.share(identity, body, context, start), context);
   };
 }
 
+/** Each of those who share an answer learns what it says. */
+function accepted(service: string, answer: ReceivedAnswer, { lifetime }: RequestContext): ExecutionResult {
+  if (answer.hints !== null) lifetime?.add(answer.hints);
+  return parseAnswer(service, answer);
+}
+
 async function send(
-  { call, acceptsOf, maxResponseBytes }: SubgraphTransportOptions,
+  { call, acceptsOf, maxResponseBytes, readsHints }: SubgraphTransportOptions,
   { service, operationType, query }: SubgraphRequest,
   endpoint: GraphqlEndpoint,
   body: string,
@@ -74,7 +87,16 @@ async function send(
     },
     context,
   );
-  return { status: answer.status, text: answer.body.toString('utf8'), isPlain: !answer.body.includes(backslash) };
+  const { status, rawHeaders } = answer;
+  const hints = operationType === 'query' && readsHints?.() === true ? readHints(service, rawHeaders) : null;
+  return { status, text: answer.body.toString('utf8'), isPlain: !answer.body.includes(backslash), hints };
+}
+
+function readHints(service: string, rawHeaders: readonly string[]): AnswerHints {
+  return readAnswerHints(
+    rawHeaders,
+    readAnswerTags(rawHeaders).map((name) => buildNamedTag(service, name)),
+  );
 }
 
 function buildBody({ query, variables, operationName }: SubgraphRequest): string {
