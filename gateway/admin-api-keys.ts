@@ -1,7 +1,7 @@
 /** `/api-keys`: makes, lists and removes API keys at run time. */
 import { hash, randomBytes } from 'node:crypto';
 import { Compile } from 'typebox/compile';
-import { ApiKey } from '../policies/authenticate.ts';
+import { ApiKey } from '../policies/api-keys.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { ApiKeyStore } from '../policies/managed-api-keys.ts';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
@@ -65,7 +65,7 @@ async function asked<T>(ask: () => Promise<T>): Promise<T> {
     return await ask();
   } catch (cause) {
     if (cause instanceof RangeError) throw new GatewayError('CONFLICT', cause.message);
-    throw new GatewayError('SERVICE_UNAVAILABLE', 'API keys cannot be asked for: Redis is away', { cause });
+    throw new GatewayError('SERVICE_UNAVAILABLE', 'The store of the API keys is away', { cause });
   }
 }
 

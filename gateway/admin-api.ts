@@ -4,6 +4,7 @@ import type { FieldUsage } from '../schema/field-usage.ts';
 import { describeGeneration } from '../subgraphs/history.ts';
 import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
+import { postExplain } from './admin-explain.ts';
 import { rollBack, showGeneration, showGraph, showUsage } from './admin-graph.ts';
 import {
   type AdminPolicyOptions,
@@ -35,7 +36,8 @@ import type { RouteTable } from './route-table.ts';
 import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions {
-  readonly serving: AdminServiceOptions['serving'] & Pick<Serving, 'applied' | 'renderMetrics' | 'invalidate'>;
+  readonly serving: AdminServiceOptions['serving'] &
+    Pick<Serving, 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
   readonly revocation: AdminRevocationOptions;
@@ -100,6 +102,7 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/routes', () =>
       ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
     ),
+    on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),
     on('PUT', '/policies/:name', (request) => putPolicy(options, request)),

@@ -1,7 +1,8 @@
 /** What the schema cannot say about `authentication`. */
-import type { ApiKey, AuthenticationOptions } from '../policies/authenticate.ts';
+import type { ApiKey } from '../policies/api-keys.ts';
+import type { AuthenticationOptions } from '../policies/authentication-options.ts';
 import type { IntrospectionOptions } from '../policies/introspection.ts';
-import type { JwtIssuer } from '../policies/jwt-issuer.ts';
+import { type JwtIssuer, minSecretBytes, secretAlgorithms } from '../policies/jwt-issuer.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import type { SessionOptions } from '../policies/session.ts';
 import { createViewerDescription, type ViewerOptions } from '../policies/viewer-token.ts';
@@ -9,14 +10,16 @@ import { createViewerDescription, type ViewerOptions } from '../policies/viewer-
 /** Mistakes of options that fit the schema, except names that come twice. */
 export function findAuthenticationMistakes(options: AuthenticationOptions): Mistake[] {
   const { jwt = [], apiKeys = [], managedApiKeys, introspection, session, cookies, required } = options;
+  const { clientCertificates = [] } = options;
   const hasTokens = jwt.length > 0 || introspection !== undefined;
-  const hasAny = hasTokens || apiKeys.length > 0 || managedApiKeys === true || session !== undefined;
+  const hasKeys = apiKeys.length > 0 || managedApiKeys === true || clientCertificates.length > 0;
+  const hasAny = hasTokens || hasKeys || session !== undefined;
   return [
     ...(required === true && !hasAny
       ? [
           mistake(
             ['required'],
-            'nobody could pass: there are neither `jwt` nor `apiKeys`, `introspection` or `session`',
+            'nobody could pass: there are neither `jwt` nor `apiKeys`, `introspection`, `session` or `clientCertificates`',
           ),
         ]
       : []),
@@ -33,7 +36,7 @@ export function findAuthenticationMistakes(options: AuthenticationOptions): Mist
   ];
 }
 
-function checkKeys({ jwksUri, jwksFile, jwks }: JwtIssuer, index: number): Mistake[] {
+function checkKeys({ jwksUri, jwksFile, jwks, ...issuer }: JwtIssuer, index: number): Mistake[] {
   const sources = [jwksUri, jwksFile, jwks].filter((source) => source !== undefined);
   const path = ['jwt', index];
   return [
@@ -41,6 +44,30 @@ function checkKeys({ jwksUri, jwksFile, jwks }: JwtIssuer, index: number): Mista
     // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1.
     ...(jwks?.keys.some((key) => 'd' in key || 'k' in key) === true
       ? [mistake([...path, 'jwks'], 'holds a private key or a secret: only public keys belong here')]
+      : []),
+    ...checkSecret(issuer, sources.length > 0, path),
+  ];
+}
+
+/** One family of algorithms for each issuer: else a token could choose to be verified with a public key as the secret. */
+function checkSecret(issuer: Omit<JwtIssuer, 'jwks'>, hasKeys: boolean, path: ValuePath): Mistake[] {
+  const { secret, secretFile, algorithms = [] } = issuer;
+  const hasSecret = secret !== undefined || secretFile !== undefined;
+  const withSecret = algorithms.filter((one) => secretAlgorithms.has(one));
+  const at = [...path, 'algorithms'];
+  if (!hasSecret) {
+    return withSecret.length > 0 ? [mistake(at, `${withSecret.join(', ')} needs \`secret\` or \`secretFile\``)] : [];
+  }
+  return [
+    ...(hasKeys ? [mistake(path, 'expected either a secret or keys, never both')] : []),
+    ...(secret !== undefined && secretFile !== undefined
+      ? [mistake(path, 'expected one of `secret` and `secretFile`')]
+      : []),
+    ...(withSecret.length === 0 || withSecret.length < algorithms.length
+      ? [mistake(at, 'with a secret: expected `HS256`, `HS384` or `HS512`, and nothing else')]
+      : []),
+    ...(secret !== undefined && Buffer.byteLength(secret) < minSecretBytes(algorithms)
+      ? [mistake([...path, 'secret'], `too short: expected at least ${minSecretBytes(algorithms)} bytes`)]
       : []),
   ];
 }

@@ -137,7 +137,9 @@ async function start(flags: Flags, world: CliWorld): Promise<number> {
 }
 
 async function check(flags: Flags, world: CliWorld): Promise<number> {
-  const { file } = await loadConfig(buildLoadOptions(flags, world));
+  const { config, file } = await loadConfig(buildLoadOptions(flags, world));
+  // Loaded when wanted: with them comes a good part of the gateway.
+  if (config.plugins ?? config.graphql?.plugins) await (await import('./plugin-host.ts')).checkPlugins(config);
   return print(world, `${file ?? 'no file, the defaults'}: the configuration is valid\n`);
 }
 

@@ -9,6 +9,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
+import { GatewayError } from '../policies/errors.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
@@ -16,6 +18,7 @@ import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';
 import { listen } from './listen.ts';
+import { loadTls } from './listen-tls.ts';
 import { createCallObserver } from './observation.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
@@ -24,11 +27,15 @@ import { createPrimaryCounts } from './worker-counts.ts';
 import type { HealthNews, MetricsJson, WorkerStart } from './worker-messages.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 import { createWorkerPool, type WorkerHandle } from './worker-pool.ts';
-import { mergeStatus } from './worker-status.ts';
+import { mergeBreakers, mergeStatus } from './worker-status.ts';
 
 /** How long an answer of the admin port waits for workers: a change that was admitted is made, whoever is slow. */
 const appliedPatienceMs = 10_000;
 const askPatienceMs = 1_000;
+/** A credential may have to be asked for, and a plan to be made. */
+const explainPatienceMs = 10_000;
+/** Plugins have their own, shorter bounds; all of a list one after the other. */
+const preparePatienceMs = 60_000;
 /** Longer than a worker waits for Redis. */
 const invalidationPatienceMs = 5_000;
 
@@ -81,6 +88,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       releaseSlot: counts.release,
       plan: ({ graph, document }) => plans.plan(graph, document),
       ejected: ({ service, instance, why }) => upstreams.eject(service, instance, why),
+      doubted: ({ service, instance }) => upstreams.doubt(service, instance),
       invalidated(tags) {
         // Whoever tells it has dropped its own, and finds nothing any more.
         tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
@@ -102,7 +110,7 @@ export function createClusterServing(options: ServingOptions): Serving {
     sent.set(worker.id, snapshot);
     return {
       worker: worker.id,
-      settings: { ...settings, listen: { host: settings.listen.host, port } },
+      settings: { ...settings, listen: { ...settings.listen, port } },
       news: { delta: buildWholeDelta(snapshot), graph: graph.id },
       unhealthy: listUnhealthy(snapshot),
     };
@@ -166,6 +174,15 @@ export function createClusterServing(options: ServingOptions): Serving {
     );
   }
 
+  async function abandon(): Promise<void> {
+    await Promise.allSettled(pool.members.map(({ link }) => link.ask('abandon', null, askPatienceMs)));
+  }
+
+  async function serviceBreaker(service: string): Promise<BreakerState | null> {
+    const asked = await Promise.allSettled(pool.members.map(({ link }) => link.ask('breakers', null, askPatienceMs)));
+    return mergeBreakers(asked.map((one) => (one.status === 'fulfilled' ? (one.value[service] ?? null) : null)));
+  }
+
   return {
     // Graphs are composed here to see whether they can be; nobody asks them anything.
     execute: () => Promise.reject(new TypeError('the primary executes nothing')),
@@ -186,6 +203,18 @@ export function createClusterServing(options: ServingOptions): Serving {
       if (outcome === 'late')
         log.warn('not every worker serves the change yet', { revision: published?.snapshot.revision });
     },
+    async prepare(given) {
+      // Those that start later load for themselves.
+      const loading = pool.members.filter(({ id }) => sent.has(id));
+      const asked = loading.map(({ link }) => link.ask('prepare', withSecrets(given), preparePatienceMs));
+      const failed = (await Promise.allSettled(asked)).find(({ status }) => status === 'rejected');
+      if (failed?.status !== 'rejected') return;
+      await abandon();
+      // The stack of a message says nothing; what the worker says is about the configuration.
+      const { message } = failed.reason as Error;
+      throw new GatewayError('BAD_REQUEST', message, { cause: failed.reason });
+    },
+    abandon,
     async configure(given) {
       const next = withSecrets(given);
       const bound = findBoundSettings(settings, next);
@@ -200,6 +229,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       log.info('workers are replaced for settings that a process keeps', { changed: bound });
       const portBefore = port;
       try {
+        if (next.listen.tls !== undefined) await loadTls(next.listen.tls);
         if (before.listen.port !== next.listen.port) port = await choosePort(next.listen);
         await pool.replaceAll(next.workers);
       } catch (error) {
@@ -211,14 +241,25 @@ export function createClusterServing(options: ServingOptions): Serving {
     },
     async open() {
       if (settings.graphql.engine === 'auto') planner.start();
+      // Told once, before every worker fails over it.
+      if (settings.listen.tls !== undefined) await loadTls(settings.listen.tls);
       port = await choosePort(settings.listen);
       return await pool.start(settings.workers);
     },
     status,
     poolHealth: upstreams.poolHealth,
+    serviceBreaker,
     async probe(service) {
       await upstreams.probe(service);
       return await status(service);
+    },
+    async explain(question) {
+      // All of them would say the same; the first that can.
+      for (const { link } of pool.members) {
+        const answer = await link.ask('explain', question, explainPatienceMs).catch(() => null);
+        if (answer !== null) return answer;
+      }
+      throw new GatewayError('SERVICE_UNAVAILABLE', 'No worker answers');
     },
     async renderMetrics() {
       await collect();

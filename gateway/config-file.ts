@@ -1,14 +1,14 @@
 /** Finds the configuration file, reads it, and lays environment and flags over it. */
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { registerHooks } from 'node:module';
-import { extname, relative, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { dirname, extname, relative, resolve } from 'node:path';
 import { GatewayError } from '../policies/errors.ts';
 import { buildConfigError, parseConfig } from './config.ts';
 import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from './config-environment.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
+import { hashContent } from './content-hash.ts';
+import { loadModule } from './plugin-module.ts';
+import { resolvePlugins } from './plugin-paths.ts';
 
 /** Names that are looked for, the first found wins. */
 export const configFileNames = [
@@ -47,7 +47,9 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   if (read.value === undefined && read.mistakes.length > 0) throw buildConfigError(read.mistakes, read.locate);
   const overrides = [...listEnvironmentOverrides(options.environment), ...(options.overrides ?? [])];
   const { value, locate } = applyOverrides(read.value, overrides, read.locate);
-  return { config: parseConfig(value, locate, { mistakes: read.mistakes }), file, hash };
+  const config = parseConfig(value, locate, { mistakes: read.mistakes });
+  const folder = file === undefined ? options.directory : dirname(file);
+  return { config: resolvePlugins(config, folder, locate), file, hash };
 }
 
 const emptyText: ConfigText = { value: {}, mistakes: [], locate: () => undefined };
@@ -82,56 +84,23 @@ async function readConfigFile(file: string, options: LoadConfigOptions): Promise
   // A path that climbs out of the working directory reads worse than the whole one.
   const shown = name.startsWith('..') ? file : name;
   const text = isModule(file)
-    ? await importConfig(file, shown, hash)
+    ? await importConfig(file, shown)
     : parseConfigText(content.toString('utf8'), shown, options.environment);
   return { ...text, hash };
-}
-
-/** Hash by which a change of content is told from a touch. */
-export function hashContent(content: Buffer): string {
-  return createHash('sha256').update(content).digest('hex');
 }
 
 function isModule(file: string): boolean {
   return ['.ts', '.mts', '.js', '.mjs'].includes(extname(file));
 }
 
-/**
- * The query makes Node load the module again when its content changed; what it imports in turn stays as it was. Every
- * content that was ever loaded stays in memory, which a file that people edit can afford.
- */
-async function importConfig(file: string, shown: string, hash: string): Promise<ConfigText> {
-  const url = pathToFileURL(file);
-  url.searchParams.set('content', hash);
+async function importConfig(file: string, shown: string): Promise<ConfigText> {
   const locate = () => shown;
-  const hooks = registerOwnName();
   try {
-    const module: Readonly<Record<string, unknown>> = await import(url.href);
-    if (module['default'] !== undefined) return { value: module['default'], mistakes: [], locate };
+    const { exports } = await loadModule(file);
+    if (exports['default'] !== undefined) return { value: exports['default'], mistakes: [], locate };
     return { value: undefined, mistakes: [{ path: [], message: 'there is no default export' }], locate };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { value: undefined, mistakes: [{ path: [], message: `cannot be loaded: ${message}` }], locate };
-  } finally {
-    hooks.deregister();
   }
-}
-
-/**
- * Lets a file import `defineConfig` from 'selvage' also where no package of that name can be found from it: beside a
- * global installation, in a container, in a checkout without a build.
- */
-function registerOwnName(): { deregister(): void } {
-  return registerHooks({
-    resolve(specifier, context, nextResolve) {
-      if (specifier !== 'selvage') return nextResolve(specifier, context);
-      try {
-        return nextResolve(specifier, context);
-      } catch {
-        // The extension tells the sources from the build.
-        const own = new URL(`./define-config${extname(import.meta.url)}`, import.meta.url);
-        return { url: own.href, shortCircuit: true };
-      }
-    },
-  });
 }

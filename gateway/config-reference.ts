@@ -102,10 +102,9 @@ function listRows(prefix: string, schema: SchemaNode): Row[] {
 function describeDefault({ key, schema, required }: Row): string {
   if (required) return 'required';
   // The schemas are shared, and so is their default; what a service leaves out, the gateway's own policies say.
-  if (key === 'services.<name>.routes[].timeout') return "the service's";
-  const inherited = /^services\.<name>\.((timeout|retry|circuitBreaker|outlierDetection|concurrency)\b.*)$/.exec(
-    key,
-  )?.[1];
+  if (/^services\.<name>\.routes\[\]\.(timeout|priority|public|cost|preserveHost)$/.test(key)) return "the service's";
+  const inherited =
+    /^services\.<name>\.((timeout|retry|circuitBreaker|outlierDetection|concurrency|priority)\b.*)$/.exec(key)?.[1];
   if (inherited !== undefined) return `\`policies.${inherited}\``;
   if (schema.default === undefined) return '';
   return escapeCell(`\`${typeof schema.default === 'string' ? schema.default : JSON.stringify(schema.default)}\``);

@@ -1,17 +1,21 @@
 /** What a JSON Schema cannot say about a configuration: rules between values, and values that would do harm. */
 import { isIP } from 'node:net';
-import type { AuthorizeOptions } from '../policies/authorize.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
-import { fieldResilienceProperties } from '../policies/field-resilience.ts';
-import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import { findUnaddressed } from '../subgraphs/discovery/discovery-access.ts';
 import { findHealthMistakes } from '../subgraphs/health-settings.ts';
 import { findBalancingMistakes } from '../subgraphs/load-balancing-options.ts';
 import { findRedisMistakes } from '../subgraphs/redis-connection.ts';
 import { findAuthenticationMistakes, findViewerMistakes } from './authentication-rules.ts';
+import { findAuthorizationMistakes } from './authorization-rules.ts';
+import { findCertificateMistakes } from './certificate-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
+import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
+import { findPersistedMistakes } from './persisted-operation-rules.ts';
+import { findPluginMistakes } from './plugin-rules.ts';
+import { findPolicyMistakes } from './policy-levels.ts';
+import { findContradictions } from './policy-rules.ts';
 
 const healthPaths: ReadonlySet<string> = new Set([
   '/health',
@@ -28,12 +32,17 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkPorts(config),
     ...checkStore(config),
     ...checkCache(config),
+    ...findPersistedMistakes(config),
     ...checkAuthentication(config),
-    ...checkRateLimits(config),
+    ...findCertificateMistakes(config),
+    ...findAuthorizationMistakes(config),
+    ...checkPolicies(config),
     ...checkServices(config),
     ...checkFields(config),
+    ...findEdgeConfigMistakes(config),
     ...checkNetworks(config),
     ...checkDiscovery(config),
+    ...findPluginMistakes(config),
     ...findDurationMistakes(GatewayConfig, config),
   ];
 }
@@ -91,9 +100,8 @@ function checkStore({ store }: GatewayConfig): Mistake[] {
   return findRedisMistakes(store.redis).map((message) => ({ path: ['store', 'redis'], message }));
 }
 
-function checkCache({ cache, redis, store }: GatewayConfig): Mistake[] {
-  const hasRedis = redis !== undefined || typeof store === 'object' || store?.startsWith('redis') === true;
-  return cache?.store === 'redis' && !hasRedis
+function checkCache(config: GatewayConfig): Mistake[] {
+  return config.cache?.store === 'redis' && !hasRedis(config)
     ? [{ path: ['cache', 'store'], message: 'there is no Redis: set `redis`, or a `store` in Redis' }]
     : [];
 }
@@ -107,66 +115,22 @@ function checkAuthentication(config: GatewayConfig): Mistake[] {
     ...findDuplicates(apiKeys, ['authentication', 'apiKeys'], 'sha256'),
     ...findAuthenticationMistakes(authentication),
     ...findViewerMistakes(config.viewer ?? {}),
-    ...(['revocation', 'managedApiKeys'] as const).flatMap((name) =>
-      authentication[name] && config.redis === undefined && !isRedisStore(config.store)
-        ? [{ path: ['authentication', name], message: 'needs `redis`, or a `store` in Redis' }]
-        : [],
-    ),
+    ...(hasRedis(config) ? [] : checkWithoutRedis(config)),
   ];
 }
 
-function isRedisStore(store: GatewayConfig['store']): boolean {
-  return typeof store === 'object' || /^rediss?:/.test(store ?? '');
+function hasRedis({ redis, store }: GatewayConfig): boolean {
+  return redis !== undefined || typeof store === 'object' || /^rediss?:/.test(store ?? '');
 }
 
-/** Rules with one name share one count, so they must agree on the numbers. */
-function checkRateLimits(config: GatewayConfig): Mistake[] {
-  const seen = new Map<string, RateLimitRule>();
-  return listRateLimits(config).flatMap(({ rule, path }) => {
-    const own = findLimitMistakes(rule).map((mistake) => ({ ...mistake, path: [...path, ...mistake.path] }));
-    if (own.length > 0) return own;
-    const first = seen.get(rule.name);
-    if (first === undefined) {
-      seen.set(rule.name, rule);
-      return [];
-    }
-    return describeLimit(first) === describeLimit(rule)
-      ? []
-      : [
-          {
-            path,
-            message: `two rate limits are called \`${rule.name}\`, and share one count, but differ: ${describeLimit(first)}; ${describeLimit(rule)}`,
-          },
-        ];
-  });
-}
-
-function listRateLimits(config: GatewayConfig): { rule: RateLimitRule; path: ValuePath }[] {
-  const global = (config.policies?.rateLimit ?? []).map((rule, index) => ({
-    rule,
-    path: ['policies', 'rateLimit', index],
-  }));
-  const ofRoutes = Object.entries(config.services ?? {}).flatMap(([name, service]) =>
-    (service.routes ?? []).flatMap((route, index) =>
-      (route.rateLimit ?? []).map((rule, position) => ({
-        rule,
-        path: ['services', name, 'routes', index, 'rateLimit', position],
-      })),
-    ),
-  );
-  const ofFields = Object.entries(config.fields ?? {}).flatMap(([name, policy]) =>
-    (policy.rateLimit ?? []).map((rule, index) => ({ rule, path: ['fields', name, 'rateLimit', index] })),
-  );
-  return [...global, ...ofRoutes, ...ofFields];
-}
-
-function describeLimit(rule: RateLimitRule): string {
-  const { limit, algorithm = 'gcra', window, count = 'requests', key = 'viewer', onStoreError = 'local' } = rule;
-  const quota = window === undefined ? `${limit} at once` : `${limit} per ${window}`;
-  const kind = `${algorithm === 'gcra' ? '' : `, ${algorithm}`}${count === 'cost' ? ', by cost' : ''}`;
-  const more = [rule.queue, rule.localShare, rule.lease].map((part) => (part ? `, ${JSON.stringify(part)}` : ''));
-  const keys = typeof key === 'string' ? key : key.join(' and ');
-  return `${quota}${kind}, burst ${rule.burst ?? limit}, by ${keys}, ${onStoreError}${more.join('')}`;
+function checkWithoutRedis({ authentication, store, workers = 1 }: GatewayConfig): Mistake[] {
+  const at = (name: string, message: string): Mistake => ({ path: ['authentication', name], message });
+  return [
+    ...(authentication?.revocation !== undefined ? [at('revocation', 'needs `redis`, or a `store` in Redis')] : []),
+    ...(authentication?.managedApiKeys === true && store === 'memory' && workers !== 1
+      ? [at('managedApiKeys', 'several workers share no memory: needs a `store` in a file or in Redis, or `redis`')]
+      : []),
+  ];
 }
 
 function checkServices(config: GatewayConfig): Mistake[] {
@@ -178,50 +142,41 @@ function checkServices(config: GatewayConfig): Mistake[] {
       message: mistake.message,
     })),
     ...findHealthMistakes(service).map(({ path, message }) => ({ path: ['services', name, ...path], message })),
+    ...at(['services', name], findContradictions({ level: 'service', service: name }, service)),
     ...(service.routes ?? []).flatMap((route, index) =>
-      checkAuthorize(route.authorize, route.public, ['services', name, 'routes', index]),
+      at(
+        ['services', name, 'routes', index],
+        findContradictions({ level: 'route', service: name, path: route.match.path }, route),
+      ),
     ),
   ]);
 }
 
-function checkFields(config: GatewayConfig): Mistake[] {
-  return Object.entries(config.fields ?? {}).flatMap(([name, policy]) => [
-    ...checkFieldResilience(name, policy),
-    ...checkAuthorize(policy.authorize, policy.public, ['fields', name]),
-    ...(policy.public === true && !/^(Query|Mutation|Subscription)\./.test(name)
-      ? [
-          {
-            path: ['fields', name, 'public'],
-            message: 'only fields of Query, Mutation and Subscription can be public; what is below them follows',
-          },
-        ]
-      : []),
-  ]);
+function checkFields({ fields = {}, types = {} }: GatewayConfig): Mistake[] {
+  return [
+    ...Object.entries(fields).flatMap(([field, policy]) =>
+      at(['fields', field], findContradictions({ level: 'field', field }, policy)),
+    ),
+    ...Object.entries(types).flatMap(([type, policy]) =>
+      at(['types', type], findContradictions({ level: 'type', type }, policy)),
+    ),
+  ];
 }
 
-/** What a service answers in one piece with other fields cannot be late by itself, and mutations run one after the other. */
-function checkFieldResilience(name: string, policy: object): Mistake[] {
-  if (name.startsWith('Query.')) return [];
-  return Object.keys(fieldResilienceProperties)
-    .filter((key) => key in policy)
-    .map((key) => ({ path: ['fields', name, key], message: 'only fields of Query can have this' }));
+/** Each against those before it, so that of two that contradict each other the later one is blamed. */
+function checkPolicies({ policies = {} }: GatewayConfig): Mistake[] {
+  const { named = {}, ...own } = policies;
+  const all = Object.entries(named).map(([name, definition]) => ({ name, definition }));
+  return [
+    ...at(['policies'], findContradictions({ level: 'gateway' }, own)),
+    ...all.flatMap(({ name, definition }, index) =>
+      at(['policies', 'named', name], findPolicyMistakes(name, definition, all.slice(0, index))),
+    ),
+  ];
 }
 
-/** An empty requirement looks like protection and is none. */
-function checkAuthorize(
-  authorize: AuthorizeOptions | undefined,
-  open: boolean | undefined,
-  path: ValuePath,
-): Mistake[] {
-  if (authorize === undefined) return [];
-  const asks = authorize.scopes !== undefined || authorize.anyScopes !== undefined;
-  if (asks && authorize.authenticated === false)
-    return [{ path: [...path, 'authorize', 'authenticated'], message: 'scopes need a viewer: this cannot be false' }];
-  if (!asks && authorize.authenticated !== true)
-    return [{ path: [...path, 'authorize'], message: 'asks for nothing: set `authenticated: true` or `scopes`' }];
-  return open === true
-    ? [{ path: [...path, 'public'], message: '`public` and `authorize` contradict each other' }]
-    : [];
+function at(path: ValuePath, mistakes: readonly Mistake[]): Mistake[] {
+  return mistakes.map((mistake) => ({ ...mistake, path: [...path, ...mistake.path] }));
 }
 
 function checkDiscovery(config: GatewayConfig): Mistake[] {

@@ -3,13 +3,13 @@
  * `docs/configuration.md`. Unknown keys are mistakes.
  */
 import Type from 'typebox';
-import { AuthenticationOptions } from '../policies/authenticate.ts';
-import { AuthorizeOptions } from '../policies/authorize.ts';
+import { AuthenticationOptions } from '../policies/authentication-options.ts';
+import { ArgumentPolicies, AuthorizationOptions, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { CacheHintOptions } from '../policies/cache-hints.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
+import { edgeProperties } from '../policies/edge-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { LoadSheddingOptions } from '../policies/load-shedding.ts';
-import { OperationCacheOptions } from '../policies/operation-cache-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
@@ -17,9 +17,12 @@ import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { GraphqlOptions } from './graphql-options.ts';
+import { ListenOptions, Port } from './listen-options.ts';
+import { PluginList } from './plugin-options.ts';
+import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 
 const closed = { additionalProperties: false } as const;
-const Port = Type.Integer({ minimum: 0, maximum: 65_535 });
 
 export const AdminToken = Type.Object(
   {
@@ -41,7 +44,7 @@ export const AdminToken = Type.Object(
 );
 export type AdminToken = Type.Static<typeof AdminToken>;
 
-const FieldPolicy = Type.Object(
+export const FieldPolicy = Type.Object(
   {
     public: Type.Optional(
       Type.Boolean({
@@ -49,7 +52,8 @@ const FieldPolicy = Type.Object(
         description: 'For root fields: open to anonymous requests also where authentication is required.',
       }),
     ),
-    authorize: Type.Optional(AuthorizeOptions),
+    authorize: Type.Optional(GraphqlAuthorizeOptions),
+    arguments: Type.Optional(ArgumentPolicies),
     ...fieldResilienceProperties,
     rateLimit: Type.Optional(
       Type.Array(RateLimitRule, {
@@ -80,25 +84,13 @@ const FieldPolicy = Type.Object(
   closed,
 );
 
+const { listSize: _, slicingArguments: __, arguments: ___, ...typeProperties } = FieldPolicy.properties;
+/** What can be said of a type: most of it holds for its fields, see `docs/policies.md`. */
+export const TypePolicy = Type.Object(typeProperties, closed);
+
 export const GatewayConfig = Type.Object(
   {
-    listen: Type.Optional(
-      Type.Object(
-        {
-          host: Type.Optional(
-            Type.String({ default: '0.0.0.0', description: 'Address of the public port. Environment: `HOST`.' }),
-          ),
-          port: Type.Optional(
-            Type.Unsafe<number>({
-              ...Port,
-              default: 4000,
-              description: 'The public port; 0 takes a free one. Environment: `PORT`.',
-            }),
-          ),
-        },
-        { ...closed, description: 'The public port: GraphQL, REST routes, health.' },
-      ),
-    ),
+    listen: Type.Optional(ListenOptions),
     admin: Type.Optional(
       Type.Object(
         {
@@ -167,11 +159,14 @@ export const GatewayConfig = Type.Object(
     ),
     cache: Type.Optional(CacheStoreOptions),
     authentication: Type.Optional(AuthenticationOptions),
+    authorization: Type.Optional(AuthorizationOptions),
     viewer: Type.Optional(ViewerOptions),
     policies: Type.Optional(
       Type.Object(
         {
           ...resilienceProperties,
+          ...edgeProperties,
+          ...gatewayPolicyProperties,
           deadline: Type.Optional(
             Type.Unsafe<string>({
               ...Duration,
@@ -189,8 +184,9 @@ export const GatewayConfig = Type.Object(
                 'What answers tell of the limits. `standard`: `RateLimit` and `RateLimit-Policy`. `legacy`: `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds from now) of the tightest rule.',
             }),
           ),
+          named: Type.Optional(NamedPolicies),
         },
-        { ...closed, description: 'Defaults for both doors. A service or route overrides them by name.' },
+        { ...closed, description: 'Defaults for both doors. A service, route, type or field overrides them by name.' },
       ),
     ),
     services: Type.Optional(
@@ -199,86 +195,21 @@ export const GatewayConfig = Type.Object(
         description: 'Services known beforehand. Others register at run time.',
       }),
     ),
+    plugins: Type.Optional(PluginList),
     fields: Type.Optional(
       Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {
         ...closed,
         description: 'Policies of single fields, by `Type.field`.',
       }),
     ),
-    graphql: Type.Optional(
-      Type.Object(
-        {
-          path: Type.Optional(
-            Type.String({ pattern: '^/[!-~]*$', default: '/graphql', description: 'Path of the GraphQL endpoint.' }),
-          ),
-          introspection: Type.Optional(
-            Type.Boolean({ default: true, description: 'Whether clients may ask for the schema.' }),
-          ),
-          graphiql: Type.Optional(
-            Type.Boolean({ description: 'Whether browsers get GraphiQL. Default: unless NODE_ENV is `production`.' }),
-          ),
-          maxBatchSize: Type.Optional(
-            Type.Integer({
-              minimum: 0,
-              maximum: 100,
-              default: 0,
-              description: 'Operations in one request (an array). 0 turns batching off.',
-            }),
-          ),
-          subgraphErrors: Type.Optional(
-            Type.Union([Type.Literal('pass'), Type.Literal('mask')], {
-              default: 'pass',
-              description:
-                "Whether the text of a service's own GraphQL errors reaches the client. Stack traces never do.",
-            }),
-          ),
-          cost: Type.Optional(
-            Type.Object(
-              {
-                listSize: Type.Optional(
-                  Type.Integer({
-                    minimum: 0,
-                    maximum: 1_000_000,
-                    default: 10,
-                    description: 'Length of a list of which nothing says more.',
-                  }),
-                ),
-                slicingArguments: Type.Optional(
-                  Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
-                    default: ['first', 'last', 'limit'],
-                    description: 'Arguments that say how long a list will be; the largest counts.',
-                  }),
-                ),
-              },
-              { ...closed, description: 'What operations cost, for rate limits with `count: cost`.' },
-            ),
-          ),
-          engine: Type.Optional(
-            Type.Union([Type.Literal('auto'), Type.Literal('stitched')], {
-              default: 'auto',
-              description:
-                'What executes operations. `auto`: a compiled query plan where one service or the federated services answer all of an operation, else the stitched schema. `stitched`: always that.',
-            }),
-          ),
-          shareSubgraphRequests: Type.Optional(
-            Type.Boolean({
-              default: true,
-              description:
-                'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
-            }),
-          ),
-          cache: Type.Optional(OperationCacheOptions),
-          shareOperations: Type.Optional(
-            Type.Boolean({
-              default: false,
-              description:
-                'Whether equal planned queries of one viewer, with equal variables and forwarded headers, are executed once while they are under way together.',
-            }),
-          ),
-        },
-        { ...closed, description: 'The GraphQL door.' },
-      ),
+    types: Type.Optional(
+      Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), TypePolicy, {
+        ...closed,
+        description:
+          'Policies of types. `authorize` holds for the fields of the type and for fields that return it, `cost` and `cache` for what returns it, everything else for its fields.',
+      }),
     ),
+    graphql: Type.Optional(GraphqlOptions),
     limits: Type.Optional(
       Type.Object(
         {

@@ -6,7 +6,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { hashContent } from './config-file.ts';
+import { hashContent } from './content-hash.ts';
 
 export interface WatchConfigOptions<Config> {
   readonly file: string;

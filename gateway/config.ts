@@ -1,13 +1,18 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
-import type { AuthenticationOptions } from '../policies/authenticate.ts';
+import type { AuthenticationOptions } from '../policies/authentication-options.ts';
+import type { AuthorizationOptions } from '../policies/authorize-options.ts';
+import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { buildOperationCache, type OperationCacheSettings } from '../policies/operation-cache-options.ts';
+import type { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
+import type { NamedPolicy } from '../policies/policy-definition.ts';
+import type { QueryLimitOptions } from '../policies/query-limits.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
 import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
-import type { ResilienceOptions } from '../policies/resilience.ts';
+import { type ResilienceOptions, resilienceProperties } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
 import type { ViewerOptions } from '../policies/viewer-token.ts';
@@ -17,15 +22,25 @@ import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
+import type { GraphqlEdgeOptions } from './edge-policies.ts';
+import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
+import type { TlsOptions } from './listen-options.ts';
+import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
 
 const configurations = Compile(GatewayConfig);
 
 /** What is said of one field, by `Type.field`. */
 export type FieldPolicy = NonNullable<GatewayConfig['fields']>[string];
 
+/** What is said of one type. */
+export type TypePolicy = NonNullable<GatewayConfig['types']>[string];
+
+/** What is said of the whole gateway, as it is written. */
+export type GatewayPolicies = Omit<NonNullable<GatewayConfig['policies']>, 'deadline' | 'rateLimitHeaders' | 'named'>;
+
 /** A configuration with every default applied: durations in milliseconds, sizes in bytes. */
 export interface Settings {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: { readonly host: string; readonly port: number; readonly tls?: TlsOptions };
   readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
   /** Processes that answer requests; 1 for this one alone. */
   readonly workers: number;
@@ -37,27 +52,42 @@ export interface Settings {
   /** Where both doors keep answers. */
   readonly cache: { readonly store: 'memory' | 'redis'; readonly maxBytes: number };
   readonly authentication: AuthenticationOptions & { readonly required: boolean };
+  /** What roles give, and what policies stand for. */
+  readonly authorization: AuthorizationOptions;
   /** What services are told of the viewer. */
   readonly viewer: ViewerOptions;
   /** Time for a whole request, all attempts and services together. */
   readonly deadlineMs: number;
+  /** What the gateway says of all services, routes and fields; in the data plane with what named policies add. */
+  readonly policies: GatewayPolicies;
+  /** Policies of the configuration, by name and with their bindings. */
+  readonly namedPolicies: readonly NamedPolicy[];
   /** Defaults that services override by name; `buildResilience` makes numbers of both. */
   readonly resilience: ResilienceOptions;
   /** Rules for every request of both doors. */
   readonly rateLimit: readonly RateLimitRule[];
   readonly rateLimitHeaders: RateLimitHeaders;
+  /** What holds for heads of messages where services and routes say nothing else. */
+  readonly edge: EdgeOptions;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
+  readonly plugins: readonly PluginEntry[];
   readonly fields: Readonly<Record<string, FieldPolicy>>;
+  readonly types: Readonly<Record<string, TypePolicy>>;
   readonly graphql: {
     readonly path: string;
-    readonly introspection: boolean;
+    readonly introspection: boolean | 'authorized';
     readonly graphiql: boolean;
     readonly maxBatchSize: number;
+    readonly limits: QueryLimitOptions;
+    readonly suggestions: boolean;
+    readonly persistedOperations: PersistedOperationSettings;
     readonly subgraphErrors: 'pass' | 'mask';
     readonly cost: { readonly listSize: number; readonly slicingArguments: readonly string[] };
+    readonly plugins: readonly GraphqlPluginEntry[];
     readonly engine: 'auto' | 'stitched';
     readonly shareSubgraphRequests: boolean;
     readonly shareOperations: boolean;
+    readonly edge: GraphqlEdgeOptions;
     /** Null where answers are not kept. */
     readonly cache: OperationCacheSettings | null;
   };
@@ -85,6 +115,19 @@ export interface Settings {
   readonly massExpiry: MassExpirySettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly access: boolean };
   readonly shutdown: { readonly delayMs: number; readonly graceMs: number };
+}
+
+/** `graphql.persistedOperations` with every default. */
+export interface PersistedOperationSettings {
+  readonly mode: 'off' | 'log' | 'enforce';
+  readonly source: string | undefined;
+  readonly reloadMs: number;
+  readonly copy: string | undefined;
+  readonly allowArbitrary: readonly string[];
+  readonly trustPersisted: boolean;
+  readonly apq: boolean;
+  readonly apqTtlMs: number;
+  readonly apqMaxBytes: number;
 }
 
 /** Where a value of a configuration stands: `selvage.yaml:12:5`. Undefined where nobody knows. */
@@ -146,9 +189,9 @@ export function buildSettings(
   config: GatewayConfig,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Settings {
-  const { deadline = '30s', rateLimit = [], rateLimitHeaders = 'standard', ...resilience } = config.policies ?? {};
+  const { deadline = '30s', rateLimitHeaders = 'standard', named = {}, ...policies } = config.policies ?? {};
   return {
-    listen: { host: config.listen?.host ?? '0.0.0.0', port: config.listen?.port ?? 4000 },
+    listen: { host: '0.0.0.0', port: 4000, ...config.listen },
     admin: {
       host: config.admin?.host ?? '127.0.0.1',
       port: config.admin?.port ?? 4001,
@@ -164,26 +207,34 @@ export function buildSettings(
       ...config.authentication,
       required: config.authentication?.required ?? false,
     },
+    authorization: config.authorization ?? {},
     viewer: config.viewer ?? {},
     deadlineMs: parseDurationMs(deadline),
-    resilience,
-    rateLimit,
+    ...readPolicies(policies),
     rateLimitHeaders,
+    namedPolicies: Object.entries(named).map(([name, definition]) => ({ name, definition })),
     services: config.services ?? {},
+    plugins: config.plugins ?? [],
     fields: config.fields ?? {},
+    types: config.types ?? {},
     graphql: {
       path: config.graphql?.path ?? '/graphql',
       introspection: config.graphql?.introspection ?? true,
       graphiql: config.graphql?.graphiql ?? environment['NODE_ENV'] !== 'production',
       maxBatchSize: config.graphql?.maxBatchSize ?? 0,
+      limits: config.graphql?.limits ?? {},
+      suggestions: config.graphql?.suggestions ?? environment['NODE_ENV'] !== 'production',
+      persistedOperations: buildPersistedOperations(config.graphql?.persistedOperations ?? {}),
       subgraphErrors: config.graphql?.subgraphErrors ?? 'pass',
       cost: {
         listSize: config.graphql?.cost?.listSize ?? 10,
         slicingArguments: config.graphql?.cost?.slicingArguments ?? ['first', 'last', 'limit'],
       },
+      plugins: config.graphql?.plugins ?? [],
       engine: config.graphql?.engine ?? 'auto',
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
+      edge: buildGraphqlEdgeOptions(config.graphql ?? {}),
       cache: buildOperationCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
@@ -207,11 +258,39 @@ export function buildSettings(
   };
 }
 
+/** What is said of the whole gateway, and of that what the parts read that are no policies of routes or fields. */
+export function readPolicies(
+  policies: GatewayPolicies,
+): Pick<Settings, 'policies' | 'resilience' | 'rateLimit' | 'edge'> {
+  const resilience = Object.entries(policies).filter(([kind]) => kind in resilienceProperties);
+  return {
+    policies,
+    resilience: Object.fromEntries(resilience),
+    rateLimit: policies.rateLimit ?? [],
+    edge: pickEdgeOptions(policies),
+  };
+}
+
 function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store'] {
   if (typeof store === 'object') return { kind: 'redis', ...store };
   if (store === 'memory') return { kind: 'memory' };
   if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
   return { kind: 'redis', redis: { url: store } };
+}
+
+function buildPersistedOperations(options: PersistedOperationOptions): PersistedOperationSettings {
+  return {
+    mode: options.mode ?? 'off',
+    source: options.source,
+    // Not in a circle without a pause, whatever is written.
+    reloadMs: Math.max(10, parseDurationMs(options.reload ?? '30s')),
+    copy: options.copy,
+    allowArbitrary: options.allowArbitrary ?? [],
+    trustPersisted: options.trustPersisted ?? false,
+    apq: options.apq ?? true,
+    apqTtlMs: parseDurationMs(options.apqTtl ?? '24h'),
+    apqMaxBytes: wholeBytes(options.apqMaxSize ?? '16mb'),
+  };
 }
 
 function buildMassExpiry(

@@ -2,16 +2,23 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AnswerLifetime } from '../policies/answer-lifetime.ts';
+import type { ClientCertificate } from '../policies/client-certificate.ts';
+import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type {
   AnswerFreshness,
   Attempt,
+  ChangeCall,
   Client,
   Departure,
   RequestContext,
   Viewer,
 } from '../policies/request-context.ts';
+import type { ServiceHeaders } from '../policies/service-headers.ts';
+import type { CertificateResolver } from './client-certificates.ts';
+import type { ShapeAnswer } from './edge-policies.ts';
+import type { PluginRequest } from './plugin-request.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -25,10 +32,16 @@ export interface GatewayRequest extends RequestContext {
   /** Path of the request target, without the query. */
   readonly path: string;
   readonly startedAtMs: number;
+  /** The certificate of the client, see {@link CertificateResolver}; undefined where nobody asks for it. */
+  readonly certificate: (() => ClientCertificate | null) | undefined;
+  /** What plugins have to do with the request; undefined where there are none. */
+  plugins: PluginRequest | undefined;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
+  /** What policies make of the head of the answer; null where there are none. */
+  shapeAnswer: ShapeAnswer | null;
 }
 
 export interface GatewayRequestOptions {
@@ -36,6 +49,8 @@ export interface GatewayRequestOptions {
   /** Path of the GraphQL door; every other path is the REST door's. */
   readonly graphqlPath: string;
   readonly resolveClient: (request: IncomingMessage) => Client;
+  /** Undefined where nobody asks for certificates. */
+  readonly resolveCertificate?: CertificateResolver | undefined;
 }
 
 /** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
@@ -56,6 +71,7 @@ class HttpRequest implements GatewayRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
+  readonly certificate: (() => ClientCertificate | null) | undefined;
   viewer: Viewer | null = null;
   viewerFields: readonly string[] | undefined = undefined;
   deadlineAtMs: number;
@@ -63,16 +79,21 @@ class HttpRequest implements GatewayRequest {
   readonly departure: ClientDeparture;
   readonly #response: ServerResponse;
   #atEnd: (() => void)[] | undefined;
+  plugins: PluginRequest | undefined = undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
+  readonly degraded: Degradation[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;
   lifetime: AnswerLifetime | undefined = undefined;
   freshness: AnswerFreshness | undefined = undefined;
+  operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
   service: string | null = null;
   bodyBytes = 0;
+  shapeAnswer: ShapeAnswer | null = null;
+  serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
     this.startedAtMs = performance.now();
@@ -82,11 +103,17 @@ class HttpRequest implements GatewayRequest {
     this.path = path;
     this.headers = request.headers;
     this.client = options.resolveClient(request);
+    const { resolveCertificate } = options;
+    this.certificate = resolveCertificate && (() => resolveCertificate(request));
     const wishMs = requestTimeoutMs(request.headers['x-request-timeout-ms']);
     this.isHurried = wishMs < options.deadlineMs;
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
     this.departure = new ClientDeparture(response);
     this.#response = response;
+  }
+
+  get changeCall(): ChangeCall | undefined {
+    return this.plugins?.changeCall;
   }
 
   atEnd(listener: () => void): void {

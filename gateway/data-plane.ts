@@ -3,13 +3,17 @@
  * registry or the configuration changes. A request takes what is current when it begins and stays with it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
+import { type Authenticator, type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
-import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
+import type { DegradedListener } from '../policies/degradation.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import type { PersistedOperations } from '../policies/persisted-operations.ts';
+import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
+import { createQueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
+import { createRights, type Rights } from '../policies/rights.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -17,15 +21,18 @@ import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import type { FieldPolicy, Settings } from './config.ts';
-import type { DegradedListener } from './field-execution.ts';
+import type { Settings } from './config.ts';
+import { buildGatewayAnswer, buildGraphqlEdge, type ShapeAnswer } from './edge-policies.ts';
+import type { FieldGuards } from './field-guards.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { PluginSet } from './plugin-set.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import { listAllAskerParts } from './subgraph-rules.ts';
 
 /** One immutable state of the data plane. */
 export interface DataPlaneState {
@@ -33,14 +40,22 @@ export interface DataPlaneState {
   readonly restDoor: RestDoor;
   readonly generation: GraphqlGeneration;
   readonly routes: RouteTable;
+  /** What requests ask of the operator's own code; undefined without any. */
+  readonly plugins: PluginSet | undefined;
+  /** What policies make of the heads of answers at the GraphQL door, and of those that no route gave. */
+  readonly graphqlAnswer: ShapeAnswer | null;
+  readonly gatewayAnswer: ShapeAnswer | null;
 }
 
 export interface DataPlane {
   readonly current: DataPlaneState;
+  readonly authenticator: Authenticator;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
-  publish(snapshot: Snapshot, graph: Graph): void;
+  publish(snapshot: Snapshot, graph: Graph, settings?: Settings, plugins?: PluginSet): void;
   /** Swaps in other settings; what does not depend on them stays. */
-  configure(settings: Settings): void;
+  configure(settings: Settings, plugins?: PluginSet): void;
 }
 
 export interface DataPlaneOptions {
@@ -59,45 +74,61 @@ export interface DataPlaneOptions {
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
+  readonly plugins?: PluginSet | undefined;
+  readonly fieldGuards: FieldGuards;
   readonly onUnexpected: UnexpectedErrorListener;
+  readonly persisted: PersistedOperations;
+  readonly queryObserver: QueryLimitObserver;
   readonly onDegraded?: DegradedListener;
-  readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
+  /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
+  readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
+  readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
 
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { limiter, call, engineOf, shedder, onUnexpected } = options;
-  let { settings, snapshot, graph } = options;
-  let forwardedHeaders = listForwardedHeaders(snapshot);
+  const { limiter, call, engineOf, shedder, fieldGuards, onUnexpected } = options;
+  let { settings, snapshot, graph, plugins } = options;
+  let forwardedHeaders = listAllAskerParts(settings, snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
-
+  let rights = createRights(settings.authorization);
   let describeViewer = createViewerDescription(settings.viewer);
 
   const lastGood = new LastGoodAnswers();
   const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
-  let guards = buildGuards(settings.fields, new Map(), options);
+  fieldGuards.configure(settings.fields);
+  fieldGuards.follow(graph);
 
-  const buildDoors = () => ({
-    graphqlDoor: createGraphqlDoor({
-      authenticator,
-      describeViewer,
-      maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
-      graphiql: settings.graphql.graphiql,
-      tellsFreshness: settings.graphql.cache?.clientHeaders === true,
-      shedder,
-      onUnexpected,
-    }),
-    restDoor: createRestDoor({
-      authenticator,
-      describeViewer,
-      limiter,
-      call,
-      cache: options.httpCache,
-      shedder,
-      guards: routeGuards,
-    }),
-  });
+  const buildDoors = () => {
+    const edge = buildGraphqlEdge(settings.edge, settings.graphql.edge);
+    return {
+      graphqlAnswer: edge.answer,
+      gatewayAnswer: buildGatewayAnswer(settings.edge),
+      graphqlDoor: createGraphqlDoor({
+        edge,
+        authenticator,
+        describeViewer,
+        maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
+        graphiql: settings.graphql.graphiql,
+        tellsFreshness: settings.graphql.cache?.clientHeaders === true,
+        shedder,
+        contract: { onUnexpected, suggestions: settings.graphql.suggestions },
+        persisted: options.persisted,
+      }),
+      restDoor: createRestDoor({
+        authenticator,
+        describeViewer,
+        rights,
+        limiter,
+        call,
+        cache: options.httpCache,
+        shedder,
+        guards: routeGuards,
+        onFallback: options.onRouteFallback ?? (() => {}),
+      }),
+    };
+  };
   const buildPlanned = () => ({
     engine: engineOf(graph),
     ...(settings.graphql.shareOperations && { shareOperations: () => forwardedHeaders }),
@@ -111,35 +142,49 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
           metrics: options.cacheMetrics,
           forwardedHeaders: () => forwardedHeaders,
         };
-  const buildGeneration = () =>
-    createGraphqlGeneration(graph, {
+  const buildGeneration = () => {
+    for (const [name, services] of graph.policyNames) {
+      if (rights.findPolicy(name) === undefined) options.onUnknownPolicy?.(name, services);
+    }
+    return createGraphqlGeneration(graph, {
       limiter,
       rules: compileRules(settings.rateLimit),
       cost: settings.graphql.cost,
+      queryLimits: {
+        limiter: createQueryLimiter(settings.graphql.limits),
+        trustsPersisted: settings.graphql.persistedOperations.trustPersisted,
+        observer: options.queryObserver,
+      },
+      persisted: options.persisted,
       authenticationRequired: settings.authentication.required === true,
+      rights,
       fields: settings.fields,
+      types: settings.types,
       introspection: settings.graphql.introspection,
       maxBatchSize: settings.graphql.maxBatchSize,
       path: settings.graphql.path,
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       usage: options.usage,
       fieldExecution:
-        guards.size === 0
+        fieldGuards.all.size === 0
           ? undefined
           : {
-              guards,
+              guards: fieldGuards.all,
               lastGood,
               forwardedHeaders: () => forwardedHeaders,
               onDegraded: options.onDegraded ?? (() => {}),
             },
       responses: buildResponses(),
-      onUnexpected,
+      contract: { onUnexpected, suggestions: settings.graphql.suggestions },
+      plugins,
     });
+  };
   const buildRoutes = () => {
     const routes = buildRouteTable(snapshot, {
       maxBodyBytes: settings.limits.maxBodyBytes,
       authenticationRequired: settings.authentication.required === true,
       rateLimit: settings.rateLimit,
+      edge: settings.edge,
     });
     routeGuards.configure(routes.targets);
     return routes;
@@ -149,62 +194,52 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     ...buildDoors(),
     generation: buildGeneration(),
     routes: buildRoutes(),
+    plugins,
   };
+  function configure(nextSettings: Settings, nextPlugins?: PluginSet): void {
+    // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
+    if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
+      authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
+    }
+    rights = createRights(nextSettings.authorization);
+    describeViewer = createViewerDescription(nextSettings.viewer);
+    settings = nextSettings;
+    plugins = nextPlugins;
+    forwardedHeaders = listAllAskerParts(settings, snapshot);
+    fieldGuards.configure(settings.fields);
+    current = {
+      ...buildDoors(),
+      generation: buildGeneration(),
+      routes: buildRoutes(),
+      plugins,
+    };
+  }
   return {
     get current() {
       return current;
     },
-    publish(nextSnapshot, nextGraph) {
+    get authenticator() {
+      return authenticator;
+    },
+    get rights() {
+      return rights;
+    },
+    publish(nextSnapshot, nextGraph, nextSettings = settings, nextPlugins = undefined) {
       const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
-      forwardedHeaders = listForwardedHeaders(snapshot);
+      forwardedHeaders = listAllAskerParts(settings, snapshot);
       graph = nextGraph;
+      fieldGuards.follow(graph);
+      if (nextSettings !== settings || nextPlugins !== plugins) return configure(nextSettings, nextPlugins);
       current = {
         ...current,
         ...(graphChanged && { generation: buildGeneration() }),
         ...(routesChanged && { routes: buildRoutes() }),
       };
     },
-    configure(nextSettings) {
-      // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
-      if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
-        authenticator = createAuthenticator(nextSettings.authentication, options.authentication);
-      }
-      describeViewer = createViewerDescription(nextSettings.viewer);
-      settings = nextSettings;
-      guards = buildGuards(settings.fields, guards, options);
-      current = {
-        ...buildDoors(),
-        generation: buildGeneration(),
-        routes: buildRoutes(),
-      };
-    },
+    configure,
   };
-}
-
-/** One for each field that asks for it. A field that goes on to ask keeps what its breaker knows. */
-function buildGuards(
-  fields: Readonly<Record<string, FieldPolicy>>,
-  known: ReadonlyMap<string, FieldGuard>,
-  { onFieldBreaker }: Pick<DataPlaneOptions, 'onFieldBreaker'>,
-): ReadonlyMap<string, FieldGuard> {
-  const guards = new Map<string, FieldGuard>();
-  for (const [name, policy] of Object.entries(fields)) {
-    if (!hasResilience(policy)) continue;
-    const guard =
-      known.get(name) ??
-      new FieldGuard(name, policy, onFieldBreaker === undefined ? {} : { onBreakerChange: onFieldBreaker });
-    guard.configure(policy);
-    guards.set(name, guard);
-  }
-  return guards;
-}
-
-/** The client's headers that any service of a snapshot gets, in lower case and sorted. */
-function listForwardedHeaders({ services }: Snapshot): readonly string[] {
-  const names = services.flatMap(({ definition }) => definition.graphql?.forwardHeaders ?? []);
-  return [...new Set(names.map((name) => name.toLowerCase()))].toSorted();
 }
 
 /** A heartbeat or a new instance leaves the routes alone: the definitions are still the same objects. */

@@ -1,4 +1,4 @@
-/** The headers that the gateway itself adds to an answer of either door. */
+/** The head of an answer of either door: what the gateway itself adds, and what the policies of its edge make of it. */
 import type { GatewayRequest } from './context.ts';
 
 /** Name, value, name, value ...: the request id, what the rate limits said, and what the cache of operations did. */
@@ -8,4 +8,9 @@ export function edgeHeaders(context: GatewayRequest): string[] {
   if (limits !== undefined) for (const name in limits) headers.push(name, limits[name] ?? '');
   if (context.cacheStatus !== undefined) headers.push('cache-status', context.cacheStatus);
   return headers;
+}
+
+/** The fields as they go out. Everything that answers a client's request passes here once. */
+export function finishHeaders(context: GatewayRequest, headers: string[]): string[] {
+  return context.shapeAnswer === null ? headers : context.shapeAnswer(headers, context);
 }

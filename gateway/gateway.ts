@@ -9,6 +9,7 @@ import { parseDurationMs } from '../policies/units.ts';
 import { type Admission, createAdmission } from '../schema/admission.ts';
 import { createDiscovery } from '../schema/discovery.ts';
 import { createFieldUsage } from '../schema/field-usage.ts';
+import type { Graph } from '../schema/graph.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
@@ -19,14 +20,18 @@ import { createAdminServer } from './admin-server.ts';
 import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { createPolicyResolution } from './effective-policies.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
+import { createNamedPolicies } from './policy-layers.ts';
+import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
+import { createUnmatchedWatch } from './unmatched-bindings.ts';
 
 export interface GatewayAddresses {
   /** Base URL of the public port. */
@@ -98,7 +103,9 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const { lookup } = addressPolicy;
   const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
-  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage }));
+  const apiKeys = openApiKeyStore(settings);
+  if (apiKeys !== undefined) building.use(apiKeys);
+  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage, apiKeyStore: apiKeys }));
   const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
   const admit = createAdmission({
@@ -118,6 +125,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discover: createDiscovery({ dispatcher }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
+      checkPolicy: (name, definition, others) => checkPolicy(name, definition, [...current.namedPolicies, ...others]),
+      reservedPolicies: () => new Set(current.namedPolicies.map(({ name }) => name)),
       log,
       massExpiry: settings.massExpiry,
       onSuspects: (count) => metrics.observeSuspects(count),
@@ -135,16 +144,20 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   );
 
   const observeSnapshot = createSnapshotObserver(metrics);
+  const listNamed = createNamedPolicies();
+  const watchBindings = createUnmatchedWatch((unmatched) =>
+    log.info('bindings of policies that match nothing now', { unmatched }),
+  );
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
+    watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
+  await serving.prepare(settings);
   await registry.start(settings.services);
   const revocations = openRevocationStore(settings);
   if (revocations !== undefined) building.use(revocations);
-  const apiKeys = openApiKeyStore(settings);
-  if (apiKeys !== undefined) building.use(apiKeys);
   const adminServer = createAdminServer({
     access: createAdminAccess(settings.admin.tokens),
     endpoints: buildAdminEndpoints({
@@ -170,7 +183,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
-      routes: () => buildRoutes(registry.snapshot, current),
+      routes: () => buildRoutes(registry.snapshot, current, registry.admission.graph),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
@@ -189,6 +202,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   return {
     addresses: { url, adminUrl },
     async reload(next) {
+      // First of all: what cannot be loaded refuses the rest.
+      await serving.prepare(next);
       const before = current;
       // The policy of the new file already holds for its own services.
       current = { ...current, registry: next.registry };
@@ -196,6 +211,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         await registry.replaceConfig(next.services);
       } catch (error) {
         current = before;
+        await serving.abandon();
         throw error;
       }
       discovery.configure(next.discovery);
@@ -203,6 +219,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       const changed = [...findBoundToStart(before, next), ...(await serving.configure(next))];
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
+      watchBindings(listNamed(next, registry.snapshot), registry.snapshot, registry.admission.graph);
     },
     async stop() {
       log.info('draining');
@@ -220,7 +237,9 @@ async function loadClusterServing(): Promise<(options: ServingOptions) => Servin
   return createClusterServing;
 }
 
-function buildRoutes(snapshot: Snapshot, settings: Settings): RouteTable {
+/** With what policies add, as requests meet it. */
+function buildRoutes(registered: Snapshot, configured: Settings, graph: Graph): RouteTable {
+  const { snapshot, settings } = createPolicyResolution()(registered, configured, graph);
   return buildRouteTable(snapshot, {
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,

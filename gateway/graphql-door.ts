@@ -1,19 +1,27 @@
 /** The GraphQL door: shed load -> authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
+import { isPreflight } from '../policies/cors.ts';
 import { GatewayError } from '../policies/errors.ts';
+import { filterHeaders } from '../policies/http-headers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import type { PersistedOperations } from '../policies/persisted-operations.ts';
+import { ServiceHeaders } from '../policies/service-headers.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import { withFreshness } from './answer-freshness.ts';
 import type { GatewayRequest } from './context.ts';
-import { edgeHeaders } from './edge-headers.ts';
-import type { UnexpectedErrorListener } from './graphql-errors.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import type { GraphqlEdge } from './edge-policies.ts';
+import { createGraphiqlPage } from './graphiql-page.ts';
+import type { ErrorContract } from './graphql-errors.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
 import { parsePlainOperation, runPlainOperation } from './plain-operation.ts';
 import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 
 export interface GraphqlDoorOptions {
+  /** What holds for the heads of messages. */
+  readonly edge: GraphqlEdge;
   readonly authenticator: Authenticator;
   /** What services are told of a viewer. */
   readonly describeViewer: DescribeViewer;
@@ -22,7 +30,9 @@ export interface GraphqlDoorOptions {
   /** Whether answers say how long they may be kept. */
   readonly tellsFreshness: boolean;
   readonly shedder: LoadShedder;
-  readonly onUnexpected: UnexpectedErrorListener;
+  readonly contract: ErrorContract;
+  /** Operations by an id in place of their text. */
+  readonly persisted: Pick<PersistedOperations, 'peek'>;
 }
 
 export type GraphqlDoor = (
@@ -35,33 +45,47 @@ export type GraphqlDoor = (
 
 /** Creates the door. It throws GatewayErrors for what ends before Yoga; the server answers them. */
 export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
-  const { authenticator, describeViewer, maxBodyBytes, graphiql, shedder, onUnexpected } = options;
+  const { edge, authenticator, describeViewer, maxBodyBytes, graphiql, shedder, contract, persisted } = options;
+  const loadPage = createGraphiqlPage();
   return async (generation, target, request, response, context) => {
     shedder.check('graphql');
-    if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(response, context);
+    if (request.method === 'GET' && graphiql && wantsPage(request)) return sendGraphiql(loadPage, response, context);
+    if (edge.cors !== null && isPreflight(context.method, request.headers)) {
+      response.writeHead(204, [...edgeHeaders(context), ...edge.cors.answerPreflight(request.headers)]);
+      response.end();
+      return;
+    }
     assertCarrier(request);
+    edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
+    if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     const body =
       request.method === 'POST'
         ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
         : null;
-    const { yoga } = generation;
-    const plain = body === null || target.query !== '' ? null : parsePlainOperation(request.headers, body);
+    const { yoga, needsRequests } = generation;
+    const plain =
+      body === null || target.query !== '' || needsRequests
+        ? null
+        : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
-      const short = await runPlainOperation(yoga, plain, context, onUnexpected);
+      const short = await runPlainOperation(yoga, plain, context, contract);
       if (short !== null) send(options, short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
       method: context.method,
-      headers: plainHeaders(request),
+      headers: needsRequests ? allHeaders(request) : plainHeaders(request),
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
     send(options, answer.status, answer.headers, await answer.text(), response, context);
   };
 }
+
+type LoadPage = ReturnType<typeof createGraphiqlPage>;
 
 /** Yoga offers to wait for work after the answer; nothing here has any. */
 const ignore = (): void => {};
@@ -91,6 +115,18 @@ function plainHeaders(request: IncomingMessage): Record<string, string> {
   return { ...(accept !== undefined && { accept }), ...(contentType !== undefined && { 'content-type': contentType }) };
 }
 
+/** As a client sends them to a server of Yoga's own. The length is that of a body that was decoded since. */
+function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
+  const headers: [string, string][] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (!/^(connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(name)) {
+      headers.push([name, rawHeaders[i + 1] ?? '']);
+    }
+  }
+  return headers;
+}
+
 function send(
   { tellsFreshness }: GraphqlDoorOptions,
   status: number,
@@ -102,20 +138,21 @@ function send(
   if (context.departure.happened) return;
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
+  if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
   const answer = tellsFreshness ? withFreshness({ status, headers, text }, context) : { status, headers, text };
   context.bodyBytes = Buffer.byteLength(answer.text, 'utf8');
   if (answer.status !== 304) answer.headers.push('content-length', String(context.bodyBytes));
-  response.writeHead(answer.status, answer.headers);
+  response.writeHead(answer.status, finishHeaders(context, answer.headers));
   // As a string: Node joins head and body of a short answer then, and writes them at once.
   response.end(answer.text, 'utf8');
 }
 
-async function sendGraphiql(response: ServerResponse, context: GatewayRequest): Promise<void> {
+async function sendGraphiql(load: LoadPage, response: ServerResponse, context: GatewayRequest): Promise<void> {
   context.name = 'graphiql';
-  // Two megabytes of page: loaded when somebody looks at it.
-  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
-  const page = Buffer.from(renderGraphiQL({ title: 'Selvage' }), 'utf8');
-  const headers = ['content-type', 'text/html; charset=utf-8', 'content-length', String(page.length)];
-  response.writeHead(200, [...edgeHeaders(context), ...headers]);
-  response.end(page);
+  const { body, headers } = await load();
+  const finished = finishHeaders(context, [...edgeHeaders(context), 'content-length', String(body.length)]);
+  // Policies are made for other answers: under theirs the page might not run.
+  const others = filterHeaders(finished, (name) => !headers.includes(name));
+  response.writeHead(200, [...others, ...headers]);
+  response.end(body);
 }

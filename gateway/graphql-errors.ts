@@ -20,6 +20,13 @@ interface Result {
   readonly extensions?: Record<string, unknown>;
 }
 
+/** How errors leave. */
+export interface ErrorContract {
+  readonly onUnexpected: UnexpectedErrorListener;
+  /** Whether errors say which name of the schema was perhaps meant. @default true */
+  readonly suggestions?: boolean;
+}
+
 /** What the error contract tells the outside about an error that nobody expected. */
 export type UnexpectedErrorListener = (error: unknown, context: RequestContext) => void;
 
@@ -27,10 +34,10 @@ export type UnexpectedErrorListener = (error: unknown, context: RequestContext) 
  * Yoga plugin: shapes every error on its way out, also those of parsing and validation. Runs on `onResultProcess`, which
  * every answer passes, whoever made it.
  */
-export function useErrorContract(onUnexpected: UnexpectedErrorListener): Plugin<object, GraphqlContext> {
+export function useErrorContract(contract: ErrorContract): Plugin<object, GraphqlContext> {
   return {
     onResultProcess({ result, setResult, serverContext }) {
-      const shape = (one: Result) => shapeResult(one, serverContext.gateway, onUnexpected);
+      const shape = (one: Result) => shapeResult(one, serverContext.gateway, contract);
       if (Array.isArray(result)) setResult(result.map(shape) as typeof result);
       else if (hasErrors(result)) setResult(shape(result) as typeof result);
     },
@@ -42,26 +49,27 @@ function hasErrors(result: unknown): result is Result {
 }
 
 /** An answer with the errors that leave; the same object when it has none. */
-export function shapeResult(result: Result, context: RequestContext, onUnexpected: UnexpectedErrorListener): Result {
+export function shapeResult(result: Result, context: RequestContext, contract: ErrorContract): Result {
   if (!hasErrors(result)) return result;
+  // Whoever put them there: an answer with errors is not for caches on the way.
+  context.freshness = undefined;
   const { data, errors = [] } = result;
   const answer: AnswerScope = {
     // Where there is data the answer is a success, whatever else it tells (GraphQL over HTTP, section 6.4).
     failed: data === null || data === undefined,
     executed: 'data' in result,
     context,
-    onUnexpected,
+    ...contract,
     extensions: new Map(),
   };
   return { ...result, errors: errors.map((error) => shapeError(error, answer)) };
 }
 
 /** What the errors of one answer have in common. */
-interface AnswerScope {
+interface AnswerScope extends ErrorContract {
   readonly failed: boolean;
   readonly executed: boolean;
   readonly context: RequestContext;
-  readonly onUnexpected: UnexpectedErrorListener;
   /** By error of ours: one outage may stand at hundreds of paths. */
   readonly extensions: Map<GatewayError, GraphQLError['extensions']>;
 }
@@ -79,7 +87,8 @@ function shapeError(thrown: unknown, answer: AnswerScope): GraphQLError | GraphQ
   if (code === 'INTERNAL_SERVER_ERROR') onUnexpected(error.originalError ?? error, context);
   if (isErrorCode(code)) context.errorCode ??= code;
   const { http, ...extensions } = buildExtensions(error, ours, code, answer);
-  const message = code === 'INTERNAL_SERVER_ERROR' ? errorKinds[code].title : error.message;
+  const own = answer.suggestions === false ? withoutSuggestion(error.message) : error.message;
+  const message = code === 'INTERNAL_SERVER_ERROR' ? errorKinds[code].title : own;
   const { locations, path } = error;
   if (!failed) return { message, ...(locations && { locations }), ...(path && { path }), extensions };
   const status = buildHttp(ours, code, executed, http);
@@ -90,6 +99,12 @@ function shapeError(thrown: unknown, answer: AnswerScope): GraphQLError | GraphQ
     path: path ?? null,
     extensions: { ...extensions, ...(status !== undefined && { http: status }) },
   });
+}
+
+/** Of graphql-js: ` Did you mean "name" or "names"?`, always at the end. It tells names of the schema to who may only guess. */
+function withoutSuggestion(message: string): string {
+  const start = message.endsWith('?') ? message.lastIndexOf(' Did you mean ') : -1;
+  return start < 0 ? message : message.slice(0, start);
 }
 
 function buildExtensions(error: GraphQLError, ours: GatewayError | undefined, code: string, answer: AnswerScope) {
@@ -110,7 +125,7 @@ type Http = GraphQLError['extensions']['http'];
  */
 function buildHttp(ours: GatewayError | undefined, code: string, executed: boolean, given: Http): Http {
   if (ours === undefined && given !== undefined) return given;
-  const { status } = errorKinds[isErrorCode(code) ? code : 'DOWNSTREAM_SERVICE_ERROR'];
+  const { status } = ours ?? errorKinds[isErrorCode(code) ? code : 'DOWNSTREAM_SERVICE_ERROR'];
   return { status, spec: executed || ours === undefined, ...(ours !== undefined && { headers: errorHeaders(ours) }) };
 }
 

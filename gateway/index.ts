@@ -2,3 +2,4 @@
 export type { GatewayConfig } from './config-schema.ts';
 export { defineConfig } from './define-config.ts';
 export { createGateway, type Gateway, type GatewayAddresses } from './gateway.ts';
+export * from './plugin.ts';

@@ -59,6 +59,8 @@ export interface AccessEntry {
   readonly durationMs: number;
   /** Size of the answer's body. */
   readonly bytes: number;
+  /** What its GraphQL operations cost, where that is measured. */
+  readonly cost?: number | undefined;
 }
 
 /** A log. It never throws, and never waits for whoever reads it. */
@@ -114,7 +116,7 @@ function toOutput(destination: LogDestination): LogOutput {
 function formatAccess(entry: AccessEntry, timeMs: number, origin: string): string {
   const asked = `"id":${quote(entry.id, 128)},"door":"${entry.door}","method":${quote(entry.method, 32)},"path":${quotePath(entry.path)}`;
   const served = `"name":${quoteOrNull(entry.name)},"viewer":${quoteOrNull(entry.viewer)},"services":${quoteList(entry.services)},"instances":${quoteList(entry.instances)},"attempts":${entry.attempts}`;
-  const answer = `"status":${entry.status},"code":${quoteOrNull(entry.code)},"ms":${toNumber(entry.durationMs)},"bytes":${entry.bytes}`;
+  const answer = `"status":${entry.status},"code":${quoteOrNull(entry.code)},"ms":${toNumber(entry.durationMs)},"bytes":${entry.bytes}${entry.cost === undefined ? '' : `,"cost":${entry.cost}`}`;
   return `{"level":"info","time":${timeMs},${origin}"msg":"request",${asked},${served},${answer}}\n`;
 }
 

@@ -1,5 +1,8 @@
 /** Series of a metric by label values: found fast, and bounded in number. */
 
+/** In seconds, for whatever a client waits for. */
+export const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
 /** Gives back a label value, or `other` when it would be one too many. */
 export type LabelBound = (value: string) => string;
 

@@ -11,8 +11,11 @@ import {
 import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
+import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
+import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
-import { createLabelBound, createSeries } from './metrics-series.ts';
+import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
 
 export interface MetricsOptions {
   /** Most distinct values of a label that clients or teams choose; further ones are counted as `other`. @default 500 */
@@ -32,30 +35,15 @@ export interface RequestObservation {
   readonly durationMs: number;
 }
 
-/** What one attempt was: the shape of `Attempt` in the request's context. */
-export interface AttemptObservation {
-  readonly service: string;
-  readonly instance: string;
-  readonly outcome: number | string;
-  readonly durationMs: number;
-}
-
-export interface Metrics {
+export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
   readonly cache: CacheMetrics;
+  readonly plugins: PluginMetrics;
+  readonly queries: QueryMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
-  observeAttempt(attempt: AttemptObservation): void;
-  observeBreaker(service: string, instance: string, state: 'closed' | 'half-open' | 'open'): void;
-  observeHealth(service: string, instance: string, healthy: boolean): void;
-  /** Calls to a service leave the gateway's zone, or stay in it again. */
-  observeSpillOver(service: string, spills: boolean): void;
-  /** An instance is ejected for being worse than its peers. */
-  observeEjection(service: string, reason: string): void;
-  /** How many instances of a service are healthy, and whether all get calls because so few are; null: it is gone. */
-  observePool(service: string, pool: { readonly healthy: number; readonly panic: boolean } | null): void;
   /** A credential that somebody else judges. */
   observeCredential(kind: string, outcome: string): void;
   /** Whether the shared revocations can be read. */
@@ -75,16 +63,11 @@ export interface Metrics {
   observeStore(available: boolean): void;
   /** Instances that are only kept because too many leases ran out at once. */
   observeSuspects(count: number): void;
-  /** Drops the gauges of an instance that is gone. */
-  forgetInstance(service: string, instance: string): void;
   /** The exposition format of Prometheus, and its media type. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
   /** The same as plain data, for another process to add up. */
   collect(): Promise<readonly MetricObjectWithValues<MetricValue<string>>[]>;
 }
-
-const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-const breakerStates = { closed: 0, 'half-open': 1, open: 2 } as const;
 
 /** Metrics in a registry of their own, so that two gateways in one process do not mix. */
 export function createMetrics(options: MetricsOptions = {}): Metrics {
@@ -104,66 +87,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     help: 'Time from the head of a request to the end of its answer.',
     labelNames: ['door', 'name'],
     buckets: durationBuckets,
-    registers,
-  });
-  const attempts = new Counter({
-    name: 'selvage_upstream_attempts_total',
-    help: 'Attempts to call an instance of a service, by status or error code.',
-    labelNames: ['service', 'outcome'],
-    registers,
-  });
-  const attemptDurations = new Histogram({
-    name: 'selvage_upstream_duration_seconds',
-    help: 'Time of an attempt.',
-    labelNames: ['service'],
-    buckets: durationBuckets,
-    registers,
-  });
-  const breakers = new Gauge({
-    name: 'selvage_breaker_state',
-    help: 'Circuit breaker of an instance: 0 closed, 1 half-open, 2 open. Of several workers, that of the worst.',
-    labelNames: ['service', 'instance'],
-    aggregator: 'max',
-    registers,
-  });
-  const healthy = new Gauge({
-    name: 'selvage_instance_healthy',
-    help: 'Whether an instance is taken for healthy.',
-    labelNames: ['service', 'instance'],
-    aggregator: 'max',
-    registers,
-  });
-  const instanceAttempts = new Counter({
-    name: 'selvage_instance_attempts_total',
-    help: 'Attempts by instance: how the calls to a service are spread.',
-    labelNames: ['service', 'instance'],
-    registers,
-  });
-  const spillOver = new Gauge({
-    name: 'selvage_zone_spill_over',
-    help: 'Whether calls to a service leave the zone of the gateway.',
-    labelNames: ['service'],
-    aggregator: 'max',
-    registers,
-  });
-  const ejections = new Counter({
-    name: 'selvage_outlier_ejections_total',
-    help: 'Ejections of instances that were worse than their peers.',
-    labelNames: ['service', 'reason'],
-    registers,
-  });
-  const healthyInstances = new Gauge({
-    name: 'selvage_healthy_instances',
-    help: 'Instances of a service that are neither unhealthy nor ejected nor draining.',
-    labelNames: ['service'],
-    aggregator: 'min',
-    registers,
-  });
-  const panics = new Gauge({
-    name: 'selvage_service_panic',
-    help: 'Whether so few instances of a service are healthy that all get calls.',
-    labelNames: ['service'],
-    aggregator: 'max',
     registers,
   });
   const credentials = new Counter({
@@ -232,8 +155,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     help: 'Workers that died and were replaced.',
     registers,
   });
-  /** Of the instances that there are: an attempt that ends later shall not bring one back that is forgotten. */
-  const attemptsByInstance = new Map<string, Map<string, Counter.Internal>>();
   const inFlight = new Map<string, number>();
   new Gauge({
     name: 'selvage_requests_in_flight',
@@ -248,17 +169,17 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const bound = () => createLabelBound(maxLabelValues);
   const requestSeries = createSeries([bound(), bound(), bound(), bound()], (...labels) => requests.labels(...labels));
   const durationSeries = createSeries([bound(), bound()], (...labels) => durations.labels(...labels));
-  const attemptSeries = createSeries([bound(), bound()], (...labels) => attempts.labels(...labels));
-  const attemptDurationSeries = createSeries([bound()], (...labels) => attemptDurations.labels(...labels));
-  const ejectionSeries = createSeries([bound(), bound()], (...labels) => ejections.labels(...labels));
   const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
   const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
   let graphId: string | undefined;
 
   return {
+    ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
+    plugins: createPluginMetrics(registry),
+    queries: createQueryMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },
@@ -266,35 +187,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       inFlight.set(door, Math.max(0, (inFlight.get(door) ?? 0) - 1));
       requestSeries(door, service, name, String(status)).inc();
       durationSeries(door, name).observe(durationMs / 1_000);
-    },
-    observeAttempt({ service, instance, outcome, durationMs }) {
-      attemptsByInstance.get(service)?.get(instance)?.inc();
-      attemptSeries(service, String(outcome)).inc();
-      attemptDurationSeries(service).observe(durationMs / 1_000);
-    },
-    observeBreaker(service, instance, state) {
-      breakers.set({ service, instance }, breakerStates[state]);
-    },
-    observeHealth(service, instance, isHealthy) {
-      healthy.set({ service, instance }, isHealthy ? 1 : 0);
-      const counts = attemptsByInstance.get(service) ?? new Map<string, Counter.Internal>();
-      attemptsByInstance.set(service, counts);
-      if (!counts.has(instance)) counts.set(instance, instanceAttempts.labels(service, instance));
-    },
-    observeSpillOver(service, spills) {
-      spillOver.set({ service }, spills ? 1 : 0);
-    },
-    observeEjection(service, reason) {
-      ejectionSeries(service, reason).inc();
-    },
-    observePool(service, pool) {
-      if (pool === null) {
-        healthyInstances.remove(service);
-        panics.remove(service);
-      } else {
-        healthyInstances.set({ service }, pool.healthy);
-        panics.set({ service }, pool.panic ? 1 : 0);
-      }
     },
     observeCredential: (kind, outcome) => credentials.inc({ kind, outcome }),
     observeRevocationStore: (readable) => revocationStore.set({ store: 'redis' }, readable ? 1 : 0),
@@ -331,17 +223,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     observeSuspects(count) {
       suspects.set(count);
-    },
-    forgetInstance(service, instance) {
-      breakers.remove(service, instance);
-      healthy.remove(service, instance);
-      instanceAttempts.remove(service, instance);
-      const counts = attemptsByInstance.get(service);
-      counts?.delete(instance);
-      if (counts?.size === 0) {
-        attemptsByInstance.delete(service);
-        spillOver.remove(service);
-      }
     },
     async render() {
       return { contentType: registry.contentType, body: await registry.metrics() };

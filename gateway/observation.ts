@@ -1,6 +1,7 @@
 /** What logs and metrics are told of requests and calls. */
 import type { ServerResponse } from 'node:http';
 import type { AuthenticatorDependencies } from '../policies/authenticate.ts';
+import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
 import type { CallObserver } from '../subgraphs/call.ts';
 import type { DiscoveryObserver } from '../subgraphs/discovery/watched-service.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
@@ -23,6 +24,8 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
     onFailure(error, context) {
       if (error.code === 'INTERNAL_SERVER_ERROR') log.error('a request failed unexpectedly', { error, id: context.id });
     },
+    // Anybody can make these, as many as they like.
+    onHandshakeFailure: (error) => log.debug('a TLS handshake failed', { error }),
   };
 }
 
@@ -47,17 +50,42 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     code: context.departure.happened ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
     durationMs,
     bytes: context.bodyBytes,
+    cost: context.operationCost,
+  };
+}
+
+/** An outage exhausts a budget with every call: one line in so much time says it. */
+const exhaustionLogMs = 10_000;
+
+/** Whether a name was asked about within the time before. Names are those of services: few. */
+function createRecentTest(withinMs: number): (name: string) => boolean {
+  const askedAtMs = new Map<string, number>();
+  return (name) => {
+    const nowMs = performance.now();
+    const isRecent = nowMs - (askedAtMs.get(name) ?? Number.NEGATIVE_INFINITY) < withinMs;
+    if (!isRecent) askedAtMs.set(name, nowMs);
+    return isRecent;
   };
 }
 
 /** `tellsHealth`: whether health is found out here, or told by another process that says so already. */
 export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = true): CallObserver {
   const panicking = new Set<string>();
+  const isRecent = createRecentTest(exhaustionLogMs);
   return {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
       metrics.observeBreaker(service, instance, state);
       log.warn('circuit breaker', { service, instance, state });
+    },
+    onServiceBreakerChange(service, state) {
+      metrics.resilience.observeServiceBreaker(service, state);
+      log.warn('circuit breaker of a service', { service, state });
+    },
+    onResilience(service, event) {
+      metrics.resilience.observeEvent(service, event);
+      if (event !== 'retry-budget-exhausted' || isRecent(service)) return;
+      log.warn('the retry budget of a service is exhausted: calls that fail are not tried again', { service });
     },
     onHealthChange(service, instance, healthy, why) {
       if (!tellsHealth) return;
@@ -135,5 +163,18 @@ export function createAuthenticationObserver(
     onLookup: (kind, outcome) => metrics.observeCredential(kind, outcome),
     onUnavailable: (kind, error) =>
       log.warn('credentials cannot be checked: requests that carry one unknown here get 503', { kind, error }),
+  };
+}
+
+/** What metrics and the log are told of the size of operations. A refusal stands in the access log anyway. */
+export function createQueryObserver(log: Log, { queries }: Metrics): QueryLimitObserver {
+  return {
+    onDepth: queries.onDepth,
+    onCost: queries.onCost,
+    onExcess({ code, limit, found }, className, refused, { id }) {
+      queries.onExcess(code, className, refused);
+      if (!refused)
+        log.info('an operation is over a limit that is only measured', { code, limit, found, className, id });
+    },
   };
 }

@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type FetchAPI, type GraphQLParams, isAsyncIterable, processRegularResult } from 'graphql-yoga';
 import type { GatewayRequest } from './context.ts';
-import { shapeResult, type UnexpectedErrorListener } from './graphql-errors.ts';
+import { type ErrorContract, shapeResult } from './graphql-errors.ts';
 import type { Yoga } from './graphql-generation.ts';
 
 export interface PlainAnswer {
@@ -35,12 +35,17 @@ export interface PlainOperation {
 }
 
 /** The operation in the body of a POST; null for whatever should take the long way, mistakes included. */
-export function parsePlainOperation(headers: IncomingHttpHeaders, body: string): PlainOperation | null {
+export function parsePlainOperation(
+  headers: IncomingHttpHeaders,
+  body: string,
+  peek: (params: GraphQLParams) => string | undefined,
+): PlainOperation | null {
   const mediaType = mediaTypes.get(headers.accept);
   if (mediaType === undefined) return null;
   const params = parseJson(body);
   if (typeof params !== 'object' || params === null || Array.isArray(params)) return null;
-  const { query } = params as GraphQLParams;
+  // What an id stands for, where it is known here without asking anybody.
+  const query = (params as GraphQLParams).query ?? peek(params as GraphQLParams);
   // Subscriptions are answered as streams. The word may also be a field's name: then it is only slower.
   return typeof query === 'string' && !query.includes('subscription') ? { params, mediaType } : null;
 }
@@ -61,7 +66,7 @@ export async function runPlainOperation(
   yoga: Yoga,
   { params, mediaType }: PlainOperation,
   context: GatewayRequest,
-  onUnexpected: UnexpectedErrorListener,
+  contract: ErrorContract,
 ): Promise<PlainAnswer | null> {
   let result: unknown;
   try {
@@ -71,7 +76,7 @@ export async function runPlainOperation(
   }
   if (context.departure.happened) return null;
   if (isAsyncIterable(result)) throw new TypeError('an operation that is no subscription gave a stream');
-  const shaped = shapeResult(result as object, context, onUnexpected);
+  const shaped = shapeResult(result as object, context, contract);
   return processRegularResult(shaped as never, capturing, mediaType) as unknown as CapturedResponse;
 }
 

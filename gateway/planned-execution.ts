@@ -4,6 +4,7 @@ import type { Plugin } from 'graphql-yoga';
 import { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
+import type { ServiceHeaders } from '../policies/service-headers.ts';
 import { InvalidVariablesError } from '../schema/plan-errors.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { PlannedOperation, PlannedResult } from '../schema/planned-operation.ts';
@@ -62,8 +63,10 @@ export function usePlannedExecution(
   };
 }
 
-interface SharedResult {
+/** What several requests get that were executed as one. */
+interface Shared extends Pick<RequestContext, 'degraded'> {
   readonly result: PlannedResult;
+  readonly serviceHeaders: ServiceHeaders | undefined;
   readonly lifetime: AnswerLifetime;
 }
 
@@ -71,24 +74,30 @@ type Run = (operation: PlannedOperation, args: ExecutionArgs) => Promise<Planned
 
 /** What runs planned operations. */
 export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): Run {
-  const sharing = createRequestSharing<SharedResult>();
-  function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
-    if (shareOperations !== undefined && isQuery(args)) return share(operation, args, shareOperations());
-    return operation.execute(args.variableValues ?? {}, (args.contextValue as GraphqlContext).gateway);
-  }
-  async function share(operation: PlannedOperation, args: ExecutionArgs, forwarded: readonly string[]) {
+  const sharing = createRequestSharing<Shared>();
+  async function execute(operation: PlannedOperation, args: ExecutionArgs): Promise<PlannedResult> {
     const variables = args.variableValues ?? {};
     const { gateway } = args.contextValue as GraphqlContext;
+    // What plugins add to calls is known when they are made: too late to say who asks the same.
+    if (shareOperations === undefined || gateway.changeCall !== undefined || !isQuery(args)) {
+      return await operation.execute(variables, gateway);
+    }
+    let isOwn = false;
     // What services say of their answers is for all who share them.
-    const start = async (context: RequestContext): Promise<SharedResult> => {
+    const start = async (flight: RequestContext): Promise<Shared> => {
+      isOwn = true;
       const lifetime = new AnswerLifetime();
-      const result = await operation.execute(variables, new DerivedContext(context, { lifetime }));
-      return { result, lifetime };
+      const serviceHeaders = gateway.serviceHeaders?.fork();
+      const own = new DerivedContext(flight, { lifetime, serviceHeaders });
+      return { result: await operation.execute(variables, own), serviceHeaders, lifetime, degraded: own.degraded };
     };
-    const identity = `${args.operationName ?? ''} ${describeAsker(gateway, forwarded)}`;
+    const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
-    const { result, lifetime } = await sharing.share(identity, content, gateway, start);
+    const { result, serviceHeaders, lifetime, degraded } = await sharing.share(identity, content, gateway, start);
     gateway.lifetime?.add(lifetime);
+    if (serviceHeaders !== undefined) gateway.serviceHeaders?.take(serviceHeaders, isOwn);
+    // The one who began has been told; those who joined have an answer that is not whole either.
+    if (degraded !== gateway.degraded) gateway.degraded?.push(...(degraded ?? []));
     return result;
   }
   return async (operation, args) => {

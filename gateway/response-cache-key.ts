@@ -9,6 +9,7 @@ import {
   print,
 } from 'graphql';
 import { type CacheHints, type OperationCaching, readOperationCaching } from '../policies/cache-hints.ts';
+import { isInBraces, readAskerPart } from '../policies/header-template.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { describeAsker } from '../schema/request-sharing.ts';
 
@@ -30,7 +31,7 @@ export interface KnownOperation {
 /** Credentials; where the answer is for everyone, they say nothing about it. */
 const credentials: ReadonlySet<string> = new Set(['authorization', 'cookie', 'x-api-key', 'proxy-authorization']);
 
-/** The headers that tell apart answers which are for everyone. */
+/** What tells apart answers which are for everyone: names of headers, and in braces, of what else services are told. */
 export function withoutCredentials(names: readonly string[]): readonly string[] {
   return names.filter((name) => !credentials.has(name));
 }
@@ -70,7 +71,7 @@ export function isForViewer({ isPrivate, isAuthorized }: OperationCaching): bool
   return isPrivate || isAuthorized;
 }
 
-/** Null where the answer is for a viewer and there is none. `forwarded`: the client's headers that services get. */
+/** Null where the answer is for a viewer and there is none. `forwarded`: what services are told, as `describeAsker` has it. */
 export function buildOperationKey(
   graphId: string,
   { hash, operation }: KnownOperation,
@@ -83,13 +84,15 @@ export function buildOperationKey(
   if (isOwn && gateway.viewer === null) return null;
   const names = isOwn ? forwarded : withoutCredentials(forwarded);
   const asker = describeAsker(isOwn ? gateway : { ...gateway, headers: gateway.headers, viewer: null }, names);
+  // What rules for headers tell services of a viewer they may answer by, also where the answer is called public.
+  const told = isOwn ? [] : names.filter(isInBraces).map((name) => readAskerPart(name, gateway));
   // Of the variables those that the operation has: others change nothing, and would only make more keys.
   const variables = (operation.variableDefinitions ?? []).map(({ variable }) => {
     const { value } = variable.name;
     const isGiven = variableValues != null && Object.hasOwn(variableValues, value);
     return isGiven ? [value, sortKeys(variableValues[value])] : [value];
   });
-  const identity = JSON.stringify([graphId, hash, operationName ?? '', variables, asker]);
+  const identity = JSON.stringify([graphId, hash, operationName ?? '', variables, asker, ...told]);
   return `g:${createHash('sha256').update(identity).digest('base64url')}`;
 }
 

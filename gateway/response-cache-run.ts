@@ -3,10 +3,10 @@ import type { ExecutionArgs, GraphQLError } from 'graphql';
 import { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import { type Flight, waitForFlight } from '../policies/cache-flights.ts';
 import { fieldTag, readEntities, tagsOfAnswer } from '../policies/cached-entities.ts';
+import { DerivedContext } from '../policies/derived-context.ts';
 import { GatewayError } from '../policies/errors.ts';
-import { isOutage } from '../policies/field-resilience.ts';
-import type { GraphqlContext } from '../policies/request-context.ts';
-import { createDetachedContext } from '../subgraphs/detached-context.ts';
+import { isOutage } from '../policies/outage-guard.ts';
+import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import { findGatewayError } from './graphql-errors.ts';
 import { buildEntry, type KeptOperation, keptLifeMs, readWholeData } from './kept-operation.ts';
 import { buildKeptAnswer } from './planned-execution.ts';
@@ -76,7 +76,7 @@ export class KeepingRun {
     if (mayHide && !gateway.departure.happened && listErrors(result).some(isOutageOfService))
       return this.#giveStale(stale, 'stale-if-error');
     options.metrics.onOperation('miss');
-    const kept = this.#keep(result, gateway.lifetime ?? new AnswerLifetime(), flight);
+    const kept = this.#keep(result, gateway, flight);
     tell(this.#looked, kept, { forward: this.#why() });
     return result;
   }
@@ -95,37 +95,42 @@ export class KeepingRun {
     const { key, gateway } = this.#looked;
     if (refreshing.has(key) || refreshing.size >= maxRefreshes) return;
     const boarding = flights.board(key);
-    if (boarding.kind !== 'lead') return;
+    if (boarding.kind === 'follow') return;
+    const flight = boarding.kind === 'lead' ? boarding.flight : null;
     refreshing.add(key);
     // Not a part of the request: that ends now, and its client's leaving would end the refresh as well.
-    const detached = createDetachedContext(gateway);
-    const lifetime = new AnswerLifetime();
-    detached.lifetime = lifetime;
+    const own = { lifetime: new AnswerLifetime(), serviceHeaders: gateway.serviceHeaders?.fork() };
+    const detached = new DerivedContext(gateway, { detached: true, ...own });
     const contextValue: GraphqlContext = { ...(this.#args.contextValue as GraphqlContext), gateway: detached };
     void Promise.resolve(this.#execute({ ...this.#args, contextValue }))
       .then((result) => {
-        const isGone = this.#keep(result, lifetime, boarding.flight) === null && listErrors(result).length === 0;
+        const isGone = this.#keep(result, detached, flight) === null && readWhole(result, detached) !== null;
         // A new answer that is not to be kept is no reason to give out the old one any longer.
         return isGone ? this.#parts.options.store.delete(key) : undefined;
       })
       .catch(() => {})
       .finally(() => {
         refreshing.delete(key);
-        boarding.flight.end({ kind: 'pass' });
+        flight?.end({ kind: 'pass' });
       });
   }
 
   /** Keeps the answer, and gives it to those who wait; null where it is for the one who asked. */
-  #keep(result: unknown, lifetime: AnswerLifetime, flight: Flight<KeptOperation> | null): KeptOperation | null {
+  #keep(result: unknown, executed: RequestContext, flight: Flight<KeptOperation> | null): KeptOperation | null {
     const { options, now } = this.#parts;
     const { key, known, caching, args, epoch } = this.#looked;
-    const json = readWholeData(result);
-    if (json === null) return null;
+    const json = readWhole(result, executed);
+    if (json === null) {
+      // What is refused for what stands in it, or beside it, will be the next time too; an error may not.
+      if (listErrors(result).length === 0) flight?.end({ kind: 'pass' }, true);
+      return null;
+    }
+    const lifetime = executed.lifetime ?? new AnswerLifetime();
     const maxAgeMs = Math.min(caching.maxAgeMs, lifetime.maxAgeMs);
     const { isPrivate, isStrict } = lifetime;
-    // The key of an answer for everyone does not say who asked.
-    const isKept = maxAgeMs > 0 && (!isPrivate || isForViewer(caching)) && byteLength(json) <= options.maxBodyBytes;
-    if (!isKept) {
+    // The key of an answer for everyone does not say who asked. A cookie is for one client, and then the answer may be too.
+    const isForOthers = (!isPrivate || isForViewer(caching)) && executed.serviceHeaders?.setsCookies !== true;
+    if (maxAgeMs <= 0 || !isForOthers || byteLength(json) > options.maxBodyBytes) {
       flight?.end({ kind: 'pass' }, true);
       return null;
     }
@@ -150,6 +155,11 @@ export class KeepingRun {
   #why(): 'stale' | 'uri-miss' {
     return this.#looked.stale === null ? 'uri-miss' : 'stale';
   }
+}
+
+/** Substitutes for entities do not show in the result itself: who executes notes them in the request. */
+function readWhole(result: unknown, { degraded = [] }: RequestContext): string | null {
+  return degraded.length > 0 ? null : readWholeData(result);
 }
 
 function byteLength(text: string): number {

@@ -10,6 +10,7 @@ import type { OperationCaching } from '../policies/cache-hints.ts';
 import { type CacheStatus, formatCacheStatus } from '../policies/cache-status.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
 import { readEntities, tagsOfChange } from '../policies/cached-entities.ts';
+import { isInBraces } from '../policies/header-template.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
 import { type KeptOperation, keptLifeMs, readData, readKept } from './kept-operation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
@@ -34,9 +35,9 @@ export interface ResponseCacheOptions extends OperationKnowledge {
   readonly staleIfErrorMs: number;
   /** Whether answers are told how long they may be kept on their way. */
   readonly clientHeaders: boolean;
-  /** Whether nobody gets an answer unknown: then none is for everyone who asks a cache on the way. */
-  readonly authenticationRequired: boolean;
-  /** In lower case, the client's headers that services get. */
+  /** Whether no answer is for everyone who asks a cache on the way: nobody gets one unknown, or it is changed for each. */
+  readonly answersArePrivate: boolean;
+  /** What services are told of a request: in lower case the client's headers, and other things in braces. */
   readonly forwardedHeaders: () => readonly string[];
   readonly metrics: Pick<CacheMetrics, 'onOperation' | 'onOperationStored'>;
   readonly now?: () => number;
@@ -120,7 +121,12 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
           return { onExecuteDone: ({ result }) => drop(args, known, result) };
         const { caching } = known;
         if (caching === null) return undefined;
-        const { gateway } = args.contextValue as unknown as GraphqlContext;
+        const { gateway, isFiltered } = args.contextValue as unknown as GraphqlContext;
+        // Its answer has errors in the end, in place of what this viewer may not read.
+        if (isFiltered === true) {
+          metrics.onOperation('bypass');
+          return undefined;
+        }
         const key = buildOperationKey(options.graphId, known, caching, args, gateway, options.forwardedHeaders());
         // What is for one viewer is not kept for somebody whom nobody knows.
         if (key === null) {
@@ -141,7 +147,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
 }
 
 function tell(
-  { clientHeaders, authenticationRequired, forwardedHeaders }: ResponseCacheOptions,
+  { clientHeaders, answersArePrivate, forwardedHeaders }: ResponseCacheOptions,
   { gateway, caching }: Looked,
   kept: KeptOperation | null,
   status: CacheStatus,
@@ -149,8 +155,10 @@ function tell(
 ): void {
   gateway.cacheStatus = formatCacheStatus(status);
   if (!clientHeaders || kept === null) return;
-  const isOwn = isForViewer(caching) || authenticationRequired;
-  const forwarded = forwardedHeaders();
+  const told = forwardedHeaders();
+  const forwarded = told.filter((name) => !isInBraces(name));
+  // What stands in braces is in our keys, and no cache on the way could tell it by the request's headers.
+  const isOwn = isForViewer(caching) || answersArePrivate || forwarded.length < told.length;
   gateway.freshness = {
     maxAgeMs: kept.maxAgeMs,
     ageMs: Math.max(0, nowMs - kept.storedAt),

@@ -5,18 +5,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
+import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
-import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
-import { endToEndHeaders, endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
-import { edgeHeaders } from './edge-headers.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -24,13 +27,19 @@ export interface RestDoorOptions {
   readonly authenticator: Authenticator;
   /** What services are told of a viewer. */
   readonly describeViewer: DescribeViewer;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   readonly limiter: RateLimiter;
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Something answered in place of a route that failed. */
+  readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
 }
+
+export type FallbackListener = (route: string, code: string, substitute: 'value' | 'service') => void;
 
 export type RestDoor = (
   routes: RouteTable,
@@ -49,20 +58,24 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback } = options;
   return async (routes, target, request, response, context) => {
+    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
+    context.shapeAnswer = route.edge.answer;
     shedder.check('rest', route.route.priority);
+    route.edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
-    authorize(route, context);
+    authorize(route, rights, context);
+    if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
-    const headers = endToEndHeaders(request.rawHeaders);
-    if (route.route.preserveHost) headers.push('host', context.client.host);
+    const headers = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service: route.service,
       method: context.method,
@@ -71,22 +84,29 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       body,
       idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
-      receiver: new StreamedAnswer(request, response, context),
+      ...(route.edge.carriesCredentials && { credentialed: true }),
+      receiver: new StreamedAnswer(route, request, response, context),
     };
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     try {
-      await callGuarded(send, guards.find(route), forwarded, response, context);
+      await callGuarded(withPlugins(send, context), guards.find(route), forwarded, response, context);
     } catch (thrown) {
-      await standIn(call, route, thrown, forwarded, response, context);
+      await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, forwarded, response, context);
     }
   };
+}
+
+/** Around the cache as well: what plugins add to a request is part of what an answer is kept for. */
+function withPlugins(call: Call, { plugins }: GatewayRequest): Call {
+  if (plugins === undefined) return call;
+  return async (outgoing, context) => call({ ...outgoing, headers: await plugins.changeRouteCall(outgoing) }, context);
 }
 
 /** The call, and what became of it for the breaker of its route. */
 async function callGuarded(
   call: Call,
-  guard: FieldGuard | undefined,
+  guard: OutageGuard | undefined,
   forwarded: CallRequest,
   response: ServerResponse,
   context: GatewayRequest,
@@ -105,8 +125,8 @@ async function callGuarded(
 
 /** Answers in place of a route that failed, or throws what it failed with. */
 async function standIn(
-  call: Call,
-  { route: { fallback }, fallbackService }: RouteTarget,
+  { call, onFallback }: Pick<RestDoorOptions, 'call' | 'onFallback'>,
+  { route: { fallback }, fallbackService, service, label }: RouteTarget,
   thrown: unknown,
   forwarded: CallRequest,
   response: ServerResponse,
@@ -116,6 +136,7 @@ async function standIn(
   if (fallback === undefined || !failed || context.departure.happened) throw thrown;
   if (fallbackService !== null && forwarded.idempotent) {
     try {
+      onFallback(`${service} ${label}`, thrown.code, 'service');
       return await call({ ...forwarded, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
@@ -123,12 +144,13 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];
   // RFC 9209: whoever wonders where the answer comes from can see why the service did not give it.
   headers.push('proxy-status', errorHeaders(thrown)['proxy-status'] ?? 'selvage', ...edgeHeaders(context));
   if (isUnread(response.req)) headers.push('connection', 'close');
-  response.writeHead(fallback.status ?? 200, headers);
+  response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
 }
 
@@ -168,19 +190,22 @@ async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayR
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 
-function authorize(route: RouteTarget, context: GatewayRequest): void {
+function authorize(route: RouteTarget, rights: Rights, context: GatewayRequest): void {
   if (route.needsViewer && context.viewer === null) throw new GatewayError('UNAUTHENTICATED');
-  const refusal = route.requirement === null ? null : checkRequirement(route.requirement, context.viewer);
+  if (route.requirement === null) return;
+  const refusal = checkRequirement(route.requirement, context.viewer, { rights, request: context });
   if (refusal !== null) throw refusal;
 }
 
 /** Writes an answer to the client as it arrives, with back-pressure. */
 class StreamedAnswer implements Receiver {
+  readonly #route: RouteTarget;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
 
-  constructor(request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+    this.#route = route;
     this.#request = request;
     this.#response = response;
     this.#context = context;
@@ -188,10 +213,12 @@ class StreamedAnswer implements Receiver {
 
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     const headers = endToEndResponseHeaders(rawHeaders);
+    const { cookies } = this.#route.edge;
+    if (cookies !== null) rewriteCookies(headers, cookies);
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
     if (isUnread(this.#request)) headers.push('connection', 'close');
-    this.#response.writeHead(status, headers);
+    this.#response.writeHead(status, finishHeaders(this.#context, headers));
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.
     if (!hasHeader(headers, 'content-length')) this.#response.flushHeaders();

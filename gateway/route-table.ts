@@ -3,12 +3,14 @@
  * (limits, requirements, rewriting) is worked out here, so that a request only reads it.
  */
 import createRouter, { type HTTPMethod } from 'find-my-way';
-import { buildRequirement, type Requirement } from '../policies/authorize.ts';
 import { buildHttpCacheRule, type HttpCacheRule } from '../policies/cache-options.ts';
+import type { EdgeOptions } from '../policies/edge-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
+import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
+import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -26,6 +28,8 @@ export interface RouteTarget {
   readonly cost: number;
   /** What of its answers is kept; null where nothing of the whole service is. */
   readonly cache: HttpCacheRule | null;
+  /** What holds for the heads of its messages. */
+  readonly edge: EdgePolicies;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -36,6 +40,8 @@ export interface RouteTableOptions {
   readonly authenticationRequired: boolean;
   /** Rules for every request, asked before those of the route. */
   readonly rateLimit: readonly RateLimitRule[];
+  /** What holds for heads of messages where services and routes say nothing else. */
+  readonly edge?: EdgeOptions;
 }
 
 export type RouteMatch =
@@ -118,6 +124,7 @@ function buildTarget(
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     cache: buildCacheRule(definition, route),
+    edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };
 }

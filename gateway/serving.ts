@@ -6,12 +6,16 @@
 import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { createClientResolver } from '../policies/client-address.ts';
+import { GatewayError } from '../policies/errors.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
+import type { ApiKeyStore } from '../policies/managed-api-keys.ts';
 import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
+import { createGuardedEntities } from '../schema/guarded-entities.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
 import { createPlanner, type Planner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
@@ -25,16 +29,31 @@ import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import { createApiKeyAccess } from './api-key-access.ts';
 import { type CacheTags, createTellingCache, dropCached } from './cache-invalidation.ts';
 import { openCacheStore } from './cache-store.ts';
+import { createCertificateResolver } from './client-certificates.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createPolicyResolution } from './effective-policies.ts';
+import { type Explanation, explain } from './explain.ts';
+import type { ExplainQuestion } from './explanation.ts';
+import { FieldGuards } from './field-guards.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
+import { loadTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { createAuthenticationObserver, createCallObserver, createRequestObserver } from './observation.ts';
+import {
+  createAuthenticationObserver,
+  createCallObserver,
+  createQueryObserver,
+  createRequestObserver,
+} from './observation.ts';
+import { openPersistedOperations } from './persisted-operations.ts';
+import type { SnapshotFacts } from './plugin.ts';
+import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
+import { SubgraphRules } from './subgraph-rules.ts';
 
 export interface Serving extends AsyncDisposable {
   /** How graphs that the control plane composes call services. */
@@ -46,7 +65,11 @@ export interface Serving extends AsyncDisposable {
   publish(snapshot: Snapshot, graph: Graph): void;
   /** Resolves when everything published before is served everywhere. Never rejects, and waits within bounds. */
   applied(): Promise<void>;
-  /** Takes other settings. Resolves with the names of those that need a restart. */
+  /** Loads what settings name and is not loaded yet. Throws, and changes nothing, when something cannot be. */
+  prepare(settings: Settings): Promise<void>;
+  /** Drops what was prepared. */
+  abandon(): Promise<void>;
+  /** Takes other settings, with what was prepared. Resolves with the names of those that need a restart. */
   configure(settings: Settings): Promise<readonly string[]>;
   /** Opens the public port; resolves with its base URL. */
   open(): Promise<string>;
@@ -54,8 +77,12 @@ export interface Serving extends AsyncDisposable {
   status(service: string): Promise<readonly InstanceStatus[]>;
   /** The instances of a service as a whole; undefined for an unknown service. */
   poolHealth(service: string): PoolHealth | undefined;
+  /** The breaker of a service as a whole; null where it has none. */
+  serviceBreaker(service: string): Promise<BreakerState | null>;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
+  /** What would happen to a request, and why. */
+  explain(question: ExplainQuestion): Promise<Explanation>;
   renderMetrics(): ReturnType<Metrics['render']>;
   /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
   invalidate(tags: CacheTags): Promise<number>;
@@ -75,8 +102,12 @@ export interface ServingOptions {
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
   readonly counts?: RateLimitStore;
+  /** API keys that are managed in this process. @default opened here, where they are managed */
+  readonly apiKeyStore?: ApiKeyStore | undefined;
   /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
   readonly onEject?: (service: string, instance: string, why: string) => void;
+  /** Where `onEject` is set: hears of connections that broke in the middle of a call. */
+  readonly onDoubt?: (service: string, instance: string) => void;
   /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
   readonly onInvalidate?: (tags: readonly string[]) => void;
   /** Processes that share the concurrency of a service. @default 1 */
@@ -92,10 +123,16 @@ export interface LocalServing extends Serving {
 export function createServing(options: ServingOptions): LocalServing {
   const { settings, log, metrics, lookup, usage, onEject, processes } = options;
   const stack = new AsyncDisposableStack();
+  /** As configured; what holds with policies bound is worked out from it. */
+  let configured = settings;
   let current = settings;
+  let published: { readonly snapshot: Snapshot; readonly graph: Graph } | undefined;
+  const resolvePolicies = createPolicyResolution();
   let dataPlane: DataPlane | undefined;
+  const plugins = stack.use(createPluginHost(log, metrics.plugins));
   let server: Server | undefined;
   let isReady = false;
+  let told: SnapshotFacts | undefined;
   const upstreams = stack.use(
     createUpstreams({
       defaults: settings.resilience,
@@ -106,17 +143,32 @@ export function createServing(options: ServingOptions): LocalServing {
       lookup,
       observer: createCallObserver(log, metrics, onEject === undefined),
       onEject,
+      onDoubt: options.onDoubt,
       processes,
     }),
   );
   const versions = createVersionRouting();
-  const execute = createSubgraphTransport({
+  const subgraphRules = new SubgraphRules(settings);
+  const fieldGuards = new FieldGuards({
+    log,
+    onBreakerChange(field, state) {
+      metrics.resilience.observeFieldBreaker(field, state);
+      log.warn('circuit breaker', { field, state });
+    },
+  });
+  const transport = createSubgraphTransport({
+    headersOf: (service) => subgraphRules.find(service),
     call: upstreams.call,
     acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
     readsHints: () => current.graphql.cache?.subgraphHeaders === true,
+  });
+  const execute = createGuardedEntities({
+    execute: transport,
+    current: () => fieldGuards.ofEntities,
+    onDegraded: metrics.resilience.observeFieldFailure,
   });
   const planner = stack.use(options.planner ?? createPlanner({ log }));
   if (settings.graphql.engine === 'auto') planner.start();
@@ -127,8 +179,10 @@ export function createServing(options: ServingOptions): LocalServing {
   const shedder = stack.use(new LoadShedder(settings.loadShedding, { onShed: metrics.resilience.observeShed }));
   const revocations = createRevocations(settings, log, metrics);
   if (revocations !== undefined) stack.use(revocations);
-  const apiKeys = createApiKeyAccess(settings, log);
+  const apiKeys = createApiKeyAccess(settings, log, options.apiKeyStore);
   if (apiKeys !== undefined) stack.use(apiKeys);
+
+  const persisted = stack.use(openPersistedOperations(settings, log, metrics));
 
   const cache = openCacheStore(settings, log, metrics);
   stack.defer(() => cache.close());
@@ -151,14 +205,40 @@ export function createServing(options: ServingOptions): LocalServing {
       cacheMetrics: metrics.cache,
       engineOf,
       shedder,
+      persisted,
+      queryObserver: createQueryObserver(log, metrics),
+      plugins: plugins.activate(),
+      fieldGuards,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
+      onUnknownPolicy: (policy, services) =>
+        log.warn('nobody passes a policy that `authorization.policies` does not have', { policy, services }),
       onDegraded: metrics.resilience.observeFieldFailure,
-      onFieldBreaker(field, state) {
-        metrics.resilience.observeFieldBreaker(field, state);
-        log.warn('circuit breaker', { field, state });
+      onRouteBreaker(route, state) {
+        metrics.resilience.observeRouteBreaker(route, state);
+        log.warn('circuit breaker', { route, state });
       },
-      onRouteBreaker: (route, state) => log.warn('circuit breaker', { route, state }),
+      onRouteFallback: metrics.resilience.observeRouteFallback,
     });
+  }
+
+  /** Takes over what the registry and the configuration say together. */
+  function serve({ snapshot, graph }: NonNullable<typeof published>): void {
+    const effective = resolvePolicies(snapshot, configured, graph);
+    take(effective.settings);
+    upstreams.apply(effective.snapshot);
+    subgraphRules.apply(effective.snapshot);
+    if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
+    else dataPlane.publish(effective.snapshot, graph, effective.settings, plugins.current);
+  }
+
+  /** Settings for the parts that requests do not find in the state of the data plane. */
+  function take(next: Settings): void {
+    const before = current;
+    if (next === before) return;
+    current = next;
+    subgraphRules.configure(next);
+    upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
+    if (!isDeepStrictEqual(next.loadShedding, before.loadShedding)) shedder.configure(next.loadShedding);
   }
 
   return {
@@ -171,25 +251,30 @@ export function createServing(options: ServingOptions): LocalServing {
         isSuperseded,
       }),
     publish(snapshot, graph) {
+      published = { snapshot, graph };
       versions.apply(snapshot);
-      upstreams.apply(snapshot);
-      if (dataPlane === undefined) dataPlane = begin(snapshot, graph);
-      else dataPlane.publish(snapshot, graph);
+      serve(published);
+      told = { revision: snapshot.revision, graph: graph.id, services: snapshot.services.map(({ name }) => name) };
+      plugins.current?.tellSnapshot(told);
     },
     async applied() {},
+    prepare: plugins.prepare,
+    abandon: plugins.abandon,
     async configure(next) {
-      const bound = findBoundSettings(current, next);
-      const shedding = current.loadShedding;
-      current = next;
-      upstreams.configure({ defaults: next.resilience, zone: next.zone, sessionSecrets: next.sessionSecrets });
-      if (!isDeepStrictEqual(next.loadShedding, shedding)) shedder.configure(next.loadShedding);
-      dataPlane?.configure(next);
+      const bound = findBoundSettings(configured, next);
+      configured = next;
+      await persisted.configure(next.graphql.persistedOperations);
+      const [before, set] = [plugins.current, plugins.activate()];
+      if (published === undefined) take(next);
+      else serve(published);
+      if (set !== before && told !== undefined) set?.tellSnapshot(told);
       return bound;
     },
     async open() {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
-      await Promise.all([revocations?.begun, apiKeys?.begun]);
+      await Promise.all([revocations?.begun, apiKeys?.begun, persisted.begun]);
+      const { tls } = settings.listen;
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         maxHeaderBytes: settings.limits.maxHeaderBytes,
@@ -199,6 +284,8 @@ export function createServing(options: ServingOptions): LocalServing {
         observer: createRequestObserver(log, metrics),
         deadlineMs: settings.deadlineMs,
         resolveClient: createClientResolver(settings.trustedProxies),
+        resolveCertificate: await createCertificateResolver(settings),
+        tls: tls && (await loadTls(tls)),
       });
       const url = await listen(server, settings.listen);
       isReady = true;
@@ -206,7 +293,12 @@ export function createServing(options: ServingOptions): LocalServing {
     },
     status: async (service) => upstreams.status(service),
     poolHealth: upstreams.poolHealth,
+    serviceBreaker: async (service) => upstreams.serviceBreaker(service),
     probe: upstreams.probe,
+    async explain(question) {
+      if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
+      return explain({ ...published, configured, dataPlane }, question);
+    },
     renderMetrics: metrics.render,
     async invalidate(tags) {
       const count = await dropCached(cache, tags);
@@ -236,7 +328,10 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     deadlineMs,
     'authentication.revocation': authentication.revocation,
     'authentication.managedApiKeys': authentication.managedApiKeys === true,
+    'authentication.clientCertificateHeader': authentication.clientCertificateHeader,
     'graphql.path': graphql.path,
+    'graphql.persistedOperations.apqMaxSize': graphql.persistedOperations.apqMaxBytes,
+    'graphql.persistedOperations.apqTtl': graphql.persistedOperations.apqTtlMs,
     'graphql.subgraphErrors': graphql.subgraphErrors,
   };
 }

@@ -1,5 +1,6 @@
 /** What the primary and its workers say to each other. All of it is plain data. */
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import type { CountResult, CountRule } from '../policies/rate-limit-count.ts';
 import type { HeldSlot } from '../policies/rate-limit-slots.ts';
 import type { UsageRow } from '../schema/field-usage.ts';
@@ -7,6 +8,8 @@ import type { PlanOutcome } from '../schema/planner.ts';
 import type { InstanceStatus } from '../subgraphs/instance-state.ts';
 import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
+import type { Explanation } from './explain.ts';
+import type { ExplainQuestion } from './explanation.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
 
@@ -51,11 +54,18 @@ export interface ToWorker {
   start(body: WorkerStart): string;
   /** Answered when this snapshot, or a later one, is served. */
   publish(body: SnapshotNews): void;
+  /** Loads what settings name; fails when something cannot be loaded. */
+  prepare(body: Settings): void;
+  abandon(body: null): void;
   configure(body: Settings): void;
   health(body: HealthNews): void;
   metrics(body: null): MetricsJson;
   /** The instances of every service, as this worker calls them. */
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
+  /** What would happen to a request. */
+  explain(body: ExplainQuestion): Explanation;
+  /** The breakers of services as a whole; null where there is none. */
+  breakers(body: null): Readonly<Record<string, BreakerState | null>>;
   /** Drops cached answers. */
   invalidate(body: CacheTags): number;
   ping(body: null): void;
@@ -79,4 +89,6 @@ export interface ToPrimary {
   invalidated(body: CacheTags): void;
   /** A call could not connect to an instance. */
   ejected(body: { readonly service: string; readonly instance: string; readonly why: string }): void;
+  /** A connection to an instance broke in the middle of a call. */
+  doubted(body: { readonly service: string; readonly instance: string }): void;
 }

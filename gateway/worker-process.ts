@@ -34,6 +34,8 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
   handlers: {
     start,
     publish: (news) => required().follow(news),
+    prepare: (settings) => required().serving.prepare(settings),
+    abandon: () => required().serving.abandon(),
     async configure(settings) {
       await required().serving.configure(settings);
     },
@@ -43,6 +45,11 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
     status() {
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
+    },
+    explain: (question) => required().serving.explain(question),
+    breakers() {
+      const { serving, names } = required();
+      return Object.fromEntries(names().map((name) => [name, serving.upstreams.serviceBreaker(name)]));
     },
     invalidate: (tags) => required().serving.invalidate(tags),
     ping() {},
@@ -72,6 +79,7 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
       onFailure: (error) => log.warn('the primary cannot be asked: this worker counts rate limits alone', { error }),
     }),
     onEject: (service, instance, why) => primary.tell('ejected', { service, instance, why }),
+    onDoubt: (service, instance) => primary.tell('doubted', { service, instance }),
     processes: settings.workers,
     onInvalidate: (tags) => primary.tell('invalidated', tags),
     usage,
@@ -87,6 +95,7 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     return followGraph(latest);
   };
   running = { log, serving, follow, names: () => names };
+  await serving.prepare(settings);
   await follow(news);
   for (const { service, instance, healthy, why, reachable } of unhealthy) {
     serving.upstreams.tellHealth(service, instance, healthy, why, reachable);

@@ -29,6 +29,12 @@ export function mergeStatus(
   });
 }
 
+/** The worst of the workers' breakers; null where there are none. */
+export function mergeBreakers(states: readonly (BreakerState | null)[]): BreakerState | null {
+  const known = states.filter((state) => state !== null);
+  return known.length === 0 ? null : known.reduce(worse);
+}
+
 function isOut({ state }: InstanceStatus): boolean {
   return state !== 'healthy';
 }

@@ -1,8 +1,39 @@
 /** API keys: from the value of `x-api-key` to a viewer. */
 import { hash } from 'node:crypto';
-import type { ApiKey } from './authenticate.ts';
+import Type from 'typebox';
 import { GatewayError } from './errors.ts';
 import type { Viewer } from './request-context.ts';
+
+export const ApiKey = Type.Object(
+  {
+    name: Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+      description: 'Name of the key; becomes the viewer id where there is no `client`.',
+    }),
+    client: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+        description: 'Who holds the key, when that is more than one: becomes the viewer id of all of them.',
+      }),
+    ),
+    expires: Type.Optional(
+      Type.String({
+        pattern: '^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d))?$',
+        description: 'When the key stops working: a date (its beginning, UTC) or a time (RFC 3339). Default: never.',
+        examples: ['2027-01-31', '2027-01-31T12:00:00Z'],
+      }),
+    ),
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the key, in lower-case hex.' }),
+    scopes: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), { default: [], description: 'Scopes that the key grants.' }),
+    ),
+    roles: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), { default: [], description: 'Roles that the key grants.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type ApiKey = Type.Static<typeof ApiKey>;
 
 interface Holder {
   /** Name of the key. */

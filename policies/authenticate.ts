@@ -1,132 +1,30 @@
-/** Authentication: from a request to a viewer, by access token, session or API key. */
+/** Authentication: from a request to a viewer, by access token, session, API key or client certificate. */
 import type { IncomingHttpHeaders } from 'node:http';
-import Type from 'typebox';
 import { type ApiKeys, createApiKeys } from './api-keys.ts';
-import { cookieNamePattern, readCookie } from './cookies.ts';
-import { type CredentialLookup, createCredentialLookup, type LookupOutcome } from './credential-lookup.ts';
+import type { AuthenticationOptions } from './authentication-options.ts';
+import { type CertificateViewers, type ClientCertificate, createCertificateViewers } from './client-certificate.ts';
+import { readCookie } from './cookies.ts';
+import { createSessions, createTokenJudge, type JudgeDependencies, refuseNobody } from './credential-judges.ts';
 import { GatewayError } from './errors.ts';
-import { createIntrospection, IntrospectionOptions } from './introspection.ts';
-import { createJwtVerifier } from './jwt.ts';
-import { JwtIssuer } from './jwt-issuer.ts';
 import type { Viewer } from './request-context.ts';
 import { assertOwnOrigin } from './request-origin.ts';
-import { type RevocationCheck, RevocationOptions } from './revocation.ts';
-import { createSessionValidation, SessionOptions } from './session.ts';
-import { OneOf, parseDurationMs } from './units.ts';
-
-export const ApiKey = Type.Object(
-  {
-    name: Type.String({
-      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
-      description: 'Name of the key; becomes the viewer id where there is no `client`.',
-    }),
-    client: Type.Optional(
-      Type.String({
-        pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
-        description: 'Who holds the key, when that is more than one: becomes the viewer id of all of them.',
-      }),
-    ),
-    expires: Type.Optional(
-      Type.String({
-        pattern: '^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d))?$',
-        description: 'When the key stops working: a date (its beginning, UTC) or a time (RFC 3339). Default: never.',
-        examples: ['2027-01-31', '2027-01-31T12:00:00Z'],
-      }),
-    ),
-    sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the key, in lower-case hex.' }),
-    scopes: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), { default: [], description: 'Scopes that the key grants.' }),
-    ),
-    roles: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), { default: [], description: 'Roles that the key grants.' }),
-    ),
-  },
-  { additionalProperties: false },
-);
-export type ApiKey = Type.Static<typeof ApiKey>;
-
-export const CookieOptions = Type.Object(
-  {
-    token: Type.Optional(
-      Type.String({
-        pattern: cookieNamePattern,
-        description:
-          'Cookie with an access token, read where there is no `Authorization`. Call it `__Host-...`, so that no other host of the site can set it.',
-      }),
-    ),
-    trustedOrigins: Type.Optional(
-      Type.Array(Type.String({ pattern: '^https?://[^/?#\\s]+$' }), {
-        default: [],
-        description:
-          'Origins of other pages that may send requests with cookies, e.g. `https://app.example`. From elsewhere only GET, HEAD and OPTIONS pass.',
-      }),
-    ),
-    invalid: Type.Optional(
-      OneOf(['anonymous', 'refuse'], {
-        default: 'anonymous',
-        description:
-          'What a cookie is worth that is not valid any more. `anonymous`: as much as none, because a browser sends it until it is replaced, also to the page where one logs in. `refuse`: 401.',
-      }),
-    ),
-  },
-  { additionalProperties: false },
-);
-export type CookieOptions = Type.Static<typeof CookieOptions>;
-
-export const AuthenticationOptions = Type.Object(
-  {
-    required: Type.Optional(
-      Type.Boolean({
-        default: false,
-        description:
-          'Whether every route and every root field needs a viewer unless it is marked `public`. Otherwise anonymous requests pass wherever nothing is asked of the viewer. A credential that is presented and wrong is refused in both cases.',
-      }),
-    ),
-    jwt: Type.Optional(
-      Type.Array(JwtIssuer, {
-        default: [],
-        description: 'Issuers whose tokens are accepted in `Authorization: Bearer`.',
-      }),
-    ),
-    introspection: Type.Optional(IntrospectionOptions),
-    session: Type.Optional(SessionOptions),
-    cookies: Type.Optional(CookieOptions),
-    revocation: Type.Optional(RevocationOptions),
-    managedApiKeys: Type.Optional(
-      Type.Boolean({
-        default: false,
-        description:
-          'Whether API keys can also be made and removed at run time, by the admin API. They are kept in Redis.',
-      }),
-    ),
-    apiKeys: Type.Optional(Type.Array(ApiKey, { default: [], description: 'Keys that are accepted in `x-api-key`.' })),
-  },
-  { additionalProperties: false },
-);
-export type AuthenticationOptions = Type.Static<typeof AuthenticationOptions>;
+import type { RevocationCheck } from './revocation.ts';
+import { assertTokenHolder } from './token-binding.ts';
 
 /** What the authenticator needs of the outside world. */
-export interface AuthenticatorDependencies {
-  /** Milliseconds since 1970. */
-  readonly now?: () => number;
-  /** Asks identity providers and session services. */
-  readonly fetch?: typeof fetch;
+export interface AuthenticatorDependencies extends JudgeDependencies {
   /** API keys beside those of the options. */
   readonly apiKeys?: ApiKeys | undefined;
   /** What tokens and sessions are checked against with every request. */
   readonly revocations?: RevocationCheck | undefined;
-  /** What became of a credential that somebody else judges. */
-  readonly onLookup?: (kind: LookupKind, outcome: LookupOutcome) => void;
-  /** Nobody can be asked about such credentials. Told once per outage and pause. */
-  readonly onUnavailable?: (kind: LookupKind, error: unknown) => void;
 }
 
-export type LookupKind = 'introspection' | 'session';
-
-/** What cookies are judged by, beside the headers. */
+/** What a request is judged by, beside its headers. */
 export interface AuthenticationSubject {
   readonly method: string;
   readonly client: { readonly host: string };
+  /** The certificate of the client; null without one. Throws UNAUTHENTICATED for one that is not valid. */
+  readonly certificate?: (() => ClientCertificate | null) | undefined;
 }
 
 export interface Authenticator {
@@ -157,17 +55,21 @@ interface Credential {
  *   the session's cookie. One of them is judged, the others are not looked at.
  * - With a key and a token in one request both must be valid, and the token's subject is the viewer: usually an
  *   application that acts for a person. The rights of the two are not joined: nobody has granted that combination.
+ * - A client certificate says whose connection it is, so it counts last, behind keys; but it must be valid as well.
  */
 export function createAuthenticator(
   options: AuthenticationOptions,
   dependencies: AuthenticatorDependencies = {},
 ): Authenticator {
   const { cookies = {} } = options;
+  const { now = Date.now } = dependencies;
   const apiKeys = options.apiKeys ?? [];
   const keys = joinApiKeys(
     apiKeys.length === 0 ? null : createApiKeys(apiKeys, dependencies.now),
     dependencies.apiKeys,
   );
+  const rules = options.clientCertificates ?? [];
+  const certificates = rules.length === 0 ? null : createCertificateViewers(rules, dependencies.now);
   const judgeToken = createTokenJudge(options, dependencies);
   const sessions = createSessions(options.session, dependencies);
   const trustedOrigins = new Set(cookies.trustedOrigins);
@@ -191,12 +93,16 @@ export function createAuthenticator(
     return session === undefined ? null : { kind: 'session', text: session, fromCookie: true };
   }
 
-  function judge({ kind, text }: Credential): Viewer | Promise<Viewer> {
+  function judge({ kind, text }: Credential, subject: AuthenticationSubject | undefined): Viewer | Promise<Viewer> {
     const viewer =
       kind === 'token' && judgeToken !== null
         ? judgeToken(text)
         : refuseNobody(sessions?.find(text) ?? null, 'The session is not valid', undefined);
-    return viewer instanceof Promise ? viewer.then(refuseRevoked) : refuseRevoked(viewer);
+    const settle = (found: Viewer): Viewer => {
+      assertTokenHolder(found, () => subject?.certificate?.() ?? null, now());
+      return refuseRevoked(found);
+    };
+    return viewer instanceof Promise ? viewer.then(settle) : settle(viewer);
   }
 
   /** With every request: what is remembered of a credential does not know that it was revoked since. */
@@ -206,10 +112,20 @@ export function createAuthenticator(
     return viewer;
   }
 
-  /** A cookie that is worth nothing leaves whoever the API key names. */
-  async function judgeCookie(credential: Credential, holder: Viewer | null): Promise<Viewer | null> {
+  function identifyCertificate(table: CertificateViewers, subject: AuthenticationSubject | undefined): Viewer | null {
+    const certificate = subject?.certificate?.() ?? null;
+    const viewer = certificate === null ? null : table.identify(certificate);
+    return viewer === null ? null : refuseRevoked(viewer);
+  }
+
+  /** A cookie that is worth nothing leaves whoever the API key or the certificate names. */
+  async function judgeCookie(
+    credential: Credential,
+    holder: Viewer | null,
+    subject: AuthenticationSubject | undefined,
+  ): Promise<Viewer | null> {
     try {
-      return await judge(credential);
+      return await judge(credential, subject);
     } catch (error) {
       const isInvalid = error instanceof GatewayError && error.code === 'UNAUTHENTICATED';
       if (isInvalid && cookies.invalid !== 'refuse') return holder;
@@ -219,14 +135,15 @@ export function createAuthenticator(
 
   return {
     authenticate(headers, subject) {
+      const connected = certificates === null ? null : identifyCertificate(certificates, subject);
       const key = keys === null ? undefined : headers['x-api-key'];
-      const holder = key === undefined || keys === null ? null : keys.identify(String(key));
+      const holder = key === undefined || keys === null ? connected : keys.identify(String(key));
       const credential = findCredential(headers);
       if (credential === null) return holder;
-      if (!credential.fromCookie) return judge(credential);
+      if (!credential.fromCookie) return judge(credential, subject);
       const { method = 'POST', client = { host: headers.host } } = subject ?? {};
       assertOwnOrigin({ method, host: client.host, headers }, trustedOrigins);
-      return judgeCookie(credential, holder);
+      return judgeCookie(credential, holder, subject);
     },
   };
 }
@@ -238,64 +155,6 @@ function joinApiKeys(configured: ApiKeys | null, managed: ApiKeys | undefined): 
     knows: (key) => configured.knows(key) || managed.knows(key),
     identify: (key) => (configured.knows(key) ? configured : managed).identify(key),
   };
-}
-
-type TokenJudge = (token: string) => Viewer | Promise<Viewer>;
-
-/** JWTs of known issuers are verified here and nowhere else; every other token is asked for, where that is configured. */
-function createTokenJudge(options: AuthenticationOptions, dependencies: AuthenticatorDependencies): TokenJudge | null {
-  const { jwt = [], introspection } = options;
-  const verifier = jwt.length === 0 ? null : createJwtVerifier(jwt, { now: Date.now, fetch, ...dependencies });
-  const lookup = introspection === undefined ? null : createTokenLookup(introspection, dependencies);
-  if (lookup === null) return verifier === null ? null : (token) => verifier.verify(token);
-  return (token) => {
-    if (verifier?.claims(token) === true) return verifier.verify(token);
-    const message = 'The access token is not valid';
-    return refuseNobody(lookup.find(token), message, `Bearer error="invalid_token", error_description="${message}"`);
-  };
-}
-
-function createTokenLookup(options: IntrospectionOptions, dependencies: AuthenticatorDependencies): CredentialLookup {
-  const { now = Date.now, fetch: ask = fetch } = dependencies;
-  const introspect = createIntrospection(options, { now, fetch: ask });
-  return createCredentialLookup({
-    what: 'identity provider',
-    // RFC 7662 knows no question about several tokens.
-    maxBatchSize: 1,
-    load: ([token = '']) => introspect(token).then((found) => [found]),
-    cacheForMs: parseDurationMs(options.cacheFor ?? '30s'),
-    now,
-    onOutcome: (outcome) => dependencies.onLookup?.('introspection', outcome),
-    onUnavailable: (error) => dependencies.onUnavailable?.('introspection', error),
-  });
-}
-
-function createSessions(
-  options: SessionOptions | undefined,
-  dependencies: AuthenticatorDependencies,
-): CredentialLookup | null {
-  if (options === undefined) return null;
-  const { now = Date.now, fetch: ask = fetch } = dependencies;
-  return createCredentialLookup({
-    what: 'session service',
-    maxBatchSize: options.maxBatchSize ?? 1,
-    load: createSessionValidation(options, { now, fetch: ask }),
-    cacheForMs: parseDurationMs(options.cacheFor ?? '30s'),
-    now,
-    onOutcome: (outcome) => dependencies.onLookup?.('session', outcome),
-    onUnavailable: (error) => dependencies.onUnavailable?.('session', error),
-  });
-}
-
-/** A viewer, now or later; who is nobody is refused. */
-function refuseNobody(
-  found: Viewer | null | Promise<Viewer | null>,
-  message: string,
-  challenge: string | undefined,
-): Viewer | Promise<Viewer> {
-  if (found instanceof Promise) return found.then((viewer) => refuseNobody(viewer, message, challenge));
-  if (found === null) throw new GatewayError('UNAUTHENTICATED', message, { challenge });
-  return found;
 }
 
 /**

@@ -1,181 +1,107 @@
-/** Authorization of GraphQL fields: what each field asks of a viewer, and the Envelop plugin that enforces it. */
-import type { OnExecuteEventPayload, Plugin } from '@envelop/core';
-import {
-  type DocumentNode,
-  type ExecutionArgs,
-  type GraphQLInterfaceType,
-  type GraphQLObjectType,
-  type GraphQLSchema,
-  getNamedType,
-  getOperationAST,
-  isInterfaceType,
-  isObjectType,
-  separateOperations,
-  TypeInfo,
-  visit,
-  visitWithTypeInfo,
-} from 'graphql';
-import { checkRequirement, mergeRequirements, type Requirement } from './authorize.ts';
+/** Authorization of GraphQL fields: the Envelop plugin over the core, for operations as a whole and field by field. */
+import type { OnExecuteEventPayload, OnExecuteHookResult, Plugin } from '@envelop/core';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema } from 'graphql';
+import { toGraphQLError } from './errors.ts';
 import { createFieldValidation } from './field-validation.ts';
-import type { GraphqlContext } from './request-context.ts';
+import { restoreDenied } from './filtered-answer.ts';
+import type { Denial } from './filtered-operation.ts';
+import type { GraphqlContext, RequestContext } from './request-context.ts';
+import { noRights } from './rights.ts';
+import { type FieldAuthorizationOptions, type KnownOperation, SchemaAuthorization } from './schema-authorization.ts';
 
-type Composite = GraphQLObjectType | GraphQLInterfaceType;
-
-const anyViewer: Requirement = { authenticated: true, scopes: [] };
-
-export interface FieldAuthorizationOptions {
-  /** By `Type.field`, with types and interfaces worked in: see {@link buildFieldRequirements}. */
-  readonly requirements: ReadonlyMap<string, Requirement>;
-  /** Whether every root field needs a viewer unless it is in `publicFields`. */
-  readonly required: boolean;
-  /** Root fields, as `Query.field`, that `required` leaves open. A requirement of their own holds all the same. */
-  readonly publicFields: ReadonlySet<string>;
-}
+/** Errors that one refused operation lists. Aliases would make it as many as the client likes. */
+const maxErrors = 10;
 
 /**
- * Works types and interfaces into requirements as they are written, by `Type.field` or by `Type`. A field then asks for
- * what is written at itself, its type, and the type it returns; and as the same value can be read through the interface
- * and through the object, at each interface of its type, or at each type that implements its interface.
+ * Refuses operations that select a field which the viewer may not read, whole and before they run: mutations have no
+ * half. Where the mode is `filter`, the operation runs without those fields instead, which are null then.
  *
- * Takes what was written, not a result of its own: from that, requirements would spread between the types that share an
- * interface. To join two results there is {@link mergeFieldRequirements}.
- */
-export function buildFieldRequirements(
-  schema: GraphQLSchema,
-  own: ReadonlyMap<string, Requirement>,
-): Map<string, Requirement> {
-  const result = new Map<string, Requirement>();
-  for (const type of Object.values(schema.getTypeMap())) {
-    if (type.name.startsWith('__') || !(isObjectType(type) || isInterfaceType(type))) continue;
-    const kin = [type, ...type.getInterfaces(), ...implementationsOf(schema, type)];
-    for (const field of Object.values(type.getFields())) {
-      for (const requirement of kin.flatMap((relative) => writtenAt(own, relative, field.name))) {
-        addRequirement(result, `${type.name}.${field.name}`, requirement);
-      }
-    }
-  }
-  return result;
-}
-
-/** Joins requirements by field: where both name a field, both must be met. */
-export function mergeFieldRequirements(
-  a: ReadonlyMap<string, Requirement>,
-  b: ReadonlyMap<string, Requirement>,
-): Map<string, Requirement> {
-  const result = new Map(a);
-  for (const [coordinate, requirement] of b) addRequirement(result, coordinate, requirement);
-  return result;
-}
-
-/**
- * Refuses operations that select a field which the viewer may not read. The operation is refused whole and before it
- * runs: mutations have no half.
- *
- * Introspection and `__typename` are no fields in this sense; whether clients may introspect is a setting of its own.
+ * Introspection and `__typename` are no fields in this sense; what clients may see of the schema is a setting of its own.
  */
 export function useFieldAuthorization(options: FieldAuthorizationOptions): Plugin<GraphqlContext> {
   if (options.requirements.size === 0 && !options.required) return {};
+  const { rights = noRights } = options;
+  const bySchema = new WeakMap<GraphQLSchema, SchemaAuthorization>();
+  const validateFields = createFieldValidation();
+  return {
+    onExecute: (event) => authorize(event, true),
+    // A stream of answers is not filtered: it is refused.
+    onSubscribe: (event) => authorize(event, false) as Promise<undefined> | undefined,
+  };
 
-  const bySchema = new WeakMap<GraphQLSchema, SchemaRequirements>();
-  function requirementsOf(schema: GraphQLSchema): SchemaRequirements {
-    let found = bySchema.get(schema);
-    if (found === undefined) {
-      found = { byField: addRootFields(schema, options), byDocument: new WeakMap() };
-      bySchema.set(schema, found);
-    }
-    return found;
-  }
-
-  const validateFields = createFieldValidation((schema) => requirementsOf(schema).byField);
-  function guard(event: Event): void | Promise<void> {
+  function authorize(
+    event: Event,
+    mayFilter: boolean,
+  ): Promise<undefined> | OnExecuteHookResult<GraphqlContext> | undefined {
     const args: ExecutionArgs = event.args;
     const { gateway } = args.contextValue as GraphqlContext;
-    const { document, requirements } = collectRequirements(args, requirementsOf(args.schema));
-    // Nearly every request ends here. The validation also honours @skip and @include, and says what is wrong.
-    if (requirements.every((requirement) => checkRequirement(requirement, gateway.viewer) === null)) return;
-    return validateFields({ ...args, document }, gateway).then((refusal) => {
-      if (refusal !== null) event.setResultAndStopExecution(refusal);
-    });
+    let authorization = bySchema.get(args.schema);
+    if (authorization === undefined) {
+      authorization = new SchemaAuthorization(args.schema, options, rights);
+      bySchema.set(args.schema, authorization);
+    }
+    const operation = authorization.read(args);
+    // Nearly every request ends here.
+    if (authorization.mayRun(operation, gateway)) return undefined;
+    const filters = mayFilter && operation.node !== null && authorization.mayFilter(operation);
+    return filters ? filter(event, authorization, operation) : reject(event, authorization, operation);
   }
-  return { onExecute: guard, onSubscribe: guard };
+
+  async function reject(
+    event: Event,
+    authorization: SchemaAuthorization,
+    operation: KnownOperation,
+  ): Promise<undefined> {
+    const { gateway } = event.args.contextValue as GraphqlContext;
+    const judge = authorization.judgeFor(gateway);
+    const args = { ...event.args, document: operation.document };
+    const refusal = await validateFields(
+      args,
+      gateway,
+      (selection, variables) => judge(selection, variables)?.refusal ?? null,
+    );
+    if (refusal !== null) event.setResultAndStopExecution(refusal);
+  }
+
+  function filter(
+    event: Event,
+    authorization: SchemaAuthorization,
+    operation: KnownOperation,
+  ): OnExecuteHookResult<GraphqlContext> | undefined {
+    const { args } = event;
+    const { gateway } = args.contextValue as GraphqlContext;
+    const { denials, mistakes } = authorization.listDenials(operation, args, gateway);
+    if (denials.length === 0) return undefined;
+    const rejected = denials.filter(({ mode }) => mode === 'reject');
+    if (rejected.length > 0) {
+      const errors = rejected.slice(0, maxErrors).map((denial) => buildError(denial, gateway));
+      event.setResultAndStopExecution({ errors });
+      return undefined;
+    }
+    // Execution would say so too, but of the variables of the whole operation only some are left then.
+    if (mistakes.length > 0) {
+      event.setResultAndStopExecution({ errors: mistakes.map(withStatus400) });
+      return undefined;
+    }
+    const filtered = operation.filtered.of(denials);
+    (args as { document: DocumentNode }).document = filtered.document;
+    (args.contextValue as GraphqlContext).isFiltered = true;
+    return {
+      onExecuteDone: ({ result, setResult }) => {
+        setResult(restoreDenied(result, filtered, denials, args.schema, gateway.id));
+      },
+    };
+  }
 }
 
 type Event = Pick<OnExecuteEventPayload<GraphqlContext>, 'args' | 'setResultAndStopExecution'>;
 
-interface SchemaRequirements {
-  readonly byField: ReadonlyMap<string, Requirement>;
-  /** What the operations of a document ask for, by operation name. Documents come from the parser's cache. */
-  readonly byDocument: WeakMap<DocumentNode, Map<string, OperationRequirements>>;
+function buildError({ refusal, node, path }: Denial, gateway: RequestContext): GraphQLError {
+  const { message, extensions, originalError } = toGraphQLError(refusal, gateway.id);
+  return new GraphQLError(message, { nodes: node, path, extensions, originalError: originalError ?? null });
 }
 
-interface OperationRequirements {
-  /** The operation that runs, without its neighbours: those need not be allowed. */
-  readonly document: DocumentNode;
-  readonly requirements: readonly Requirement[];
-}
-
-function collectRequirements(args: ExecutionArgs, known: SchemaRequirements): OperationRequirements {
-  const operation = getOperationAST(args.document, args.operationName);
-  // Which operation would run is not clear. Execution makes an error of that; until then all of them count.
-  if (operation === null || operation === undefined) return readRequirements(args.document, args.schema, known.byField);
-  const name = operation.name?.value ?? '';
-  let byName = known.byDocument.get(args.document);
-  if (byName === undefined) {
-    byName = new Map();
-    known.byDocument.set(args.document, byName);
-  }
-  let found = byName.get(name);
-  if (found === undefined) {
-    const document = separateOperations(args.document)[name] ?? args.document;
-    found = readRequirements(document, args.schema, known.byField);
-    byName.set(name, found);
-  }
-  return found;
-}
-
-function readRequirements(
-  document: DocumentNode,
-  schema: GraphQLSchema,
-  byField: ReadonlyMap<string, Requirement>,
-): OperationRequirements {
-  const requirements = new Set<Requirement>();
-  const typeInfo = new TypeInfo(schema);
-  const Field = (): void => {
-    const requirement = byField.get(`${typeInfo.getParentType()?.name}.${typeInfo.getFieldDef()?.name}`);
-    if (requirement !== undefined) requirements.add(requirement);
-  };
-  visit(document, visitWithTypeInfo(typeInfo, { Field }));
-  return { document, requirements: [...requirements] };
-}
-
-/** Requirements with those of the root fields worked in: by `required`, each but the public ones needs a viewer. */
-function addRootFields(schema: GraphQLSchema, options: FieldAuthorizationOptions): ReadonlyMap<string, Requirement> {
-  if (!options.required) return options.requirements;
-  const rootTypes = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
-  const own = new Map<string, Requirement>();
-  for (const type of rootTypes) {
-    for (const name of Object.keys(type?.getFields() ?? {})) {
-      const coordinate = `${type?.name}.${name}`;
-      if (!options.publicFields.has(coordinate)) own.set(coordinate, anyViewer);
-    }
-  }
-  // Also through an interface that a root type implements: `{ ... on HasUsers { users } }`.
-  return mergeFieldRequirements(options.requirements, buildFieldRequirements(schema, own));
-}
-
-function implementationsOf(schema: GraphQLSchema, type: Composite): readonly Composite[] {
-  return isInterfaceType(type) ? schema.getPossibleTypes(type) : [];
-}
-
-function writtenAt(own: ReadonlyMap<string, Requirement>, type: Composite, fieldName: string): Requirement[] {
-  const field = type.getFields()[fieldName];
-  // An implementing type always has the fields of its interface, but not the other way round.
-  if (field === undefined) return [];
-  const coordinates = [`${type.name}.${fieldName}`, type.name, getNamedType(field.type).name];
-  return coordinates.flatMap((coordinate) => own.get(coordinate) ?? []);
-}
-
-function addRequirement(result: Map<string, Requirement>, coordinate: string, requirement: Requirement): void {
-  const before = result.get(coordinate);
-  result.set(coordinate, before === undefined ? requirement : mergeRequirements(before, requirement));
+/** As the executor marks what it refuses before it executes anything. */
+function withStatus400({ message, nodes }: GraphQLError): GraphQLError {
+  return new GraphQLError(message, { nodes: nodes ?? null, extensions: { http: { status: 400 } } });
 }

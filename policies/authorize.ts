@@ -1,63 +1,84 @@
-/** Authorization: what a viewer must hold to pass a route, a type or a field. */
-import Type from 'typebox';
+/** Authorization: whether a viewer may pass a route, a type, a field or an argument. The same for both doors. */
+import { type AuthorizedRequest, buildFacts } from './authorize-expression.ts';
 import { GatewayError } from './errors.ts';
+import type { Expression } from './expression.ts';
 import type { Viewer } from './request-context.ts';
+import type { Alternatives, Requirement } from './requirement.ts';
+import { noRights, type Rights } from './rights.ts';
 
-/** A requirement as configured. `scopes` must all be held; `anyScopes` is a list of alternatives (outer OR, inner AND). */
-export const AuthorizeOptions = Type.Object(
-  {
-    authenticated: Type.Optional(
-      Type.Boolean({ description: 'Any authenticated viewer may pass. Implied by the others.' }),
-    ),
-    scopes: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'Scopes that must all be held.' }),
-    ),
-    anyScopes: Type.Optional(
-      Type.Array(Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }), {
-        minItems: 1,
-        description: 'Alternatives, as in `@requiresScopes`: one of the inner lists must be held whole.',
-      }),
-    ),
-  },
-  // An empty object reads like a protection and would be none.
-  { additionalProperties: false, minProperties: 1 },
-);
-export type AuthorizeOptions = Type.Static<typeof AuthorizeOptions>;
-
-/** The same, worked out: what the hot path compares a viewer with. */
-export interface Requirement {
-  readonly authenticated: boolean;
-  /** Every entry must be met. An entry is a list of alternatives, of which one must be held whole. */
-  readonly scopes: readonly (readonly (readonly string[])[])[];
+/** Where a viewer wants to pass. */
+export interface Surroundings {
+  /** What roles give, and what policies stand for. Without it they give and allow nothing. */
+  readonly rights?: Rights;
+  /** Without it expressions refuse. */
+  readonly request?: AuthorizedRequest;
+  /** Arguments of the field. */
+  readonly args?: Readonly<Record<string, unknown>>;
 }
 
-/** The requirement that options ask for. */
-export function buildRequirement(options: AuthorizeOptions): Requirement {
-  const scopes: (readonly (readonly string[])[])[] = [];
-  if (options.scopes !== undefined) scopes.push([options.scopes]);
-  if (options.anyScopes !== undefined) scopes.push(options.anyScopes);
-  return { authenticated: options.authenticated === true || scopes.length > 0, scopes };
-}
-
-/** Both requirements at once: the result is met where each of the two is. */
-export function mergeRequirements(a: Requirement, b: Requirement): Requirement {
-  // An interface may have hundreds of implementing types that all ask for the same scope: what is equal counts once.
-  const entries = new Map([...a.scopes, ...b.scopes].map((entry) => [JSON.stringify(entry), entry]));
-  return { authenticated: a.authenticated || b.authenticated, scopes: [...entries.values()] };
+/** Whether the arguments of a field decide: then it cannot be said of an operation as a whole. */
+export function needsArguments({ expressions = [], policies = [] }: Requirement, rights: Rights): boolean {
+  if (expressions.some(({ variables }) => variables.has('args'))) return true;
+  return policies.flat(2).some((name) => {
+    const policy = rights.findPolicy(name);
+    return policy !== undefined && needsArguments(policy, rights);
+  });
 }
 
 /** What keeps a viewer out, or null when the viewer may pass. */
-export function checkRequirement(requirement: Requirement, viewer: Viewer | null): GatewayError | null {
-  if (!requirement.authenticated && requirement.scopes.length === 0) return null;
+export function checkRequirement(
+  requirement: Requirement,
+  viewer: Viewer | null,
+  surroundings: Surroundings = {},
+): GatewayError | null {
   // RFC 6750 section 3.1: no error code in the challenge where no credential was presented.
-  if (viewer === null) return new GatewayError('UNAUTHENTICATED', undefined, { challenge: 'Bearer' });
+  const unauthenticated = () => new GatewayError('UNAUTHENTICATED', undefined, { challenge: 'Bearer' });
+  if (viewer === null && isForViewers(requirement)) return unauthenticated();
   for (const alternatives of requirement.scopes) {
-    if (!alternatives.some((all) => all.every((scope) => viewer.scopes.has(scope)))) return forbidden(alternatives);
+    if (!alternatives.some((all) => all.every((scope) => viewer?.scopes.has(scope)))) return missingScope(alternatives);
   }
-  return null;
+  const message = findMissing(requirement, viewer, surroundings);
+  if (message === null) return null;
+  // Whoever logs in may be another; and a name of a role, a permission or a policy is nobody's business who lacks it.
+  return viewer === null ? unauthenticated() : new GatewayError('FORBIDDEN', message);
 }
 
-function forbidden(alternatives: readonly (readonly string[])[]): GatewayError {
+function isForViewers({ authenticated, scopes, roles = [], permissions = [] }: Requirement): boolean {
+  return authenticated || scopes.length > 0 || roles.length > 0 || permissions.length > 0;
+}
+
+function findMissing(
+  { roles = [], permissions = [], expressions = [], policies = [] }: Requirement,
+  viewer: Viewer | null,
+  surroundings: Surroundings,
+): string | null {
+  const { rights = noRights, request, args } = surroundings;
+  if (viewer !== null) {
+    if (!roles.every((some) => rights.hasRole(viewer, some))) return 'Missing role';
+    if (!permissions.every((permission) => rights.hasPermission(viewer, permission))) return 'Missing permission';
+  }
+  for (const expression of expressions) {
+    if (request === undefined || !holds(expression, { ...buildFacts(viewer, request, rights), args: args ?? {} })) {
+      return 'Not allowed';
+    }
+  }
+  const allows = (name: string): boolean => {
+    const policy = rights.findPolicy(name);
+    return policy !== undefined && checkRequirement(policy, viewer, surroundings) === null;
+  };
+  return policies.every((alternatives) => alternatives.some((all) => all.every(allows))) ? null : 'Not allowed';
+}
+
+/** Whether it gives `true`. What it cannot find or compare is no reason to let anybody in, nor for an error of the gateway. */
+function holds(expression: Expression, variables: Readonly<Record<string, unknown>>): boolean {
+  try {
+    return expression.evaluate(variables) === true;
+  } catch {
+    return false;
+  }
+}
+
+function missingScope(alternatives: Alternatives): GatewayError {
   const first = alternatives[0] ?? [];
   const needed = alternatives.map((all) => all.join(' and ')).join(', or ');
   const message = needed === '' ? 'Nobody may pass' : `Missing scope: this needs ${needed}`;

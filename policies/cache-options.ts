@@ -57,13 +57,13 @@ export interface HttpCacheRule {
   readonly hidesTags: boolean;
 }
 
-/** The options of a route over those of its service. Null where neither says anything. */
+/** The options of a route, or else those of its service. Null where neither says anything. */
 export function buildHttpCacheRule(
   route: HttpCacheOptions | undefined,
   service: HttpCacheOptions | undefined,
 ): HttpCacheRule | null {
   if (route === undefined && service === undefined) return null;
-  const options = { ...service, ...route };
+  const options = route ?? service ?? {};
   const duration = (text: string | undefined) => (text === undefined ? undefined : parseDurationMs(text));
   return {
     stores: options.enabled !== false,

@@ -20,9 +20,7 @@ const noAddress = '0.0.0.0';
  * X-Forwarded-* is believed of a peer that is not trusted.
  */
 export function createClientResolver(trustedProxies: readonly string[]): ClientResolver {
-  const trusted = trustedProxies.length === 0 ? null : buildBlockList(trustedProxies);
-  const isTrusted = (address: string): boolean =>
-    trusted?.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') === true && address !== noAddress;
+  const isTrusted = createTrust(trustedProxies);
 
   return ({ socket, headers }) => {
     const peer = normalizeAddress(socket.remoteAddress ?? '') ?? noAddress;
@@ -37,6 +35,17 @@ export function createClientResolver(trustedProxies: readonly string[]): ClientR
       forwardedFor: chain.join(', '),
     };
   };
+}
+
+/** Whether the peer of a connection is one of these proxies. */
+export function createProxyTrust(trustedProxies: readonly string[]): (remoteAddress: string | undefined) => boolean {
+  const isTrusted = createTrust(trustedProxies);
+  return (remoteAddress) => isTrusted(normalizeAddress(remoteAddress ?? '') ?? noAddress);
+}
+
+function createTrust(trustedProxies: readonly string[]): (address: string) => boolean {
+  const trusted = trustedProxies.length === 0 ? null : buildBlockList(trustedProxies);
+  return (address) => trusted?.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') === true && address !== noAddress;
 }
 
 function buildBlockList(entries: readonly string[]): BlockList {

@@ -19,6 +19,18 @@ export const errorKinds = {
   BAD_REQUEST: { status: 400, title: 'Bad request', retryMayHelp: false, proxyError: 'http_request_error' },
   GRAPHQL_PARSE_FAILED: { status: 400, title: 'The GraphQL document cannot be parsed', retryMayHelp: false },
   GRAPHQL_VALIDATION_FAILED: { status: 400, title: 'The GraphQL document is not valid', retryMayHelp: false },
+  DOCUMENT_TOO_LARGE: { status: 400, title: 'The GraphQL document is too large', retryMayHelp: false },
+  TOO_MANY_TOKENS: { status: 400, title: 'The GraphQL document has too many tokens', retryMayHelp: false },
+  OPERATION_TOO_DEEP: { status: 400, title: 'The operation is too deep', retryMayHelp: false },
+  OPERATION_TOO_COMPLEX: { status: 400, title: 'The operation costs too much', retryMayHelp: false },
+  TOO_MANY_ALIASES: { status: 400, title: 'The operation has too many aliases', retryMayHelp: false },
+  TOO_MANY_ROOT_FIELDS: { status: 400, title: 'The operation has too many root fields', retryMayHelp: false },
+  TOO_MANY_DIRECTIVES: { status: 400, title: 'The operation has too many directives', retryMayHelp: false },
+  BATCH_TOO_LARGE: { status: 400, title: 'The batch has too many operations', retryMayHelp: false },
+  PERSISTED_QUERY_NOT_FOUND: { status: 400, title: 'PersistedQueryNotFound', retryMayHelp: false },
+  PERSISTED_QUERY_NOT_SUPPORTED: { status: 400, title: 'PersistedQueryNotSupported', retryMayHelp: false },
+  PERSISTED_QUERY_MISMATCH: { status: 400, title: 'The document is not the one of that hash', retryMayHelp: false },
+  PERSISTED_QUERY_REQUIRED: { status: 400, title: 'Only persisted operations are answered', retryMayHelp: false },
   UNAUTHENTICATED: {
     status: 401,
     title: 'Authentication required',
@@ -116,6 +128,8 @@ export interface GatewayErrorOptions {
   readonly allow?: readonly string[] | undefined;
   /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED and FORBIDDEN (RFC 6750 section 3). */
   readonly challenge?: string | undefined;
+  /** Code and status that the client sees in place of those of the table: an operator's own, of a plugin. */
+  readonly shownAs?: { readonly code: string; readonly status: number } | undefined;
   /** What happened underneath. For logs only: it never leaves the process. */
   readonly cause?: unknown;
 }
@@ -129,6 +143,7 @@ export class GatewayError extends Error {
   readonly reasons: readonly ErrorReason[] | undefined;
   readonly allow: readonly string[] | undefined;
   readonly challenge: string | undefined;
+  readonly shownAs: { readonly code: string; readonly status: number } | undefined;
 
   constructor(code: ErrorCode, message: string = errorKinds[code].title, options: GatewayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -139,10 +154,11 @@ export class GatewayError extends Error {
     this.reasons = options.reasons;
     this.allow = options.allow;
     this.challenge = options.challenge;
+    this.shownAs = options.shownAs;
   }
 
   get status(): number {
-    return errorKinds[this.code].status;
+    return this.shownAs?.status ?? errorKinds[this.code].status;
   }
 }
 
@@ -167,17 +183,17 @@ export function toProblem(error: GatewayError, requestId: string): Problem {
   const kind: ErrorKind = errorKinds[error.code];
   const body = JSON.stringify({
     type: 'about:blank',
-    title: kind.title,
-    status: kind.status,
+    title: error.shownAs === undefined ? kind.title : error.message,
+    status: error.status,
     detail: error.message,
-    code: error.code,
+    code: error.shownAs?.code ?? error.code,
     requestId,
     service: error.service,
     retryAfter: error.retryAfterSeconds,
     reasons: error.reasons,
   });
   return {
-    status: kind.status,
+    status: error.status,
     headers: {
       'content-type': 'application/problem+json',
       'content-length': String(Buffer.byteLength(body)),
@@ -208,7 +224,7 @@ export function toGraphQLError(error: GatewayError, requestId: string): GraphQLE
   return new GraphQLError(error.message, {
     originalError: error,
     extensions: {
-      code: error.code,
+      code: error.shownAs?.code ?? error.code,
       requestId,
       ...(error.service !== undefined && { service: error.service }),
       ...(error.retryAfterSeconds !== undefined && { retryAfter: error.retryAfterSeconds }),

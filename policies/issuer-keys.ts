@@ -2,10 +2,12 @@
  * The public keys of one token issuer: fetched when the first token comes, shared by all who wait, kept when the issuer
  * goes away. jose's own `createRemoteJWKSet` forgets its keys when a refresh fails, and asks again with every token then.
  */
+import { createSecretKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import { GatewayError } from './errors.ts';
 import { fetchJson } from './json-fetch.ts';
+import { minSecretBytes, secretAlgorithms } from './jwt-issuer.ts';
 import { parseDurationMs } from './units.ts';
 
 export interface IssuerKeysOptions {
@@ -14,6 +16,10 @@ export interface IssuerKeysOptions {
   readonly jwksUri?: string | undefined;
   readonly jwksFile?: string | undefined;
   readonly jwks?: { readonly keys: readonly object[] } | undefined;
+  /** Shared with the issuer, instead of keys. */
+  readonly secret?: string | undefined;
+  readonly secretFile?: string | undefined;
+  readonly algorithms?: readonly string[] | undefined;
   /** @default '1d' */
   readonly staleFor?: string | undefined;
 }
@@ -34,7 +40,7 @@ const pauseAfterFailureMs = 5_000;
 const fetchTimeoutMs = 5_000;
 
 interface State {
-  keys: ReturnType<typeof createLocalJWKSet> | null;
+  keys: JWTVerifyGetKey | null;
   loadedAtMs: number;
   attemptedAtMs: number;
   /** Why the last fetch failed; null after one that did not. */
@@ -46,16 +52,17 @@ interface State {
 export function createIssuerKeys(options: IssuerKeysOptions, dependencies: IssuerKeysDependencies): JWTVerifyGetKey {
   // What stands in the configuration changes with it.
   if (options.jwks !== undefined) return createLocalJWKSet(options.jwks as unknown as JSONWebKeySet);
+  if (options.secret !== undefined) return createSecretKeys(Buffer.from(options.secret), options);
   const { now } = dependencies;
   const staleAfterMs = parseDurationMs(options.staleFor ?? '1d');
-  const renewAfterMs = options.jwksFile === undefined ? refreshAfterMs : rereadAfterMs;
+  const isFile = options.jwksFile !== undefined || options.secretFile !== undefined;
+  const renewAfterMs = isFile ? rereadAfterMs : refreshAfterMs;
   const never = Number.NEGATIVE_INFINITY;
   const state: State = { keys: null, loadedAtMs: never, attemptedAtMs: never, failure: null, flight: null };
 
   async function load(): Promise<void> {
     try {
-      const keySet = await fetchKeySet(options, dependencies.fetch);
-      state.keys = createLocalJWKSet(keySet);
+      state.keys = await loadKeys(options, dependencies.fetch);
       state.loadedAtMs = now();
       state.failure = null;
     } catch (error) {
@@ -115,6 +122,24 @@ function pauseOf(state: State): number {
 /** Whether a time is over. A clock that was set back counts as over, else it could stop every refresh for hours. */
 function hasPassed(elapsedMs: number, durationMs: number): boolean {
   return elapsedMs < 0 || elapsedMs >= durationMs;
+}
+
+async function loadKeys(options: IssuerKeysOptions, get: typeof fetch): Promise<JWTVerifyGetKey> {
+  if (options.secretFile === undefined) return createLocalJWKSet(await fetchKeySet(options, get));
+  const text = await readFile(options.secretFile, 'latin1');
+  return createSecretKeys(Buffer.from(text.replace(/\r?\n$/, ''), 'latin1'), options);
+}
+
+/** The one secret, whatever `kid` a token names, as long as its algorithm is one with a secret. */
+function createSecretKeys(secret: Buffer, { issuer, algorithms = [] }: IssuerKeysOptions): JWTVerifyGetKey {
+  if (secret.length < Math.max(minSecretBytes(algorithms), minSecretBytes(['HS256']))) {
+    throw new Error(`the secret of ${issuer} is too short for ${algorithms.join(', ')}`);
+  }
+  const key = createSecretKey(secret);
+  return async ({ alg }) => {
+    if (!secretAlgorithms.has(alg)) throw new errors.JOSEAlgNotAllowed('the issuer has a secret, and no keys');
+    return key;
+  };
 }
 
 async function fetchKeySet(options: IssuerKeysOptions, get: typeof fetch): Promise<JSONWebKeySet> {

@@ -2,6 +2,18 @@
 import Type from 'typebox';
 import { Duration, OneOf } from './units.ts';
 
+/** Algorithms with a secret that both sides know, and the least bytes it must have (RFC 7518 section 3.2). */
+export const secretAlgorithms: ReadonlyMap<string, number> = new Map([
+  ['HS256', 32],
+  ['HS384', 48],
+  ['HS512', 64],
+]);
+
+/** The bytes that a secret must have for all of these algorithms. */
+export function minSecretBytes(algorithms: readonly string[]): number {
+  return Math.max(...algorithms.map((algorithm) => secretAlgorithms.get(algorithm) ?? 0));
+}
+
 export const JwtIssuer = Type.Object(
   {
     issuer: Type.String({ minLength: 1, description: 'The `iss` that tokens must carry (RFC 7519 section 4.1.1).' }),
@@ -27,6 +39,20 @@ export const JwtIssuer = Type.Object(
         { additionalProperties: false, description: 'The keys themselves instead (RFC 7517).' },
       ),
     ),
+    secret: Type.Optional(
+      Type.String({
+        minLength: 32,
+        description:
+          'A secret shared with the issuer instead of keys, for `HS256` (at least 32 bytes), `HS384` (48) and `HS512` (64), which `algorithms` must name. Whoever knows it can make tokens: prefer keys.',
+      }),
+    ),
+    secretFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File with the secret instead, without the line break at its end. A change of it is noticed within 10 s.',
+      }),
+    ),
     staleFor: Type.Optional(
       Type.Unsafe<string>({
         ...Duration,
@@ -36,10 +62,41 @@ export const JwtIssuer = Type.Object(
       }),
     ),
     algorithms: Type.Optional(
-      Type.Array(OneOf(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']), {
-        minItems: 1,
-        default: ['RS256', 'ES256', 'EdDSA'],
-        description: 'Algorithms that are accepted; nothing else is.',
+      Type.Array(
+        OneOf([
+          'RS256',
+          'RS384',
+          'RS512',
+          'PS256',
+          'PS384',
+          'PS512',
+          'ES256',
+          'ES384',
+          'ES512',
+          'EdDSA',
+          'HS256',
+          'HS384',
+          'HS512',
+        ]),
+        {
+          minItems: 1,
+          default: ['RS256', 'ES256', 'EdDSA'],
+          description:
+            'Algorithms that are accepted; nothing else is. Those with a secret (`HS...`) only with `secret`.',
+        },
+      ),
+    ),
+    typ: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9.+/_-]{0,126}$',
+        description:
+          'The `typ` that tokens must have, e.g. `at+jwt` (RFC 9068), so that no other JWT of the issuer passes for an access token. Default: none, `JWT` or `at+jwt`.',
+      }),
+    ),
+    maxTokenAge: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        description: 'How long ago a token may have been issued (`iat`), whatever its `exp` says. Default: no matter.',
       }),
     ),
     clockTolerance: Type.Optional(

@@ -1,7 +1,5 @@
-/** API keys that are made and removed at run time: kept in Redis by digest, known to every gateway within two seconds. */
-import type { Cluster, Redis } from 'ioredis';
-import { type ApiKeys, createApiKeys } from './api-keys.ts';
-import type { ApiKey } from './authenticate.ts';
+/** API keys that are made and removed at run time: kept by digest, known to every process within two seconds. */
+import { type ApiKey, type ApiKeys, createApiKeys } from './api-keys.ts';
 import { GatewayError } from './errors.ts';
 import { type FollowOptions, followStore, type StoreFollower } from './store-following.ts';
 
@@ -15,59 +13,16 @@ export interface ApiKeyStore {
   read(version: string): Promise<{ readonly version: string; readonly keys: readonly ApiKey[] } | null>;
 }
 
-const maxKeys = 10_000;
-/** How long Redis may not be heard of before an unknown key could be a new one. */
+/** How many keys a store takes. */
+export const maxManagedApiKeys = 10_000;
+
+/** What a store throws that is full. */
+export function tooManyApiKeys(): RangeError {
+  return new RangeError(`there are ${maxManagedApiKeys} API keys already`);
+}
+
+/** How long the store may not be heard of before an unknown key could be a new one. */
 const staleAfterMs = 5_000;
-
-/** KEYS: keys by name, version. The version is random: a Redis that lost its data never shows one that was before. */
-const addScript = `
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 0 end
-if redis.call('HLEN', KEYS[1]) >= ${maxKeys} then return -1 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('SET', KEYS[2], ARGV[3])
-return 1
-`;
-const removeScript = `
-local removed = redis.call('HDEL', KEYS[1], ARGV[1])
-if removed == 1 then redis.call('SET', KEYS[2], ARGV[2]) end
-return removed
-`;
-const readScript = `
-local version = redis.call('GET', KEYS[2]) or ''
-if version == ARGV[1] then return {version} end
-return {version, redis.call('HVALS', KEYS[1])}
-`;
-
-interface Scripted {
-  selvageAddApiKey(...values: string[]): Promise<number>;
-  selvageRemoveApiKey(...values: string[]): Promise<number>;
-  selvageReadApiKeys(...values: string[]): Promise<[string, string[]?]>;
-}
-
-/** Creates the store over a connection that stays its owner's. */
-export function createRedisApiKeyStore(redis: Redis | Cluster, keyPrefix: string): ApiKeyStore {
-  const keys = ['keys', 'version'].map((name) => `${keyPrefix}{api-keys}:${name}`);
-  redis.defineCommand('selvageAddApiKey', { lua: addScript, numberOfKeys: 2 });
-  redis.defineCommand('selvageRemoveApiKey', { lua: removeScript, numberOfKeys: 2 });
-  redis.defineCommand('selvageReadApiKeys', { lua: readScript, numberOfKeys: 2 });
-  const scripted = redis as unknown as Scripted;
-  const read: ApiKeyStore['read'] = async (known) => {
-    const [version, documents] = await scripted.selvageReadApiKeys(...keys, known);
-    return documents === undefined
-      ? null
-      : { version, keys: documents.map((document) => JSON.parse(document) as ApiKey) };
-  };
-  return {
-    async add(key) {
-      const added = await scripted.selvageAddApiKey(...keys, key.name, JSON.stringify(key), crypto.randomUUID());
-      if (added < 0) throw new RangeError(`there are ${maxKeys} API keys already`);
-      return added === 1;
-    },
-    remove: async (name) => (await scripted.selvageRemoveApiKey(...keys, name, crypto.randomUUID())) === 1,
-    list: async () => (await read('none'))?.keys ?? [],
-    read,
-  };
-}
 
 export type ManagedApiKeys = ApiKeys & StoreFollower;
 

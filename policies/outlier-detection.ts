@@ -127,13 +127,10 @@ interface Holder {
   readonly outlierDetection?: OutlierDetectionOptions;
 }
 
-/** Options, the most specific first, as numbers. What nobody sets gets the default. */
+/** Options, the most specific first, as numbers: those of the first that has any, and defaults for what it leaves out. */
 export function buildOutlierDetection(...holders: readonly Holder[]): OutlierDetection {
-  // Later ones win in a spread.
-  const options: OutlierDetectionOptions = Object.assign(
-    {},
-    ...holders.toReversed().map((holder) => holder.outlierDetection),
-  );
+  const options: OutlierDetectionOptions =
+    holders.find(({ outlierDetection }) => outlierDetection !== undefined)?.outlierDetection ?? {};
   const baseEjectionMs = parseDurationMs(options.baseEjectionTime ?? '10s');
   return {
     enabled: options.enabled ?? true,

@@ -9,7 +9,7 @@ import {
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { toGraphQLError } from './errors.ts';
-import { type CostModel, createOperationMeasure, type OperationDemand } from './operation-cost.ts';
+import type { MeasureOperation, OperationDemand } from './operation-cost.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { RateLimitSubject } from './rate-limit-key.ts';
@@ -23,7 +23,7 @@ export interface UseOperationLimitsOptions {
   readonly rules: readonly CompiledRule[];
   /** Rules for operations with a field, by `Type.field`. */
   readonly fieldRules: ReadonlyMap<string, readonly CompiledRule[]>;
-  readonly costModel: CostModel;
+  readonly measure: MeasureOperation;
 }
 
 /** One question to the limiter. */
@@ -35,16 +35,26 @@ interface Question {
 
 /** A Yoga plugin that asks the limiter for operations that are valid, before anything of them is executed. */
 export function useOperationLimits(options: UseOperationLimitsOptions): Plugin<object, GraphqlContext> {
-  const { limiter, schema, rules, fieldRules, costModel } = options;
+  const { limiter, schema, rules, fieldRules, measure } = options;
   if (rules.length === 0 && fieldRules.size === 0) return {};
-  const measure = createOperationMeasure(schema, costModel);
   const whole = rules.filter(({ perField }) => !perField);
   const perField = rules.filter((rule) => rule.perField);
   const coveredBy = createCoverage(schema, fieldRules);
 
+  /** A field's rule takes the place of a general one of its name, for that field. */
+  const isReplaced = (rule: CompiledRule, field: string): boolean =>
+    coveredBy(field).some(([, covering]) => covering.some(({ name }) => name === rule.name));
+
   function listQuestions({ fields, rootFields }: OperationDemand): Question[] {
-    const questions: Question[] = whole.length > 0 ? [{ rules: whole }] : [];
-    if (perField.length > 0) for (const [field, times] of rootFields) questions.push({ rules: perField, field, times });
+    const questions: Question[] = [];
+    // An operation is left out only where all of it has a rule of its own: else one cheap field would lift the limit.
+    const roots = [...rootFields.keys()];
+    const open = whole.filter((rule) => roots.length === 0 || !roots.every((field) => isReplaced(rule, field)));
+    if (open.length > 0) questions.push({ rules: open });
+    for (const [field, times] of perField.length > 0 ? rootFields : []) {
+      const asked = perField.filter((rule) => !isReplaced(rule, field));
+      if (asked.length > 0) questions.push({ rules: asked, field, times });
+    }
     if (fieldRules.size === 0) return questions;
     for (const [field, times] of fields) {
       for (const [coordinate, covering] of coveredBy(field)) {

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
+import { readClientName } from './client-name.ts';
 import type { Departure, Viewer } from './request-context.ts';
 
 /** What a rule may look at. */
@@ -31,9 +32,6 @@ type KeyReader = (subject: RateLimitSubject) => string;
 /** The words for a key. */
 export const rateLimitKeyPattern =
   '^(viewer|ip|api-key|client-name|route|service|operation|field|header:[A-Za-z0-9-]+|claim:[!-~]+)$';
-
-/** The headers by which GraphQL clients say their name, in the order in which they are looked for. */
-const clientNameHeaders = ['graphql-client-name', 'apollographql-client-name', 'x-client-name'] as const;
 
 /** A reader for one word or a combination. What a request does not have is replaced by its address. */
 export function buildKeyReader(prefix: string, keys: string | readonly string[]): KeyReader {
@@ -68,10 +66,7 @@ const partReaders: Readonly<Record<string, KeyReader>> = {
   viewer: readViewer,
   'api-key': ({ viewer, address }) =>
     viewer?.kind === 'api-key' ? `k:${boundedName(viewer.id)}` : addressKey(address),
-  'client-name': ({ headers, address }) => {
-    const name = clientNameHeaders.find((header) => headers[header] !== undefined);
-    return (name === undefined ? undefined : headerKey(headers[name])) ?? addressKey(address);
-  },
+  'client-name': ({ headers, address }) => headerKey(readClientName(headers)) ?? addressKey(address),
   route: ({ route }) => `r:${boundedWord(route ?? 'graphql')}`,
   service: ({ service }) => `s:${boundedWord(service ?? 'graphql')}`,
   operation: ({ operation, route }) => `o:${boundedWord(operation ?? route ?? '')}`,

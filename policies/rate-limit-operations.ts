@@ -19,10 +19,13 @@ export interface UseRateLimitOptions {
 export function useRateLimit({ limiter, rules }: UseRateLimitOptions): Plugin<object, GraphqlContext> {
   if (rules.length === 0) return {};
   return {
-    onParams({ context: { gateway }, setResult }) {
+    onParams({ context, setResult }) {
+      const { gateway } = context;
       const conclude = (decision: RateLimitDecision) => {
         noteDecision(limiter, gateway, decision);
-        if (decision.error !== null) setResult({ errors: [toGraphQLError(decision.error, gateway.id)] });
+        if (decision.error === null) return;
+        context.isRefused = true;
+        setResult({ errors: [toGraphQLError(decision.error, gateway.id)] });
       };
       const decision = limiter.check(rules, buildSubject(gateway));
       return decision instanceof Promise ? decision.then(conclude) : conclude(decision);

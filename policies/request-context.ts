@@ -4,15 +4,17 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AnswerLifetime } from './answer-lifetime.ts';
+import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
+import type { ServiceHeaders } from './service-headers.ts';
 
 /** Who is asking, as far as authentication established it. */
 export interface Viewer {
-  /** Stable identity: the token's `sub`, what the session service named, or the name of the API key. */
+  /** Stable identity: the token's `sub`, what the session service named, the name of the API key or in the certificate. */
   readonly id: string;
-  readonly kind: 'jwt' | 'opaque' | 'session' | 'api-key';
-  /** The token's issuer, or `session`; undefined for API keys. Two issuers may use the same `sub`. */
+  readonly kind: 'jwt' | 'opaque' | 'session' | 'api-key' | 'certificate';
+  /** The token's issuer, `session` or `certificate`; undefined for API keys. Two issuers may use the same `sub`. */
   readonly issuer: string | undefined;
   readonly scopes: ReadonlySet<string>;
   readonly roles: readonly string[];
@@ -56,6 +58,8 @@ export interface RequestContext {
    */
   readonly isHurried?: boolean;
   readonly departure: Departure;
+  /** What code of the operator's own does to the headers of calls; undefined where there is none. */
+  readonly changeCall?: ChangeCall | undefined;
   /** What the rate limits said, for the answer's headers. Null until they were asked. */
   rateLimit: RateLimitDecision | null;
   /** Route pattern or operation name, for logs and metrics; null as long as nothing matched. */
@@ -66,8 +70,14 @@ export interface RequestContext {
   lifetime?: AnswerLifetime | undefined;
   /** How long the answer of a query may be kept on its way; undefined where it may not. */
   freshness?: AnswerFreshness | undefined;
+  /** What its operations cost together; undefined where nobody asked. */
+  operationCost?: number | undefined;
+  /** What services say in headers that reach the client of a GraphQL answer; undefined where none do. */
+  serviceHeaders?: ServiceHeaders | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
+  /** Where something stands in for a field of a GraphQL answer. */
+  readonly degraded?: Degradation[] | undefined;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */
   atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */
@@ -83,6 +93,17 @@ export interface AnswerFreshness {
   readonly vary: readonly string[];
 }
 
+/** A request to a service, before it is sent. */
+export interface CalledService {
+  readonly service: string;
+  readonly method: string;
+  /** The target at the service. */
+  readonly path: string;
+}
+
+/** The headers of a request to a service (name, value, ...), changed. Asked before caches, and before calls are shared. */
+export type ChangeCall = (called: CalledService, headers: readonly string[]) => Promise<readonly string[]>;
+
 /** The client as the first trusted hop saw it. */
 export interface Client {
   /** IP address; behind trusted proxies the one they name, else the peer's. */
@@ -97,4 +118,12 @@ export interface Client {
 /** What Envelop and Yoga plugins find in their context. */
 export interface GraphqlContext {
   readonly gateway: RequestContext;
+  /** The operation was refused before its document is looked for. */
+  isRefused?: boolean;
+  /** A document that came with its hash: to be remembered under it, if it is valid. */
+  registers?: { readonly hash: string; readonly text: string };
+  /** Whether fields were taken out of the document which the viewer may not read. */
+  isFiltered?: boolean;
+  /** Whether the document is a trusted one. */
+  isTrusted?: boolean;
 }

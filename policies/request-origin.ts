@@ -20,19 +20,31 @@ const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
  * set it; `same-site` is not enough, as other hosts of a site are often other people's. Browsers without it name the
  * `Origin` of everything but GET and HEAD. What names neither is no browser of today: it can send its token as a header.
  */
-export function assertOwnOrigin(subject: OriginSubject, trustedOrigins: ReadonlySet<string>): void {
+export function assertOwnOrigin(subject: OriginSubject, trustedOrigins: Origins): void {
   const { method, headers } = subject;
   // A WebSocket is opened by GET, from any page, with cookies.
   if (safeMethods.has(method) && headers['upgrade'] === undefined) return;
-  const site = headers['sec-fetch-site'];
-  if (site === 'same-origin' || site === 'none') return;
-  const { origin } = headers;
-  if (typeof origin === 'string' && trustedOrigins.has(origin)) return;
-  if (site === undefined && typeof origin === 'string' && isOriginOf(origin, subject.host)) return;
+  if (readSite(subject, trustedOrigins) === 'own') return;
   throw new GatewayError(
     'FORBIDDEN',
     'A request with a cookie must come from a page of this origin (Origin, Sec-Fetch-Site)',
   );
+}
+
+/** Origins of pages that are trusted like our own. */
+export interface Origins {
+  has(origin: string): boolean;
+}
+
+/** Whose page caused a request: ours, or the browser's user by hand; that of somebody else; or nobody says so. */
+export function readSite({ headers, host }: OriginSubject, trustedOrigins: Origins): 'own' | 'other' | 'unknown' {
+  const site = headers['sec-fetch-site'];
+  if (site === 'same-origin' || site === 'none') return 'own';
+  const { origin } = headers;
+  if (typeof origin === 'string' && trustedOrigins.has(origin)) return 'own';
+  if (site !== undefined) return 'other';
+  if (typeof origin !== 'string') return 'unknown';
+  return isOriginOf(origin, host) ? 'own' : 'other';
 }
 
 /** The scheme is not compared: behind a proxy that ends TLS, and is not trusted, it cannot be known. */

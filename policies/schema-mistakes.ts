@@ -123,6 +123,9 @@ function describeError(error: TLocalizedValidationError, root: SchemaNode, value
         path,
         message: `the key \`${key}\` is missing; expected ${describeExpected(schema.properties?.[key] ?? {})}`,
       }));
+    case 'minLength':
+      if (error.params.limit < 2) return [describeMisfit(path, schema, valueAt(value, path))];
+      return [{ path, message: `expected at least ${error.params.limit} characters, got fewer` }];
     case 'maxLength':
       return [{ path, message: `expected at most ${error.params.limit} characters, got more` }];
     default:
@@ -130,8 +133,13 @@ function describeError(error: TLocalizedValidationError, root: SchemaNode, value
   }
 }
 
+/** Mistakes are printed and logged: what one wanted to keep to oneself is not in them. */
+const secretName = /(?:secrets?|password|privateKey|apiKey)$/i;
+
 function describeMisfit(path: ValuePath, schema: SchemaNode, value: unknown): Mistake {
-  return { path, message: `expected ${describeExpected(schema)}, got ${describeValue(value, schema)}` };
+  const isSecret = typeof value === 'string' && path.some((key) => secretName.test(String(key)));
+  const got = isSecret ? 'something else, which is not shown' : describeValue(value, schema);
+  return { path, message: `expected ${describeExpected(schema)}, got ${got}` };
 }
 
 function describeUnknownKey(key: string, schema: SchemaNode): string {

@@ -19,7 +19,7 @@ export function collectCacheHints(documents: readonly DocumentNode[]): Map<strin
 }
 
 /** A service may call its root types as it likes; in the graph they have the usual names. */
-function readRootNames(document: DocumentNode): ReadonlyMap<string, string> {
+export function readRootNames(document: DocumentNode): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.SCHEMA_DEFINITION && definition.kind !== Kind.SCHEMA_EXTENSION) continue;

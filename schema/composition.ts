@@ -17,6 +17,7 @@ import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { collectCacheHints } from './cache-hints.ts';
 import { findConflicts, type Layer } from './conflicts.ts';
+import { collectCosts } from './cost-directives.ts';
 import { describeFailure } from './failure-text.ts';
 import { composeSupergraph, type ParsedService, type Supergraph } from './federation.ts';
 import type { Graph, SubgraphExecutor } from './graph.ts';
@@ -25,7 +26,7 @@ import { findPlainRootFields } from './plain-root-fields.ts';
 import { buildPlainSubschema, prepareDocument } from './plain-service.ts';
 import { buildPossibleTypes } from './plan-types.ts';
 import { buildPublicSchema } from './public-schema.ts';
-import { collectRequirements } from './requirements.ts';
+import { collectPolicyNames, collectRequirements } from './requirements.ts';
 import { parseSdl } from './sdl.ts';
 import { createSubgraphExecutor } from './subgraph-executor.ts';
 
@@ -107,6 +108,8 @@ function compose(unsorted: readonly GraphService[], execute: SubgraphExecutor, o
     plainRootFields: findPlainRootFields(layers),
     services: services.map(({ name }) => name),
     cacheHints: collectCacheHints([...federated, ...plain].map(({ document }) => document)),
+    costs: collectCosts([...federated, ...plain].map(({ document }) => document)),
+    policyNames: collectPolicyNames([...federated, ...plain]),
     requirements: collectRequirements([
       ...(supergraph === null ? [] : [supergraph.document]),
       ...plain.map(({ document }) => document),

@@ -1,8 +1,9 @@
 /** One generation of the graph: immutable, composed from a snapshot. */
 import type { ExecutionResult, GraphQLSchema } from 'graphql';
-import type { Requirement } from '../policies/authorize.ts';
 import type { CacheHints } from '../policies/cache-hints.ts';
+import type { CostDirectives } from '../policies/cost-model.ts';
 import type { RequestContext } from '../policies/request-context.ts';
+import type { Requirement } from '../policies/requirement.ts';
 
 export interface Graph {
   /** Short hash of everything that it was composed from: equal graphs have equal ids on every gateway. */
@@ -23,8 +24,12 @@ export interface Graph {
   readonly services: readonly string[];
   /** What directives of the subgraphs ask of a viewer, as written: by `Type.field` or `Type`. */
   readonly requirements: ReadonlyMap<string, Requirement>;
+  /** Names in `@policy`, with the services that say them. */
+  readonly policyNames: ReadonlyMap<string, readonly string[]>;
   /** What `@cacheControl` of the subgraphs says, as written: by `Type.field` or `Type`. */
   readonly cacheHints: CacheHints;
+  /** What `@cost` and `@listSize` of the subgraphs say, as written. */
+  readonly costs: CostDirectives;
 }
 
 /** One GraphQL request to one service. */

@@ -19,6 +19,7 @@ import { assertMutationsInOrder } from './mutation-check.ts';
 import { assertPlanIsSound } from './plan-check.ts';
 import { InvalidVariablesError, UnsupportedPlanError } from './plan-errors.ts';
 import { withFragmentsInPlace } from './plan-fragments.ts';
+import { buildPlanOutline } from './plan-outline.ts';
 import type { JsonObject } from './plan-paths.ts';
 import type { PlanRun } from './plan-run.ts';
 import { compileSteps } from './plan-steps.ts';
@@ -65,6 +66,7 @@ export function compilePlan(options: PlanOptions): PlannedOperation {
   const step = compileSteps(node, { execute, passSubgraphErrors: subgraphErrors === 'pass', fits });
   const findWriters = createWriterLookUp(operation, document, schema);
   return {
+    outline: buildPlanOutline(node),
     async execute(given, context) {
       const variables = coerceVariables(schema, operation, given);
       const run: PlanRun = { context, variables, data: {}, errors: null, shared: new Map(), plain: true };

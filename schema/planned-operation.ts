@@ -1,6 +1,7 @@
 /** An operation whose plan is known and compiled: what the planned engine runs. */
 import type { GraphQLError } from 'graphql';
 import type { RequestContext } from '../policies/request-context.ts';
+import type { PlanOutline } from './plan-outline.ts';
 
 /** The answer of a planned operation, serialized while it was projected. */
 export interface PlannedResult {
@@ -11,6 +12,8 @@ export interface PlannedResult {
 }
 
 export interface PlannedOperation {
+  /** Which services it asks, in what order. */
+  readonly outline?: PlanOutline;
   /** Runs it. Rejects only for what no part of an answer can be made of: a variable of the wrong type (BAD_REQUEST). */
   execute(variables: Readonly<Record<string, unknown>>, context: RequestContext): Promise<PlannedResult>;
 }

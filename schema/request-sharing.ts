@@ -3,6 +3,7 @@
  * requests are the same only when the services could not tell them apart, the viewer and forwarded credentials included.
  */
 import { DerivedContext } from '../policies/derived-context.ts';
+import { isInBraces, readAskerPart } from '../policies/header-template.ts';
 import type { Departure, RequestContext } from '../policies/request-context.ts';
 import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
 import { describeToken, viewerTokenHeader } from '../policies/viewer-token.ts';
@@ -22,14 +23,16 @@ export interface RequestSharing<T> {
 
 /**
  * What of a viewer and of the client's headers reaches a service, as one line. Two viewers never have the same, and
- * anonymous requests differ from all of them.
+ * anonymous requests differ from all of them. `forwarded` are names of headers, and, in braces, of what else a service
+ * is told of a request (`listAskerParts`).
  */
 export function describeAsker(context: RequestContext, forwarded: readonly string[]): string {
   const { viewer, headers } = context;
   // The headers also where services get none of them: a token alone could be the same by mistake, these say who it is.
   const parts: unknown[] =
     viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer), ...withoutTimes(viewerFieldsOf(context))];
-  for (const name of forwarded) parts.push(name, headers[name] ?? null);
+  for (const name of forwarded)
+    parts.push(name, isInBraces(name) ? readAskerPart(name, context) : (headers[name] ?? null));
   return JSON.stringify(parts);
 }
 

@@ -1,9 +1,7 @@
 /** What `@authenticated`, `@requiresScopes` and `@policy` of the services ask of a viewer. */
 import { type ConstDirectiveNode, type DocumentNode, Kind, valueFromASTUntyped } from 'graphql';
-import type { Requirement } from '../policies/authorize.ts';
+import { type Alternatives, mergeRequirements, type Requirement } from '../policies/requirement.ts';
 import { findDirectiveNames } from './spec-directives.ts';
-
-type Alternatives = readonly (readonly string[])[];
 
 /**
  * Requirements by coordinate, `Type.field` or `Type`, as written: nothing is inherited here. What several documents
@@ -35,30 +33,49 @@ function createRequirementReader(document: DocumentNode) {
   const policy = findDirectiveNames(document, 'policy');
   return (directives: readonly ConstDirectiveNode[]): Requirement | null => {
     const scopes: Alternatives[] = [];
-    let found = false;
+    const policies: Alternatives[] = [];
+    let isAuthenticated = false;
     for (const directive of directives) {
       const name = directive.name.value;
-      if (requiresScopes.has(name)) scopes.push(readScopes(directive));
-      // Nobody here can decide a policy. No alternatives means that nobody passes: closed beats ignored.
-      else if (policy.has(name)) scopes.push([]);
-      else if (!authenticated.has(name)) continue;
-      found = true;
+      if (requiresScopes.has(name)) scopes.push(readAlternatives(directive, 'scopes'));
+      // Whether it needs a viewer is for the policy itself to say.
+      else if (policy.has(name)) policies.push(readAlternatives(directive, 'policies'));
+      else if (authenticated.has(name)) isAuthenticated = true;
     }
-    return found ? { authenticated: true, scopes } : null;
+    if (!isAuthenticated && scopes.length === 0 && policies.length === 0) return null;
+    return {
+      authenticated: isAuthenticated || scopes.length > 0,
+      scopes,
+      ...(policies.length > 0 && { policies }),
+    };
   };
 }
 
-/** `scopes` with GraphQL's list coercion (`"a"` is `[["a"]]`). What cannot be read lets nobody pass. */
-function readScopes(directive: ConstDirectiveNode): Alternatives {
-  const node = directive.arguments?.find(({ name }) => name.value === 'scopes')?.value;
+/** The list with GraphQL's list coercion (`"a"` is `[["a"]]`). What cannot be read lets nobody pass. */
+function readAlternatives(directive: ConstDirectiveNode, argument: string): Alternatives {
+  const node = directive.arguments?.find(({ name }) => name.value === argument)?.value;
   const value: unknown = node === undefined ? [] : valueFromASTUntyped(node);
   const outer: readonly unknown[] = Array.isArray(value) ? value : [value];
   const alternatives = outer.map((inner): readonly unknown[] => (Array.isArray(inner) ? inner : [inner]));
-  return alternatives.every((inner): inner is readonly string[] => inner.every((scope) => typeof scope === 'string'))
+  return alternatives.every((inner): inner is readonly string[] => inner.every((name) => typeof name === 'string'))
     ? alternatives
     : [];
 }
 
 function both(one: Requirement | undefined, other: Requirement): Requirement {
-  return one === undefined ? other : { authenticated: true, scopes: [...one.scopes, ...other.scopes] };
+  return one === undefined ? other : mergeRequirements(one, other);
+}
+
+/** The names in `@policy`, with the services whose schemas have them. */
+export function collectPolicyNames(
+  services: readonly { readonly name: string; readonly document: DocumentNode }[],
+): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const { name: service, document } of services) {
+    const names = new Set(
+      [...collectRequirements([document]).values()].flatMap(({ policies = [] }) => policies.flat(2)),
+    );
+    for (const name of names) found.set(name, [...(found.get(name) ?? []), service]);
+  }
+  return found;
 }

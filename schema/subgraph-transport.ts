@@ -3,6 +3,7 @@ import type { ExecutionResult } from 'graphql';
 import { type AnswerHints, readAnswerHints } from '../policies/answer-lifetime.ts';
 import { readAnswerTags } from '../policies/answer-tags.ts';
 import { GatewayError } from '../policies/errors.ts';
+import { filterHeaders } from '../policies/http-headers.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
 import { buildNamedTag } from '../subgraphs/cache-tags.ts';
@@ -16,6 +17,8 @@ export interface SubgraphTransportOptions {
   readonly call: Call;
   /** The endpoint of a service as it is now; undefined when the service is gone. */
   readonly endpointOf: (service: string) => GraphqlEndpoint | undefined;
+  /** Headers that requests to a service carry beside the gateway's own. @default the client's that the endpoint names */
+  readonly headersOf?: (service: string) => SubgraphHeaders | undefined;
   /** Which instances may be asked, when not all of them know what is asked for. @default all */
   readonly acceptsOf?: (service: string, query: string) => AcceptsVersion | undefined;
   readonly maxResponseBytes: number;
@@ -25,9 +28,19 @@ export interface SubgraphTransportOptions {
   readonly readsHints?: () => boolean;
 }
 
+/** What requests to a service carry beside what the gateway says itself. */
+export interface SubgraphHeaders {
+  /** Makes of the client's headers those for the service. */
+  readonly apply: ((headers: readonly string[], context: RequestContext, path: string) => string[]) | null;
+  /** What the service can tell of a request, in the names of `describeAsker`. */
+  readonly askerParts: readonly string[];
+}
+
 /** An answer as text: those who share it each get objects of their own, because executors write into them. */
 interface ReceivedAnswer {
   readonly status: number;
+  /** Its headers that may reach clients. */
+  readonly headers: readonly string[];
   readonly text: string;
   /** Whether the text holds no escapes; then no string of it has a character that JSON escapes. */
   readonly isPlain: boolean;
@@ -36,11 +49,12 @@ interface ReceivedAnswer {
 }
 
 const backslash = 0x5c;
+const ofTheBody: ReadonlySet<string> = new Set(['content-type', 'accept', 'content-encoding']);
 const accept = 'application/graphql-response+json, application/json;q=0.9';
 
 /** Creates the transport. It throws GatewayErrors: those of the call, and DOWNSTREAM_SERVICE_ERROR for what is no answer. */
 export function createSubgraphTransport(options: SubgraphTransportOptions): SubgraphExecutor {
-  const { endpointOf, sharesRequests = () => false } = options;
+  const { endpointOf, headersOf = () => undefined, sharesRequests = () => false } = options;
   const sharing = createRequestSharing<ReceivedAnswer>();
   return async (request, context) => {
     const { service, operationType } = request;
@@ -49,24 +63,40 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
       throw new GatewayError('SERVICE_UNAVAILABLE', `Service ${service} is gone`, { service });
     }
     const body = buildBody(request);
-    const start = (own: RequestContext) => send(options, request, endpoint, body, own);
-    if (operationType !== 'query' || !sharesRequests()) return accepted(service, await start(context), context);
-    const forwarded = (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
-    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}`;
-    return accepted(service, await sharing.share(identity, body, context, start), context);
+    const rules = headersOf(service);
+    const { changeCall } = context;
+    const plain = buildHeaders(endpoint, rules, context);
+    const called = { service, method: 'POST', path: endpoint.path ?? '/graphql' };
+    const headers = changeCall === undefined ? plain : await changeCall(called, plain);
+    let isOwn = false;
+    const start = (own: RequestContext) => {
+      isOwn = true;
+      return send(options, request, called.path, headers, body, own);
+    };
+    if (operationType !== 'query' || !sharesRequests()) return take(service, await start(context), context, true);
+    const forwarded = rules?.askerParts ?? (endpoint.forwardHeaders ?? []).map((name) => name.toLowerCase());
+    const changed = headers === plain ? '' : JSON.stringify(headers);
+    const identity = `${service} ${endpoint.path ?? ''} ${describeAsker(context, forwarded)}${changed}`;
+    const answer = await sharing.share(identity, body, context, start);
+    return take(service, answer, context, isOwn);
   };
 }
 
-/** Each of those who share an answer learns what it says. */
-function accepted(service: string, answer: ReceivedAnswer, { lifetime }: RequestContext): ExecutionResult {
-  if (answer.hints !== null) lifetime?.add(answer.hints);
+/**
+ * Each of those who share an answer learns what it says. Headers go to everyone who waited; cookies only to the one whose
+ * request it was.
+ */
+function take(service: string, answer: ReceivedAnswer, context: RequestContext, isOwn: boolean): ExecutionResult {
+  if (answer.hints !== null) context.lifetime?.add(answer.hints);
+  context.serviceHeaders?.note(answer.headers, isOwn);
   return parseAnswer(service, answer);
 }
 
 async function send(
   { call, acceptsOf, maxResponseBytes, readsHints }: SubgraphTransportOptions,
   { service, operationType, query }: SubgraphRequest,
-  endpoint: GraphqlEndpoint,
+  path: string,
+  headers: readonly string[],
   body: string,
   context: RequestContext,
 ): Promise<ReceivedAnswer> {
@@ -76,8 +106,8 @@ async function send(
     {
       service,
       method: 'POST',
-      path: endpoint.path ?? '/graphql',
-      headers: buildHeaders(endpoint, context),
+      path,
+      headers,
       body,
       // A query may be asked twice; a mutation is not sent again once it may have been seen (invariant 4).
       idempotent: operationType === 'query',
@@ -88,8 +118,13 @@ async function send(
     context,
   );
   const { status, rawHeaders } = answer;
-  const hints = operationType === 'query' && readsHints?.() === true ? readHints(service, rawHeaders) : null;
-  return { status, text: answer.body.toString('utf8'), isPlain: !answer.body.includes(backslash), hints };
+  return {
+    status,
+    headers: context.serviceHeaders?.select(service, rawHeaders) ?? [],
+    text: answer.body.toString('utf8'),
+    isPlain: !answer.body.includes(backslash),
+    hints: operationType === 'query' && readsHints?.() === true ? readHints(service, rawHeaders) : null,
+  };
 }
 
 function readHints(service: string, rawHeaders: readonly string[]): AnswerHints {
@@ -103,13 +138,21 @@ function buildBody({ query, variables, operationName }: SubgraphRequest): string
   return JSON.stringify({ query, variables, operationName });
 }
 
-function buildHeaders(endpoint: GraphqlEndpoint, context: RequestContext): string[] {
-  const headers = ['content-type', 'application/json', 'accept', accept];
+function buildHeaders(
+  endpoint: GraphqlEndpoint,
+  rules: SubgraphHeaders | undefined,
+  context: RequestContext,
+): string[] {
+  const headers: string[] = [];
   for (const name of endpoint.forwardHeaders ?? []) {
     const value = context.headers[name.toLowerCase()];
     if (typeof value === 'string') headers.push(name.toLowerCase(), value);
   }
-  return headers;
+  const own = ['content-type', 'application/json', 'accept', accept];
+  if (rules?.apply == null) return own.concat(headers);
+  // What the body is, and what may come back, is not for rules to say.
+  const ruled = filterHeaders(rules.apply(headers, context, ''), (name) => !ofTheBody.has(name));
+  return own.concat(ruled);
 }
 
 /** A GraphQL answer may come with an error status (GraphQL over HTTP, section 6.4); what counts is whether it is one. */

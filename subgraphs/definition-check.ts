@@ -1,7 +1,9 @@
 /** Checks what teams and the configuration say about services, whole: schema first, then what no schema can say. */
 
 import { Compile } from 'typebox/compile';
+import { findAuthorizeMistakes } from '../policies/authorize-mistakes.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
+import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
@@ -97,13 +99,26 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   if (dns !== undefined && dns.type !== 'SRV' && dns.port === undefined) {
     reasons.push({ path: '/discovery/dns', message: 'A and AAAA records have no port: say `port`, or `type: SRV`' });
   }
-  reasons.push(...buildReasons(findHealthMistakes(definition)));
+  reasons.push(
+    ...buildReasons(findHealthMistakes(definition)),
+    ...buildReasons(findEdgeMistakes(definition, { service: '' })),
+  );
   return [
     ...reasons,
     ...findBalancingMistakes(definition.loadBalancing),
     ...findInstanceMistakes(instances),
+    ...findRuleMistakes(definition.rateLimit, ''),
+    ...findAccessMistakes(definition.authorize, ''),
     ...routes.flatMap(findRouteMistakes),
   ];
+}
+
+function findAccessMistakes(authorize: Route['authorize'], path: string): readonly ErrorReason[] {
+  const mistakes = authorize === undefined ? [] : findAuthorizeMistakes(authorize, { atRoute: true });
+  return mistakes.map((mistake) => ({
+    path: [path, 'authorize', ...mistake.path].join('/'),
+    message: mistake.message,
+  }));
 }
 
 function findInstanceMistakes(instances: readonly StaticInstance[]): readonly ErrorReason[] {
@@ -125,12 +140,12 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
   const { captures } = match;
   return [
     ...match.mistakes.map((message) => ({ path: match.path, message })),
-    ...(route.rateLimit ?? []).flatMap((rule, at) =>
-      findLimitMistakes(rule).map((mistake) => ({
-        path: `/routes/${index}/rateLimit/${[at, ...mistake.path].join('/')}`,
-        message: mistake.message,
-      })),
-    ),
+    ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
+    ...findAccessMistakes(route.authorize, `/routes/${index}`),
+    ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
+      ...reason,
+      path: `/routes/${index}${reason.path ?? ''}`,
+    })),
     ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
     ...captures
       .filter((name, at) => captures.indexOf(name) !== at)
@@ -139,6 +154,15 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
       .filter((name) => !captures.includes(name))
       .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
   ];
+}
+
+function findRuleMistakes(rules: Route['rateLimit'], at: string): readonly ErrorReason[] {
+  return (rules ?? []).flatMap((rule, index) =>
+    findLimitMistakes(rule).map(({ path, message }) => ({
+      path: `${at}/rateLimit/${[index, ...path].join('/')}`,
+      message,
+    })),
+  );
 }
 
 /** Captures are whole segments: `:name` anywhere, `*` at the end. */

@@ -1,37 +1,7 @@
 /** Which header fields cross the gateway, and which it adds. */
 import type { Client, RequestContext } from '../policies/request-context.ts';
-import { isViewerHeader, viewerFieldsOf } from '../policies/viewer-headers.ts';
-
-/**
- * Fields for one hop only (RFC 9110 section 7.6.1), with those of RFC 2616 section 13.5.1 that some software still
- * treats so. `te` and `upgrade` are negotiated anew with the service; credentials for a proxy are meant for us.
- */
-const hopByHop: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-]);
-
-/**
- * Fields of a request that the gateway answers for itself: it sets them anew or speaks that part of the protocol with
- * the service on its own. `expect` is answered by our server before the body is read; trailers of requests end here.
- */
-const ownRequestFields: ReadonlySet<string> = new Set([
-  'expect',
-  'forwarded',
-  'host',
-  'http2-settings',
-  'trailer',
-  'via',
-  'x-real-ip',
-  'x-request-id',
-  'x-request-timeout-ms',
-]);
+import { hopByHop, isHeldBack } from '../policies/reserved-headers.ts';
+import { viewerFieldsOf } from '../policies/viewer-headers.ts';
 
 /** Trace context, version 00 or later, without the all-zero ids (W3C Trace Context section 3.2.2). */
 const wellFormedTraceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
@@ -110,14 +80,6 @@ function connectionOptions(rawHeaders: readonly string[]): Set<string> | undefin
     for (const option of value.split(',')) named.add(option.trim());
   }
   return named;
-}
-
-function isHeldBack(lowerCaseName: string): boolean {
-  if (hopByHop.has(lowerCaseName) || ownRequestFields.has(lowerCaseName)) return true;
-  // All that is left to refuse begins with an x: most names are through here.
-  if (!lowerCaseName.startsWith('x')) return false;
-  const dashed = lowerCaseName.replaceAll(/[^a-z0-9]/g, '-');
-  return dashed.startsWith('x-forwarded-') || ownRequestFields.has(dashed) || isViewerHeader(lowerCaseName);
 }
 
 /** RFC 7239 section 4: one element per hop; what the client asked for stands with the first. */

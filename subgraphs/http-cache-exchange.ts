@@ -5,13 +5,13 @@ import { type CacheFlights, type Flight, waitForFlight } from '../policies/cache
 import type { HttpCacheRule } from '../policies/cache-options.ts';
 import { type CacheStatus, type ForwardReason, formatCacheStatus } from '../policies/cache-status.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
+import { DerivedContext } from '../policies/derived-context.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { freshen, type HttpCaching, validators } from '../policies/http-caching.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { CachedReceiver, type Collecting, type KeptAnswer } from './cached-receiver.ts';
 import type { Call, CallRequest, Flow, Receiver } from './call.ts';
-import { createDetachedContext } from './detached-context.ts';
 import { type Found, findKept, keepAnswer } from './http-cache-entries.ts';
 import { type CacheRequest, isVariesByExchange, variantKey } from './http-cache-key.ts';
 import { buildGivenAnswer, withCacheStatus } from './kept-answer.ts';
@@ -228,7 +228,7 @@ export class Exchange {
   #refresh(found: Found): void {
     const boarding = this.#parts.flights.board(found.key);
     if (boarding.kind !== 'lead') return;
-    const context = createDetachedContext(this.#context);
+    const context = new DerivedContext(this.#context, { detached: true });
     const request: CallRequest = { ...this.#request, method: 'GET', receiver: sink };
     const exchange = new Exchange(
       { ...this.#parts, observer: onlyStored(this.#parts.observer) },

@@ -36,7 +36,7 @@ export function buildCacheRequest(request: CallRequest, context: RequestContext)
   return {
     headers,
     primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null])}`,
-    credentialed: viewer !== null || 'authorization' in headers || 'cookie' in headers,
+    credentialed: request.credentialed === true || viewer !== null || 'authorization' in headers || 'cookie' in headers,
     isConditional: 'if-none-match' in headers || 'if-modified-since' in headers,
   };
 }

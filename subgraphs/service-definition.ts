@@ -3,12 +3,14 @@
  * gateway's reference pages are generated from it.
  */
 import Type from 'typebox';
-import { AuthorizeOptions } from '../policies/authorize.ts';
+import { AuthorizeOptions } from '../policies/authorize-options.ts';
 import { HttpCacheOptions } from '../policies/cache-options.ts';
+import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
+import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
-import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
+import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
@@ -175,7 +177,7 @@ export const Route = Type.Object(
     ),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
-      Type.Object(CircuitBreakerOptions.properties, {
+      Type.Object(StatusBreakerOptions.properties, {
         additionalProperties: false,
         description:
           'A breaker for this route alone, beside those of the instances. It counts failures and statuses from 500 on; while it is open the route fails at once.',
@@ -212,9 +214,12 @@ export const Route = Type.Object(
       }),
     ),
     rateLimit: Type.Optional(
-      Type.Array(RateLimitRule, { description: 'Rules for this route, beside those of the gateway.' }),
+      Type.Array(RateLimitRule, {
+        description: 'Rules beside those of the gateway. One that has the name of a more general rule replaces it.',
+      }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    ...edgeProperties,
   },
   { additionalProperties: false },
 );
@@ -222,6 +227,10 @@ export type Route = Type.Static<typeof Route>;
 
 export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking'] as const;
 export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
+
+/** What a route may say itself, or leave to its service. */
+const { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost } = Route.properties;
+const routeDefaults = { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost };
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
@@ -253,7 +262,9 @@ export const ServiceDefinition = Type.Object(
           'Changes of the schema that are accepted of this service, as in `registry.schemaChanges`. Default: what stands there.',
       }),
     ),
+    ...routeDefaults,
     ...resilienceProperties,
+    ...edgeProperties,
   },
   { additionalProperties: false },
 );

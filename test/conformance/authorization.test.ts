@@ -6,7 +6,7 @@ import { composeFixture, link, refuseFixture } from './fixture.ts';
 const requirement = (...scopes: string[][][]) => ({ authenticated: true, scopes });
 
 test('requirements of fields and types are known to the gateway, whatever the service calls the directives', () => {
-  const { requirements, publicSdl } = composeFixture({
+  const { requirements, policyNames, publicSdl } = composeFixture({
     a: {
       sdl: `${link('2.6', '@key', '@authenticated', '{ name: "@requiresScopes", as: "@scopes" }', '@policy')}
         type Query { me: User @authenticated users: [User!]! @scopes(scopes: [["users:read"], ["admin"]]) open: Int }
@@ -23,7 +23,8 @@ test('requirements of fields and types are known to the gateway, whatever the se
   assert.deepEqual(requirements.get('User'), requirement());
   assert.deepEqual(requirements.get('User.mail'), requirement([['mail', 'users:read']]));
   assert.deepEqual(requirements.get('User.salary'), requirement([['pay']]));
-  assert.deepEqual(requirements.get('User.rank'), requirement([]), 'nobody can decide a policy: nobody passes');
+  assert.deepEqual(requirements.get('User.rank'), { authenticated: false, scopes: [], policies: [[['is_boss']]] });
+  assert.deepEqual(policyNames, new Map([['is_boss', ['a']]]));
   assert.deepEqual(requirements.get('Level'), requirement());
   assert.deepEqual(requirements.get('Secret'), requirement());
   assert.equal(requirements.get('Query.open'), undefined);

@@ -160,7 +160,7 @@ function buildAnswer(result: ExecutionResult, context: RequestContext, trace: Re
 
 function shapeErrors(result: ExecutionResult, context: RequestContext): readonly GraphQLError[] {
   let shaped = result;
-  const plugin = useErrorContract(() => {});
+  const plugin = useErrorContract({ onUnexpected: () => {} });
   const argument = {
     result,
     setResult: (next: ExecutionResult) => (shaped = next),

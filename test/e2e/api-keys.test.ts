@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { GatewayConfig } from '../../gateway/config-schema.ts';
+import { createGateway } from '../../gateway/gateway.ts';
 import { startGateway } from '../support/gateway.ts';
+import { makeFolder } from '../support/process.ts';
 import { redisControlSkipReason, redisSkipReason, startRedis } from '../support/redis.ts';
 
 const sha256 = createHash('sha256').update('configured').digest('hex');
@@ -90,4 +92,30 @@ test('without Redis the keys of the configuration work, and others get 503, not 
 test('without managedApiKeys the admin API says so', async (t) => {
   const gateway = await startGateway(t);
   assert.equal((await gateway.admin('POST', '/api-keys', { name: 'k1' })).status, 409);
+});
+
+test('without Redis managed keys are in a file, and outlive the gateway', async (t) => {
+  const folder = await makeFolder(t);
+  const { redis: _, ...config } = buildConfig('');
+  const start = () => startGateway(t, { ...config, store: `file:${folder}` });
+  const before = await start();
+  const made = await before.admin('POST', '/api-keys', { name: 'k1', scopes: ['b'] });
+  assert.equal(made.status, 201, JSON.stringify(made.body));
+  const status = async (url: string) =>
+    (await fetch(`${url}/closed`, { headers: { 'x-api-key': made.body.key } })).status;
+  await eventually(async () => (await status(before.url)) === 403);
+  await before.gateway.stop();
+  const after = await start();
+  assert.equal(await status(after.url), 403);
+  assert.equal((await after.admin('DELETE', '/api-keys/k1')).status, 204);
+  await eventually(async () => (await status(after.url)) === 401);
+});
+
+test('without Redis and without a file managed keys are in memory, which several workers do not share', async (t) => {
+  const { redis: _, ...config } = buildConfig('');
+  const gateway = await startGateway(t, config);
+  const made = await gateway.admin('POST', '/api-keys', { name: 'k1', scopes: ['b'] });
+  const status = async () => (await fetch(`${gateway.url}/closed`, { headers: { 'x-api-key': made.body.key } })).status;
+  await eventually(async () => (await status()) === 403);
+  assert.throws(() => createGateway({ ...config, store: 'memory', workers: 2 }), /mistake/);
 });

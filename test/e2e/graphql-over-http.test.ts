@@ -79,7 +79,9 @@ test('a batch is refused unless it is allowed, and bounded when it is', async (t
     { data: { __typename: 'Query' } },
     { data: { __typename: 'Query' } },
   ]);
-  assert.equal((await post(open.url, 4)).status, 413);
+  const tooMany = await post(open.url, 4);
+  assert.equal(tooMany.status, 400);
+  assert.equal((await tooMany.json()).errors[0].extensions.code, 'BATCH_TOO_LARGE');
 });
 
 test('every answer carries the request id, the client keeps its own when it is well-formed', async (t) => {

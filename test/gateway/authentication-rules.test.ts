@@ -46,6 +46,38 @@ describe('authentication in a configuration', () => {
       /expected one of/,
     ],
     'a private key': [{ jwt: [{ issuer: 'i', jwks: { keys: [{ kty: 'EC', d: 'x' }] } }] }, /only public keys/],
+    'a secret without algorithms': [{ jwt: [{ issuer: 'i', secret: 's'.repeat(32) }] }, /and nothing else/],
+    'a secret and algorithms of keys': [
+      { jwt: [{ issuer: 'i', secret: 's'.repeat(32), algorithms: ['HS256', 'RS256'] }] },
+      /and nothing else/,
+    ],
+    'a secret and keys': [
+      { jwt: [{ issuer: 'i', secret: 's'.repeat(32), algorithms: ['HS256'], jwksFile: 'keys.json' }] },
+      /never both/,
+    ],
+    'a secret that is too short': [
+      { jwt: [{ issuer: 'i', secret: 's'.repeat(32), algorithms: ['HS512'] }] },
+      /at least 64 bytes/,
+    ],
+    'a secret that is much too short': [
+      { jwt: [{ issuer: 'i', secret: 'hunter2', algorithms: ['HS256'] }] },
+      /^[^:]+: expected at least 32 characters, got fewer$/,
+    ],
+    'HS256 without a secret': [{ jwt: [{ issuer: 'i', algorithms: ['RS256', 'HS256'] }] }, /HS256 needs `secret`/],
+    'certificates that never come': [{ clientCertificates: [{ san: 'a.example' }] }, /no certificate would ever come/],
+    'a certificate header from nobody': [
+      { clientCertificates: [{ san: 'a.example' }], clientCertificateHeader: { ca: 'ca.pem' } },
+      /there are no `trustedProxies`/,
+    ],
+    'a rule about any certificate': [
+      { clientCertificates: [{ name: 'all' }], clientCertificateHeader: { ca: 'ca.pem' } },
+      /needs `san`, `subject` or `fingerprint`/,
+    ],
+    'a DNS name that ends in anything': [
+      { clientCertificates: [{ san: 'orders.*' }] },
+      /expected text that matches|san/,
+    ],
+    'a URI whose host ends in anything': [{ clientCertificates: [{ san: 'spiffe://shop*' }] }, /san/],
     'a client that is called like the key of another': [
       {
         apiKeys: [

@@ -85,6 +85,20 @@ describe('selvage', () => {
 });
 
 describe('selvage check', () => {
+  it('loads plugins and checks their options, and sets none up', async (t) => {
+    const plugin = `export default {
+      name: 'a',
+      optionsSchema: { type: 'object', required: ['level'], properties: { level: { type: 'string' } } },
+      setup() { throw new Error('set up'); },
+    };`;
+    const files = { 'selvage.yaml': 'plugins: [{ module: ./a.mjs }]\n', 'a.mjs': plugin };
+    const { code, stderr } = await run(t, ['check'], { files });
+    assert.equal(code, 1);
+    assert.match(stderr, /plugins\[0\]: options.*level/);
+    const good = { ...files, 'selvage.yaml': 'plugins: [{ module: ./a.mjs, options: { level: high } }]\n' };
+    assert.equal((await run(t, ['check'], { files: good })).code, 0);
+  });
+
   it('says that a configuration is valid', async (t) => {
     const { code, stdout } = await run(t, ['check'], { files: { 'selvage.yaml': 'store: memory\n' } });
     assert.equal(code, 0);

@@ -201,14 +201,55 @@ describe('rules of the configuration', () => {
     ['a GraphQL path in the way of health', { graphql: { path: '/health' } }, /graphql\.path/],
     ['required authentication that nobody can pass', { authentication: { required: true } }, /nobody could pass/],
     [
-      'rate limits of one name and different numbers',
+      'rate limits of one name in one list',
       {
-        policies: { rateLimit: [{ name: 'a', limit: 1, window: '1m' }] },
         services: {
-          s: { routes: [{ match: { path: '/' }, rateLimit: [{ name: 'a', limit: 2, window: '1m' }] }] },
+          s: {
+            routes: [
+              {
+                match: { path: '/' },
+                rateLimit: [
+                  { name: 'a', limit: 1, window: '1m' },
+                  { name: 'a', limit: 2, window: '1m' },
+                ],
+              },
+            ],
+          },
         },
       },
-      /services\.s\.routes\[0\]\.rateLimit\[0\]: two rate limits are called `a`/,
+      /services\.s\.routes\[0\]\.rateLimit\[1\]\.name: the same `name` as entry 0/,
+    ],
+    [
+      'a service whose routes nobody and everybody may use',
+      { services: { s: { public: true, authorize: { scopes: ['a'] }, routes: [{ match: { path: '/' } }] } } },
+      /services\.s\.public: .*contradict/,
+    ],
+    [
+      'a named policy with a kind that the level does not have',
+      { policies: { named: { calm: { bind: { services: ['s'], fields: ['Query.a'] }, bulkhead: { calls: 2 } } } } },
+      /policies\.named\.calm\.bulkhead: `bulkhead` cannot hold for a field, but the policy is bound to Query\.a/,
+    ],
+    [
+      'a named policy whose value does not fit the level',
+      { policies: { named: { calm: { bind: { fields: ['Query.a'] }, cache: { maxBodySize: '1mb' } } } } },
+      /policies\.named\.calm\.cache\.maxBodySize: unknown key/,
+    ],
+    [
+      'a named policy of which no level knows what it says',
+      { policies: { named: { calm: { bind: { gateway: true }, timeouts: '1s' } } } },
+      /policies\.named\.calm\.timeouts: no level has options of this name/,
+    ],
+    [
+      'two named policies that say one kind of one target',
+      {
+        policies: {
+          named: {
+            calm: { bind: { services: ['s', 't'] }, timeout: '1s' },
+            hasty: { bind: { services: ['t'] }, timeout: '2s' },
+          },
+        },
+      },
+      /policies\.named\.hasty\.bind\.services\[0\]: the policies `hasty` and `calm` both say `timeout` of a service t/,
     ],
     ['an empty requirement', { fields: { 'A.b': { authorize: {} } } }, /authorize: .*at least 1 .*an empty object/],
     [
@@ -245,8 +286,11 @@ describe('rules of the configuration', () => {
       refusal({
         admin: { host: '127.0.0.2', port: 0 },
         listen: { port: 0 },
-        policies: { rateLimit: [rule] },
-        services: { s: { routes: [{ match: { path: '/' }, rateLimit: [{ ...rule, key: 'viewer' }] }] } },
+        policies: {
+          rateLimit: [rule],
+          named: { calm: { bind: { services: ['none'], routes: [{ service: 's', path: '/' }] }, timeout: '1s' } },
+        },
+        services: { s: { routes: [{ match: { path: '/' }, rateLimit: [{ ...rule, limit: 2 }] }] } },
         shutdown: { delay: '0s' },
         fields: { 'Query.me': { public: true } },
       }),
@@ -292,26 +336,47 @@ describe('buildSettings', () => {
         jwt: documented('authentication.jwt'),
         apiKeys: documented('authentication.apiKeys'),
       },
+      authorization: {},
       viewer: {},
       deadlineMs: parseDurationMs(text('policies.deadline')),
+      policies: {},
+      namedPolicies: [],
       resilience: {},
       rateLimit: documented('policies.rateLimit'),
       rateLimitHeaders: documented('policies.rateLimitHeaders'),
+      edge: {},
       services: {},
+      plugins: documented('plugins'),
       fields: {},
+      types: {},
       graphql: {
         path: documented('graphql.path'),
         introspection: documented('graphql.introspection'),
         graphiql: true,
         maxBatchSize: documented('graphql.maxBatchSize'),
+        limits: {},
+        suggestions: true,
+        persistedOperations: {
+          mode: documented('graphql.persistedOperations.mode'),
+          source: undefined,
+          reloadMs: parseDurationMs(text('graphql.persistedOperations.reload')),
+          copy: undefined,
+          allowArbitrary: documented('graphql.persistedOperations.allowArbitrary'),
+          trustPersisted: documented('graphql.persistedOperations.trustPersisted'),
+          apq: documented('graphql.persistedOperations.apq'),
+          apqTtlMs: parseDurationMs(text('graphql.persistedOperations.apqTtl')),
+          apqMaxBytes: parseSizeBytes(text('graphql.persistedOperations.apqMaxSize')),
+        },
         subgraphErrors: documented('graphql.subgraphErrors'),
         cost: {
           listSize: documented('graphql.cost.listSize'),
           slicingArguments: documented('graphql.cost.slicingArguments'),
         },
+        plugins: documented('graphql.plugins'),
         engine: documented('graphql.engine'),
         shareSubgraphRequests: documented('graphql.shareSubgraphRequests'),
         shareOperations: documented('graphql.shareOperations'),
+        edge: { csrf: documented('graphql.csrf'), responseHeaders: documented('graphql.responseHeaders') },
         cache: null,
       },
       limits: {

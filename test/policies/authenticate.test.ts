@@ -5,7 +5,8 @@ import { createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { type AuthenticationOptions, createAuthenticator } from '../../policies/authenticate.ts';
+import { createAuthenticator } from '../../policies/authenticate.ts';
+import type { AuthenticationOptions } from '../../policies/authentication-options.ts';
 import { GatewayError } from '../../policies/errors.ts';
 import { startTokenIssuer } from '../support/token-issuer.ts';
 

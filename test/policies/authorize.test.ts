@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import Schema from 'typebox/schema';
-import { AuthorizeOptions, buildRequirement, checkRequirement, mergeRequirements } from '../../policies/authorize.ts';
+import { checkRequirement } from '../../policies/authorize.ts';
+import { AuthorizeOptions } from '../../policies/authorize-options.ts';
 import type { Viewer } from '../../policies/request-context.ts';
+import { buildRequirement, mergeRequirements } from '../../policies/requirement.ts';
 
 function viewerWith(...scopes: string[]): Viewer {
   return { id: 'ada', kind: 'jwt', issuer: 'https://idp', scopes: new Set(scopes), roles: [], claims: {} };

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { buildSchema, getOperationAST, parse } from 'graphql';
-import { type CostModel, createOperationMeasure, type FieldCost } from '../../policies/operation-cost.ts';
+import type { CostModel, FieldCost } from '../../policies/cost-model.ts';
+import { createOperationMeasure } from '../../policies/operation-cost.ts';
 
 const schema = buildSchema(/* GraphQL */ `
   interface Node { id: ID! }

@@ -43,7 +43,19 @@ test('"a proxy MUST remove the fields for one hop, and those that Connection nam
 test('a client cannot say what the gateway says, in whatever spelling', () => {
   for (const name of [
     ...['Host', 'Expect', 'Via', 'Forwarded', 'X-Forwarded-For', 'x-forwarded-prefix', 'X_Forwarded_For', 'X-Real-IP'],
-    ...['X-User-Id', 'x-user-roles', 'X-User-Scopes', 'x_user_id', 'X-User_Roles', 'X-Request-Id', 'x_request_id'],
+    ...[
+      'X-User-Id',
+      'x-user-roles',
+      'X-User-Scopes',
+      'x_user_id',
+      'Client-Cert',
+      'client_cert',
+      'Client-Cert-Chain',
+      'X-Forwarded-Client-Cert',
+      'X-User_Roles',
+      'X-Request-Id',
+      'x_request_id',
+    ],
     ...['X-Request-Timeout-Ms', 'Trailer', 'HTTP2-Settings'],
   ]) {
     assert.deepEqual(endToEndHeaders([name, 'value']), [], name);

@@ -41,7 +41,7 @@ export async function startGatewayProcess(
     JSON.stringify({
       store: `file:${join(folder, 'store')}`,
       ...config,
-      listen: { ...listen, port },
+      listen: { ...listen, port, ...config.listen },
       admin: { ...listen, ...config.admin },
     }),
   );

@@ -68,11 +68,12 @@ export function startPlainGraphql(
   return startGraphql(t, makeExecutableSchema({ typeDefs: sdl, resolvers }), port);
 }
 
-/** The SDL with the federation link in front. */
+/** The SDL with the federation link in front, unless it brings its own. */
 export function federated(sdl: string): string {
+  if (sdl.includes('@link(')) return sdl;
   const imports =
-    '["@key", "@external", "@requires", "@provides", "@shareable", "@authenticated", "@requiresScopes", "@inaccessible"]';
-  return `extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ${imports})\n${sdl}`;
+    '["@key", "@external", "@requires", "@provides", "@shareable", "@authenticated", "@requiresScopes", "@policy", "@inaccessible"]';
+  return `extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", import: ${imports})\n${sdl}`;
 }
 
 async function startGraphql(t: TestContext, schema: GraphQLSchema, port: number): Promise<TestService> {
