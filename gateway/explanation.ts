@@ -9,6 +9,7 @@ import {
   resolveKinds,
   resolveRules,
 } from '../policies/policy-binding.ts';
+import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import type { RequestContext, Viewer } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
@@ -112,9 +113,9 @@ export function describeKinds(layers: readonly PolicyLayer[]): readonly Explaine
 export interface ExplainedRule {
   readonly name: string;
   readonly algorithm: string;
-  readonly limit: number;
+  readonly limit: number | string;
   readonly window: string | null;
-  readonly count: 'requests' | 'cost';
+  readonly count: NonNullable<RateLimitRule['count']>;
   readonly key: readonly string[];
   readonly from: PolicyOrigin;
   readonly overrode: readonly PolicyOrigin[];

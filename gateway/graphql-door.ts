@@ -61,10 +61,12 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     context.viewer = await authenticator.authenticate(request.headers, context);
     shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    const body =
+    const bytes =
       request.method === 'POST'
-        ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
+        ? await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())
         : null;
+    context.requestBytes = bytes?.length;
+    const body = bytes === null ? null : bytes.toString('utf8');
     const { yoga, needsRequests } = generation;
     const plain =
       body === null || target.query !== '' || needsRequests
@@ -141,6 +143,8 @@ function send(
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
   const answer = tellsFreshness ? withFreshness({ status, headers, text }, context) : { status, headers, text };
   context.bodyBytes = Buffer.byteLength(answer.text, 'utf8');
+  context.meter?.passResponse(context.bodyBytes);
+  context.meter?.settle();
   if (answer.status !== 304) answer.headers.push('content-length', String(context.bodyBytes));
   response.writeHead(answer.status, finishHeaders(context, answer.headers));
   // As a string: Node joins head and body of a short answer then, and writes them at once.

@@ -10,6 +10,7 @@ import {
 } from 'prom-client';
 import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
+import { type ClientMetrics, createClientMetrics } from './metrics-clients.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
@@ -38,6 +39,7 @@ export interface RequestObservation {
 export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
   readonly queries: QueryMetrics;
@@ -177,6 +179,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),

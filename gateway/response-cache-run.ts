@@ -39,6 +39,8 @@ export class KeepingRun {
       this.#refresh();
       return this.#giveStale(stale, 'stale-while-revalidate');
     }
+    // Where headers of services reach clients, those who ask at once share requests instead: with them come the headers.
+    if (this.#looked.gateway.serviceHeaders !== undefined) return await this.#fetch(null);
     const boarding = this.#parts.flights.board(this.#looked.key);
     if (boarding.kind === 'alone') return await this.#fetch(null);
     if (boarding.kind === 'lead') return await this.#lead(boarding.flight);

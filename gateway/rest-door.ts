@@ -10,13 +10,19 @@ import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import { meterBytes } from '../policies/rate-limit-bytes.ts';
 import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
+import { assertUnambiguous } from './ambiguous-path.ts';
+import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
+import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { forwardInterim } from './interim-answers.ts';
+import { answerLastHop } from './local-answers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
@@ -61,6 +67,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
+    if (answerLastHop(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
     context.name = route.label;
     context.service = route.service;
@@ -74,7 +81,10 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
-    const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
+    const body = replayable
+      ? await readReplayable(request, route, context)
+      : limitBody(request, route.maxBodyBytes, context.meter);
+    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
     const headers = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service: route.service,
@@ -89,6 +99,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     };
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
+    context.calledAtMs = performance.now();
     try {
       await callGuarded(withPlugins(send, context), guards.find(route), forwarded, response, context);
     } catch (thrown) {
@@ -175,7 +186,10 @@ async function readReplayable(
 
 function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {
   const match = routes.find(context.method, path, context.client.host);
-  if (match.kind === 'found') return match.target;
+  if (match.kind === 'found') {
+    assertUnambiguous(routes, context.method, path, context.client.host, match.target);
+    return match.target;
+  }
   if (match.kind === 'none') throw new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
   throw new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${context.method}`, { allow: match.allow });
 }
@@ -187,6 +201,7 @@ async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayR
   const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
   context.rateLimit = await limiter.check(route.rules, subject);
   if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
+  meterBytes(context, context.rateLimit.accounts);
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 
@@ -203,6 +218,7 @@ class StreamedAnswer implements Receiver {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
+  #trailing = false;
 
   constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
     this.#route = route;
@@ -211,13 +227,22 @@ class StreamedAnswer implements Receiver {
     this.#context = context;
   }
 
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    forwardInterim(status, rawHeaders, this.#request, this.#response);
+  }
+
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     const headers = endToEndResponseHeaders(rawHeaders);
+    this.#trailing = takesTrailers(this.#request, status, headers);
+    dropMisplaced(headers, status, this.#trailing);
     const { cookies } = this.#route.edge;
     if (cookies !== null) rewriteCookies(headers, cookies);
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
-    if (isUnread(this.#request)) headers.push('connection', 'close');
+    if (isUnread(this.#request)) {
+      headers.push('connection', 'close');
+      lingerAtEnd(this.#request);
+    }
     this.#response.writeHead(status, finishHeaders(this.#context, headers));
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.
@@ -227,13 +252,17 @@ class StreamedAnswer implements Receiver {
 
   onData(chunk: Buffer): boolean {
     this.#context.bodyBytes += chunk.length;
+    this.#context.meter?.passResponse(chunk.length);
     // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
     // latin1 keeps every byte.
     if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
     return this.#response.write(chunk);
   }
 
-  onEnd(): void {
+  onEnd(trailers: readonly string[]): void {
+    // Before the client has it all: its next request finds this one counted.
+    this.#context.meter?.settle();
+    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
     this.#response.end();
   }
 }

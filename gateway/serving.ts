@@ -36,6 +36,7 @@ import { createPolicyResolution } from './effective-policies.ts';
 import { type Explanation, explain } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
 import { FieldGuards } from './field-guards.ts';
+import { compileKnownHosts } from './known-hosts.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import { loadTls } from './listen-tls.ts';
@@ -52,6 +53,7 @@ import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
+import { compileServerTiming } from './server-timing.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 import { SubgraphRules } from './subgraph-rules.ts';
 
@@ -277,8 +279,10 @@ export function createServing(options: ServingOptions): LocalServing {
       const { tls } = settings.listen;
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
-        maxHeaderBytes: settings.limits.maxHeaderBytes,
-        headersTimeoutMs: settings.limits.headersTimeoutMs,
+        limits: settings.limits,
+        assertKnownHost: compileKnownHosts(settings.hosts),
+        timesRequest: compileServerTiming(settings.serverTiming),
+        clientMetrics: metrics.clients,
         current: () => plane.current,
         isReady: () => isReady,
         observer: createRequestObserver(log, metrics),
@@ -319,6 +323,8 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     settings;
   return {
     listen,
+    hosts: settings.hosts,
+    serverTiming: settings.serverTiming,
     redisUrl,
     cache,
     limits,

@@ -44,6 +44,8 @@ export interface LimitQuestion {
   readonly key: string;
   readonly rule: CountRule;
   readonly cost: number;
+  /** It has happened already, and is counted whether there is room or not. */
+  readonly isCharge?: true;
   /** Of a concurrency rule: who shall hold the slot. */
   readonly holder?: string;
 }

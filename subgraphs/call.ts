@@ -46,6 +46,8 @@ export type AcceptsVersion = (version: string | undefined) => boolean;
 
 /** Where an answer goes while it arrives. Nothing is called before an attempt is final. */
 export interface Receiver {
+  /** The head of an answer before the final one: 102 or 103. There may be several, also of attempts that came to nothing. */
+  onInterim?(status: number, rawHeaders: readonly string[]): void;
   /** The head of the final answer; name, value, ... as received, hop-by-hop fields included. No attempt follows. */
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void;
   /** A piece of the body. `false` asks for a pause until `flow.resume()`. */

@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { parseRetryAfterMs } from '../policies/retry-after.ts';
+import { findFramingFault } from './answer-framing.ts';
 import { AttemptAccount } from './attempt-account.ts';
 import type { CallOptions, CallRequest, Flow } from './call.ts';
 import {
@@ -45,6 +46,8 @@ export type Outcome =
 
 /** How much of an answer that was set aside is read to keep its connection. Beyond it a new connection is cheaper. */
 const maxDiscardedBytes = 65_536;
+/** Of one attempt. An endless row of them would hold a request without ever answering it. */
+const maxInterims = 20;
 /** Node's timers take 31 bits, and fire at once beyond. */
 const longestTimerMs = 2_147_483_647;
 const answered: Outcome = { kind: 'answered' };
@@ -64,6 +67,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #sent = false;
   #status = 0;
   #discardedBytes = 0;
+  #interims = 0;
   #controller: Controller | null = null;
   #timer: NodeJS.Timeout | undefined;
 
@@ -116,7 +120,16 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   }
 
   onResponseStart(controller: Controller, status: number): void {
-    if (status < 200 || this.#state !== 'waiting') return;
+    if (this.#state !== 'waiting') return;
+    if (status < 200) {
+      this.#passInterim(controller, status);
+      return;
+    }
+    const fault = findFramingFault(status, toStrings(controller.rawHeaders));
+    if (fault !== null) {
+      this.#cut(classifyFailure(new Error(`the answer is malformed: ${fault}`), this.#scope.request.service, true));
+      return;
+    }
     clearTimeout(this.#timer);
     this.#status = status;
     this.#account.noteHead(status);
@@ -204,6 +217,15 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       request.receiver.onHead(status, rawHeaders, this);
     } catch (thrown) {
       this.abort(toError(thrown));
+    }
+  }
+
+  /** A receiver that fails here fails at the head again, where it counts. */
+  #passInterim(controller: Controller, status: number): void {
+    if (++this.#interims > maxInterims) {
+      controller.abort(new Error('more interim answers than make sense'));
+    } else if (status === 102 || status === 103) {
+      this.#scope.request.receiver.onInterim?.(status, toStrings(controller.rawHeaders));
     }
   }
 

@@ -386,7 +386,13 @@ describe('buildSettings', () => {
         maxHeaderBytes: parseSizeBytes(text('limits.maxHeaderSize')),
         headersTimeoutMs: parseDurationMs(text('limits.headersTimeout')),
         bodyIdleTimeoutMs: parseDurationMs(text('limits.bodyIdleTimeout')),
+        maxHeaderCount: documented('limits.maxHeaderCount'),
+        clientIdleMs: parseDurationMs(text('limits.clientIdleTimeout')),
+        keepAliveMs: parseDurationMs(text('limits.keepAliveTimeout')),
+        maxRequestsPerConnection: documented('limits.maxRequestsPerConnection'),
+        maxConnections: documented('limits.maxConnections'),
       },
+      serverTiming: documented('serverTiming'),
       registry: {
         schemaChanges: documented('registry.schemaChanges'),
         usageWindowMs: parseDurationMs(text('registry.usageWindow')),
