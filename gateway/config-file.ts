@@ -2,11 +2,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, extname, relative, resolve } from 'node:path';
 import { GatewayError } from '../policies/errors.ts';
+import { hashContent } from '../subgraphs/content-hash.ts';
 import { buildConfigError, parseConfig } from './config.ts';
 import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from './config-environment.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
-import { hashContent } from './content-hash.ts';
 import { loadModule } from './plugin-module.ts';
 import { resolvePlugins } from './plugin-paths.ts';
 

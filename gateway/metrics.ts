@@ -16,6 +16,7 @@ import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
 
@@ -43,6 +44,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
+  readonly tls: TlsMetrics;
   readonly queries: QueryMetrics;
   readonly upgrades: UpgradeMetrics;
   /** A request has come in; `observeRequest` ends it. */
@@ -184,6 +186,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
+    tls: createTlsMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
     upgrades: createUpgradeMetrics(registry, maxLabelValues),
     observeRequestStart(door) {

@@ -254,6 +254,13 @@ export const ServiceDefinition = Type.Object(
     ),
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
+    http2: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
+      }),
+    ),
     health: Type.Optional(HealthOptions),
     cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
