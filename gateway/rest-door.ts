@@ -69,17 +69,24 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
-    const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
-    const headers = buildForwardedHeaders(route, target.path, request, context);
+    const prepared = await route.messages?.prepare({ request, target, context, rights, ...route });
+    const body =
+      prepared?.body !== undefined
+        ? prepared.body
+        : replayable
+          ? await readReplayable(request, route, context)
+          : limitBody(request, route.maxBodyBytes);
+    const own = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service: route.service,
       method: context.method,
-      path: route.rewrite(target.path) + target.query,
-      headers,
+      path: route.rewrite(target.path) + (prepared?.query ?? target.query),
+      headers: prepared?.changeHeaders(own) ?? own,
       body,
-      idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+      idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
+      ...(prepared?.reshape !== undefined && { reshape: prepared.reshape }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
     const { cache: rule } = route;

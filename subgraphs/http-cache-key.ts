@@ -29,9 +29,10 @@ export function buildCacheRequest(request: CallRequest, context: RequestContext)
   const { client, viewer } = context;
   const headers = toHeaderMap([...request.headers, ...gatewayHeaders(context, Number.POSITIVE_INFINITY)]);
   const { protocol, host } = client;
+  const shape = request.reshape === undefined ? [] : [request.reshape.key];
   return {
     headers,
-    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null])}`,
+    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null, ...shape])}`,
     credentialed: request.credentialed === true || viewer !== null || 'authorization' in headers || 'cookie' in headers,
     isConditional: 'if-none-match' in headers || 'if-modified-since' in headers,
   };

@@ -8,6 +8,7 @@ import { HttpCacheOptions } from '../policies/cache-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
+import { messageProperties } from '../policies/message-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
@@ -218,6 +219,7 @@ export const Route = Type.Object(
       }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    ...messageProperties,
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -262,6 +264,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     ...routeDefaults,
+    ...messageProperties,
     ...resilienceProperties,
     ...edgeProperties,
   },
