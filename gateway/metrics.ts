@@ -16,6 +16,7 @@ import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
+import { createValidationMetrics } from './metrics-validation.ts';
 
 export interface MetricsOptions {
   /** Most distinct values of a label that clients or teams choose; further ones are counted as `other`. @default 500 */
@@ -38,6 +39,7 @@ export interface RequestObservation {
 export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly validation: ReturnType<typeof createValidationMetrics>;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
   readonly queries: QueryMetrics;
@@ -177,6 +179,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    validation: createValidationMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),

@@ -19,6 +19,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import type { InvalidListener } from './request-validity.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
@@ -35,6 +36,7 @@ export interface RestDoorOptions {
   readonly guards: RouteGuards;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
+  readonly onInvalid: InvalidListener;
 }
 
 export type RestDoor = (
@@ -54,7 +56,7 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onInvalid } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
@@ -69,7 +71,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
-    const prepared = await route.messages?.prepare({ request, target, context, rights, ...route });
+    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
     const body =
       prepared?.body !== undefined
         ? prepared.body

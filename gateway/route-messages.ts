@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import { TextMistake, TextTooLong } from '../policies/json-text.ts';
+import { compileValidation } from '../policies/request-validation.ts';
 import type { Rights } from '../policies/rights.ts';
 import { type BodyTransform, compileTransform, type Transform, TransformFailure } from '../policies/transform.ts';
 import { type AskedFacts, buildAskedFacts } from '../policies/transform-facts.ts';
@@ -14,8 +15,9 @@ import type { AnswerReshaping } from '../subgraphs/call.ts';
 import type { Route } from '../subgraphs/service-definition.ts';
 import { TransformedAnswer, withoutBodyFields } from '../subgraphs/transformed-answer.ts';
 import type { GatewayRequest } from './context.ts';
-import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import { assertValidBody, assertValidHead, type InvalidListener } from './request-validity.ts';
+import { bodyMethods, listReaders, readWhole } from './whole-body.ts';
 
 export interface IncomingExchange {
   readonly request: IncomingMessage;
@@ -23,7 +25,10 @@ export interface IncomingExchange {
   readonly context: GatewayRequest;
   readonly rights: Rights;
   readonly service: string;
+  /** Of the route. */
+  readonly label: string;
   readonly maxBodyBytes: number;
+  readonly onInvalid: InvalidListener;
 }
 
 /** What became of a request. */
@@ -46,64 +51,47 @@ export interface RouteMessages {
 const ofWholeAnswer: ReadonlySet<string> = new Set(['accept-encoding', 'if-none-match', 'range', 'if-range']);
 
 /** Null where the route has no such options. Compiled once: the promise is there before the first request. */
-export function buildRouteMessages({ match, transform: options }: Route): RouteMessages | null {
-  if (options === undefined) return null;
-  const compiling = compileTransform(options);
+export function buildRouteMessages({ match, validate, transform: options }: Route): RouteMessages | null {
+  if (options === undefined && validate === undefined) return null;
+  const validation = validate === undefined ? null : compileValidation(validate);
+  const compiling = options === undefined ? null : compileTransform(options);
   // Whoever asks next gets the failure; until then nobody waits for it.
-  compiling.catch(() => {});
+  compiling?.catch(() => {});
   const captures = buildCaptures(match.path);
   return {
     async prepare(exchange) {
       const transform = await compiling;
-      const { context, target, rights } = exchange;
-      const facts = buildAskedFacts({
-        viewer: context.viewer,
-        rights,
-        request: context,
-        query: target.query,
-        params: captures(target.path),
-      });
-      const body = await readWhole(exchange, transform.request, transform.maxBytes);
-      const changed = transform.request === null ? null : changeBody(transform.request, body, exchange, facts);
-      return {
-        body: changed?.body ?? body,
-        query: transform.query === null ? target.query : transform.query(target.query, facts),
-        changeHeaders: (headers) => changeHeaders(headers, changed, transform),
-        reshape: reshape(transform, exchange, facts),
-      };
+      const params = captures(exchange.target.path);
+      const wanted = listReaders(validation, transform?.request ?? null, transform?.maxBytes ?? 0);
+      if (validation !== null) assertValidHead(validation, exchange, params);
+      const body = await readWhole(exchange, wanted);
+      if (validation !== null) assertValidBody(validation, exchange, body);
+      if (transform === null) return { ...untouched, body, query: exchange.target.query };
+      return change(transform, exchange, body, params);
     },
   };
 }
 
-/** The body, if it is of the kind that is changed; null where there is none. */
-async function readWhole(
-  { request, context, maxBodyBytes }: IncomingExchange,
-  transform: BodyTransform | null,
-  maxBytes: number,
-): Promise<Buffer | null | undefined> {
-  if (transform === null) return undefined;
-  const { headers } = request;
-  const isEmpty = headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0';
-  if (isEmpty) return null;
-  if (!transform.takes(headers['content-type'])) return undefined;
-  assertReadable(headers);
-  const bytes = await readBody(request, Math.min(maxBytes, maxBodyBytes), context.deadlineAtMs - performance.now());
-  return bytes.length === 0 ? null : bytes;
-}
+const untouched = { changeHeaders: (headers: string[]) => headers, reshape: undefined };
 
-function assertReadable(headers: IncomingMessage['headers']): void {
-  const { 'content-encoding': coding = 'identity', 'content-type': type = '' } = headers;
-  // RFC 7694: who sends a coding that is not taken hears so.
-  if (coding.toLowerCase() !== 'identity') {
-    throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This path takes no Content-Encoding');
-  }
-  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(type)?.[1]?.toLowerCase() ?? 'utf-8';
-  if (charset !== 'utf-8' && charset !== 'us-ascii') {
-    throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This path takes bodies in UTF-8 only');
-  }
+function change(
+  transform: Transform,
+  exchange: IncomingExchange,
+  body: Buffer | null | undefined,
+  params: Readonly<Record<string, string>>,
+): PreparedRequest {
+  const { context, rights, target, request } = exchange;
+  const { query } = target;
+  const facts = buildAskedFacts({ viewer: context.viewer, rights, request: context, query, params });
+  const isTaken = body === null || transform.request?.takes(request.headers['content-type']) === true;
+  const changed = transform.request !== null && isTaken ? changeBody(transform.request, body, exchange, facts) : null;
+  return {
+    body: changed?.body ?? body,
+    query: transform.query === null ? query : transform.query(query, facts),
+    changeHeaders: (headers) => changeHeaders(headers, changed, transform),
+    reshape: reshape(transform, exchange, facts),
+  };
 }
-
-const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 
 function changeBody(
   transform: BodyTransform,

@@ -195,6 +195,7 @@ export function createServing(options: ServingOptions): LocalServing {
         metrics.resilience.observeFieldBreaker(field, state);
         log.warn('circuit breaker', { field, state });
       },
+      onInvalidRequest: metrics.validation(log),
       onRouteBreaker: (route, state) => log.warn('circuit breaker', { route, state }),
     });
   }

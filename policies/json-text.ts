@@ -11,14 +11,14 @@ export class TextMistake extends Error {
 /** Levels of objects and lists in a body. */
 export const maxBodyDepth = 64;
 
-/** Reads a body. Throws a {@link TextMistake}. */
-export function parseJson(bytes: Uint8Array): unknown {
+/** Reads a body. Throws a {@link TextMistake}. Without `keepsDigits` all numbers are doubles. */
+export function parseJson(bytes: Uint8Array, keepsDigits = true): unknown {
   const text = decodeUtf8(bytes);
   try {
     const value: unknown = JSON.parse(text);
     assertUnambiguous(text);
     // `JSON.parse` with a reviver goes as deep as the text, on the stack; so only when its depth is known.
-    return /\d{16}/.test(text) ? JSON.parse(text, keepDigits) : value;
+    return keepsDigits && /\d{16}/.test(text) ? JSON.parse(text, keepDigits) : value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new TextMistake('The body is no JSON', { cause: error });
