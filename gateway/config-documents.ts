@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import type { Mistake, ValuePath } from '../policies/schema-mistakes.ts';
 import { isObject } from '../policies/subschemas.ts';
 
-const keys: ReadonlySet<string> = new Set(['body', 'query', 'headers', 'params', 'openapi']);
+const keys: ReadonlySet<string> = new Set(['body', 'query', 'headers', 'params']);
 /** Largest document. */
 const maxBytes = 4_000_000;
 
