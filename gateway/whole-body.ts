@@ -50,6 +50,7 @@ export async function readWhole(
   assertReadable(headers);
   const maxBytes = Math.min(maxBodyBytes, ...needing.map((reader) => reader.maxBytes));
   const bytes = await readBody(request, maxBytes, context.deadlineAtMs - performance.now());
+  context.meter?.passRequest(bytes.length);
   return bytes.length === 0 ? null : bytes;
 }
 

@@ -47,6 +47,10 @@ export class TransformedAnswer implements Receiver {
     this.#target = target;
   }
 
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    this.#target.onInterim?.(status, rawHeaders);
+  }
+
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     this.#status = status;
     this.#headers = rawHeaders;
@@ -98,14 +102,15 @@ export class TransformedAnswer implements Receiver {
     const received = Buffer.concat(this.#chunks);
     this.#chunks = [];
     const changed = this.#change(received);
-    if (changed === null) this.#pass(this.#status, this.#headers, received);
-    else this.#pass(changed.status, changed.headers, changed.body);
+    if (changed === null) this.#pass(this.#status, this.#headers, received, trailers);
+    // What trailers tell of the body as it was (RFC 9530) does not hold for the new one.
+    else this.#pass(changed.status, changed.headers, changed.body, []);
   }
 
-  #pass(status: number, headers: readonly string[], body: Buffer): void {
+  #pass(status: number, headers: readonly string[], body: Buffer, trailers: readonly string[]): void {
     this.#target.onHead(status, headers, this.#flow ?? { resume: () => {}, abort: () => {} });
     if (body.length > 0) this.#target.onData(body);
-    this.#target.onEnd([]);
+    this.#target.onEnd(trailers);
   }
 
   /** Null where the answer stays as it is. Whatever goes wrong is no reason to pass on what was to be changed. */
