@@ -1,12 +1,12 @@
 /**
  * JSON Schemas that others write (2020-12, and what older drafts have in common with it), made ready for bodies that
- * others send: no reference leads out of the document, none into itself, and no pattern takes long.
+ * others send: no reference leads out of the document, and no pattern and no validation takes long.
  */
 import type { TLocalizedValidationError } from 'typebox/error';
 import { Check, Errors } from 'typebox/schema';
 import { Settings } from 'typebox/system';
 import { judgePattern } from './pattern-safety.ts';
-import { isObject, mapSubschemas } from './subschemas.ts';
+import { isObject, mapSubschemas, resolveReference } from './subschemas.ts';
 
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
 
@@ -23,60 +23,133 @@ export interface SchemaValidator {
 }
 
 export const maxValueErrors = 20;
+/** Schemas that may be tried in one validation, however they refer to each other. */
+export const defaultMaxSteps = 100_000;
+
 /** Creates the validator of a schema without mistakes. */
-export function createSchemaValidator(schema: JsonSchema): SchemaValidator {
-  return createSchemaFamily({})(schema);
+export function createSchemaValidator(schema: JsonSchema, maxSteps?: number): SchemaValidator {
+  return createSchemaFamily(schema, maxSteps)(schema);
 }
 
 /**
- * Creates the function that creates validators of schemas which share what they refer to: at `#/NAME/...` what `shared`
- * has for the name, by schemas that are made ready once.
+ * Creates the function that creates validators of schemas in one document, where references begin at its root. What they
+ * have in common is made ready once.
  */
-export function createSchemaFamily(
-  shared: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-): (schema: JsonSchema) => SchemaValidator {
-  const each = (change: (schema: unknown) => unknown, groups: Readonly<Record<string, unknown>>) =>
-    Object.fromEntries(
-      Object.entries(groups).map(([group, schemas]) => [
-        group,
-        { schemas: Object.fromEntries(Object.entries(schemas as object).map(([name, part]) => [name, change(part)])) },
-      ]),
-    );
-  const common = each(prepare, shared);
-  const quickCommon = each((schema) => withoutUnique(prepare(schema)), shared);
+export function createSchemaFamily(root: unknown, maxSteps = defaultMaxSteps): (schema: JsonSchema) => SchemaValidator {
+  const steps = createSteps(maxSteps);
+  const whole = createLinker(root, steps, true);
+  // TypeBox lists items that are there twice in a time that grows with the square of their number.
+  const quick = createLinker(root, steps, false);
   return (schema) => {
-    const own = prepare(schema);
-    if (!isObject(own))
-      return { validate: () => (own === true ? [] : [{ pointer: '', message: 'is not allowed here' }]) };
-    const whole = { ...own, ...common };
-    // TypeBox lists items that are there twice in a time that grows with the square of their number.
-    const quick = { ...(withoutUnique(own) as object), ...quickCommon };
-    return { validate: (value) => validate(whole, quick, value) };
+    const linked = whole(schema);
+    const listed = quick(schema);
+    return { validate: (value) => validate(linked, listed, steps, value) };
   };
 }
 
-function validate(whole: unknown, quick: unknown, value: unknown): readonly ValueError[] {
+function validate(whole: unknown, quick: unknown, steps: Steps, value: unknown): readonly ValueError[] {
   try {
+    steps.begin();
     if (Check(whole as never, value)) return [];
+  } catch (error) {
+    return [describeLimit(error)];
+  }
+  try {
+    // Here all branches are tried, so it may take longer.
+    steps.begin();
     return describe(listErrors(quick, value));
   } catch (error) {
-    // Whatever a schema does with a value that is nested as deep as it may be.
-    if (error instanceof RangeError) return [{ pointer: '', message: 'is nested too deep' }];
-    throw error;
+    if (error instanceof TooManySteps) return [{ pointer: '', message: 'is not what the schema asks for' }];
+    return [describeLimit(error)];
   }
 }
 
-/** Patterns are compiled once, each with the length that it is matched with. */
-function prepare(schema: unknown): unknown {
-  if (!isObject(schema)) return schema;
-  const { $id: _, $schema: __, ...rest } = schema;
-  const ready = mapSubschemas(rest, prepare);
-  const { pattern, maxLength } = rest;
+function describeLimit(error: unknown): ValueError {
+  // A schema that comes back to itself twice at one place doubles its work with every level of a value.
+  if (error instanceof TooManySteps) return { pointer: '', message: 'takes too many steps to validate' };
+  // Whatever a schema does with a value that is nested as deep as it may be.
+  if (error instanceof RangeError) return { pointer: '', message: 'is nested too deep' };
+  throw error;
+}
+
+class TooManySteps extends Error {}
+
+interface Steps {
+  begin(): void;
+  /** What every schema inherits from. */
+  readonly base: object;
+}
+
+/**
+ * Counts how often schemas are tried: TypeBox asks each for its `$id` when it begins with it, and nothing here has one.
+ */
+function createSteps(max: number): Steps {
+  let left = 0;
+  return {
+    begin() {
+      left = max;
+    },
+    base: {
+      get $id(): undefined {
+        left--;
+        if (left < 0) throw new TooManySteps();
+        return undefined;
+      },
+    },
+  };
+}
+
+/**
+ * Makes schemas ready: references are what they lead to, in circles too (TypeBox would look for it in the whole document
+ * each time), and patterns are compiled, each with the length that it is matched with.
+ */
+function createLinker(root: unknown, steps: Steps, isUnique: boolean): (schema: unknown) => unknown {
+  const ready = new Map<unknown, unknown>();
+  const link = (schema: unknown): unknown => {
+    if (!isObject(schema)) return schema;
+    const before = ready.get(schema);
+    if (before !== undefined) return before;
+    const { $id: _, $schema: __, $ref: reference, ...own } = schema;
+    if (!isUnique) delete own['uniqueItems'];
+    const isReference = typeof reference === 'string';
+    if (isReference && Object.keys(own).every((keyword) => annotations.has(keyword))) {
+      return link(resolveReference(root, reference) ?? false);
+    }
+    const made = Object.create(steps.base) as Record<string, unknown>;
+    ready.set(schema, made);
+    Object.assign(made, bindPattern(mapSubschemas(own, link)));
+    if (isReference) {
+      const others = Array.isArray(made['allOf']) ? made['allOf'] : [];
+      made['allOf'] = [...others, link(resolveReference(root, reference) ?? false)];
+    }
+    return made;
+  };
+  return link;
+}
+
+/** Keywords beside a reference that ask for nothing. */
+const annotations: ReadonlySet<string> = new Set([
+  '$defs',
+  'definitions',
+  'title',
+  'description',
+  'default',
+  'examples',
+  'deprecated',
+  'readOnly',
+  'writeOnly',
+  '$comment',
+]);
+
+function bindPattern(schema: Record<string, unknown>): Record<string, unknown> {
+  const { pattern, maxLength } = schema;
   const verdict = typeof pattern === 'string' ? judgePattern(pattern) : undefined;
-  if (typeof pattern !== 'string' || verdict?.kind !== 'safe') return ready;
-  ready['maxLength'] = Math.min(typeof maxLength === 'number' ? maxLength : verdict.maxLength, verdict.maxLength);
-  ready['pattern'] = bound(new RegExp(pattern, 'u'), verdict.maxLength);
-  return ready;
+  if (typeof pattern !== 'string' || verdict?.kind !== 'safe') return schema;
+  return {
+    ...schema,
+    maxLength: Math.min(typeof maxLength === 'number' ? maxLength : verdict.maxLength, verdict.maxLength),
+    pattern: bound(new RegExp(pattern, 'u'), verdict.maxLength),
+  };
 }
 
 /** All keywords of a schema are tried, also when `maxLength` has failed already. */
@@ -84,12 +157,6 @@ function bound(pattern: RegExp, maxLength: number): RegExp {
   const test = pattern.test.bind(pattern);
   pattern.test = (text: string) => text.length <= maxLength && test(text);
   return pattern;
-}
-
-function withoutUnique(schema: unknown): unknown {
-  if (!isObject(schema)) return schema;
-  const { uniqueItems: _, ...rest } = schema;
-  return mapSubschemas(rest, withoutUnique);
 }
 
 /** By a setting of the whole library, which is put back at once: nothing can run in between. */

@@ -33,7 +33,7 @@ export function compileValidation(options: ValidateOptions): RequestValidation {
   return {
     mode: options.mode ?? 'enforce',
     maxBytes: parseSizeBytes(options.maxBodySize ?? '1mb'),
-    body: body === undefined ? null : createSchemaValidator(body),
+    body: body === undefined ? null : createSchemaValidator(body, options.maxSteps),
     validateHead: (parts) => checks.flatMap((one) => one(parts)),
   };
 }

@@ -38,6 +38,15 @@ export const ValidateOptions = Type.Object(
         description: 'Largest body that is validated. A larger one is refused with 413.',
       }),
     ),
+    maxSteps: Type.Optional(
+      Type.Integer({
+        default: 100_000,
+        minimum: 1_000,
+        maximum: 10_000_000,
+        description:
+          'How often schemas may be tried on one value; 1,000 take about a millisecond. What needs more is not valid: a schema that refers to itself twice at one place can take exponential time.',
+      }),
+    ),
   },
   {
     additionalProperties: false,
