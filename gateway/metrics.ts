@@ -19,6 +19,7 @@ import { createLabelBound, createSeries, durationBuckets } from './metrics-serie
 import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
+import { createValidationMetrics } from './metrics-validation.ts';
 
 export interface MetricsOptions {
   /** Most distinct values of a label that clients or teams choose; further ones are counted as `other`. @default 500 */
@@ -41,6 +42,7 @@ export interface RequestObservation {
 export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly validation: ReturnType<typeof createValidationMetrics>;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
@@ -183,6 +185,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    validation: createValidationMetrics(registry),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),

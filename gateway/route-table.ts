@@ -11,6 +11,7 @@ import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import { buildRouteMessages, type RouteMessages } from './route-messages.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -30,6 +31,8 @@ export interface RouteTarget {
   readonly cache: HttpCacheRule | null;
   /** What holds for the heads of its messages. */
   readonly edge: EdgePolicies;
+  /** What is done to its messages; null where they pass as they are. */
+  readonly messages: RouteMessages | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -125,6 +128,7 @@ function buildTarget(
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     cache: buildCacheRule(definition, route),
     edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
+    messages: buildRouteMessages(route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };
 }

@@ -230,6 +230,7 @@ export function createServing(options: ServingOptions): LocalServing {
         metrics.resilience.observeRouteBreaker(route, state);
         log.warn('circuit breaker', { route, state });
       },
+      onInvalidRequest: metrics.validation(log),
       onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }

@@ -9,6 +9,7 @@ import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
+import { messageProperties } from '../policies/message-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
@@ -219,6 +220,7 @@ export const Route = Type.Object(
       }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    ...messageProperties,
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -270,6 +272,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     ...routeDefaults,
+    ...messageProperties,
     ...resilienceProperties,
     ...edgeProperties,
   },
