@@ -232,7 +232,8 @@ export const GatewayConfig = Type.Object(
             Type.Unsafe<string>({
               ...Duration,
               default: '60s',
-              description: 'Time without a byte, in a body that a service sends.',
+              description:
+                'Time without a byte in a body, of requests and answers; not in answers of type `text/event-stream`.',
             }),
           ),
         },

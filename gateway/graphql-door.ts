@@ -57,10 +57,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    const body =
-      request.method === 'POST'
-        ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
-        : null;
+    const body = request.method === 'POST' ? (await readBody(request, maxBodyBytes, context)).toString('utf8') : null;
     const { yoga, needsRequests } = generation;
     const plain =
       body === null || target.query !== '' || needsRequests

@@ -49,6 +49,7 @@ export type RestDoor = (
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 const maxReplayableBytes = 65_536;
+const keepAliveProbeMs = 30_000;
 /** Pieces of a body up to this size go out as strings. */
 const maxJoinedBytes = 4_096;
 
@@ -79,6 +80,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       body,
       idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
+      ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
@@ -160,10 +162,10 @@ function isReplayable({ route }: RouteTarget, { headers }: IncomingMessage): boo
 async function readReplayable(
   request: IncomingMessage,
   { maxBodyBytes }: RouteTarget,
-  { deadlineAtMs }: GatewayRequest,
+  context: GatewayRequest,
 ): Promise<Buffer | null> {
   if ((request.headers['content-length'] ?? '0') === '0') return null;
-  return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), deadlineAtMs - performance.now());
+  return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), context);
 }
 
 function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {
@@ -214,7 +216,11 @@ class StreamedAnswer implements Receiver {
     this.#response.writeHead(status, finishHeaders(this.#context, headers));
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.
-    if (!hasHeader(headers, 'content-length')) this.#response.flushHeaders();
+    if (!hasHeader(headers, 'content-length')) {
+      this.#response.flushHeaders();
+      // Nothing else would tell that the client of a silent stream is gone without a word.
+      this.#request.socket.setKeepAlive(true, keepAliveProbeMs);
+    }
     this.#response.on('drain', () => flow.resume());
   }
 

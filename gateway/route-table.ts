@@ -18,6 +18,8 @@ export interface RouteTarget {
   readonly service: string;
   readonly route: Route;
   readonly timeoutMs: number | undefined;
+  /** Infinity for none; undefined for the gateway's. */
+  readonly idleTimeoutMs: number | undefined;
   readonly maxBodyBytes: number;
   /** Another service that is asked when this one cannot answer, and agrees to it. */
   readonly fallbackService: string | null;
@@ -111,12 +113,14 @@ function buildTarget(
   fallbackService: string | null,
   options: RouteTableOptions,
 ): RouteTarget {
-  const { match, timeout, maxBodySize, authorize, rewrite } = route;
+  const { match, timeout, idleTimeout, maxBodySize, authorize, rewrite } = route;
   return {
     label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
     service,
     route,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
+    // Of '0s', which is none.
+    idleTimeoutMs: idleTimeout === undefined ? undefined : parseDurationMs(idleTimeout) || Number.POSITIVE_INFINITY,
     maxBodyBytes: maxBodySize === undefined ? options.maxBodyBytes : parseSizeBytes(maxBodySize),
     fallbackService,
     requirement: authorize === undefined ? null : buildRequirement(authorize),

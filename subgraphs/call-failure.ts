@@ -89,6 +89,12 @@ export function lateFailure(service: string, sent: boolean, countsAgainstInstanc
   };
 }
 
+/** The client stopped sending the body of its request. */
+export function stalledFailure(service: string, sent: boolean): CallFailure {
+  const error = new GatewayError('BAD_REQUEST', 'The body did not arrive in time', { service });
+  return { ...innocent, error, sent, final: true };
+}
+
 /** The client left; nobody is to blame and nothing is of use any more. */
 export function departureFailure(service: string, sent: boolean, cause?: unknown): CallFailure {
   const error = new GatewayError('CLIENT_CLOSED_REQUEST', undefined, { service, cause });

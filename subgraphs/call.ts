@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
 import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
+import { deadlineOf } from './call-time.ts';
 import { type CallScope, Dispatch, type Outcome } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
 import type { Ejection } from './outlier-detector.ts';
@@ -36,6 +37,8 @@ export interface CallRequest {
    * Otherwise a body may flow as long as it does flow. @default false
    */
   readonly bodyByDeadline?: boolean;
+  /** Time without a byte in either body. Default: the gateway's, and none in the answer where it is a stream of events. */
+  readonly idleTimeoutMs?: number;
   /** Whether the service finds credentials under other names than the usual: then caches treat it so. @default false */
   readonly credentialed?: boolean;
   /** Which instances understand the request, by their version. @default all */
@@ -91,7 +94,7 @@ export interface CallOptions {
   readonly random: () => number;
   /** The clock of `context.deadlineAtMs`. */
   readonly now: () => number;
-  /** Time without a byte, in a body that a service sends. */
+  /** Time without a byte in a body, of requests and answers. */
   readonly bodyIdleTimeoutMs: number;
 }
 
@@ -133,6 +136,7 @@ class CallRun implements CallScope {
   readonly options: CallOptions;
   readonly upload: Upload | null;
   readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
   readonly #upstream: ServiceUpstream;
   readonly #tried: InstanceState[] = [];
   #retries = 0;
@@ -150,6 +154,7 @@ class CallRun implements CallScope {
     this.context = context;
     this.options = options;
     this.timeoutMs = request.timeoutMs ?? upstream.settings.timeoutMs;
+    this.idleTimeoutMs = request.idleTimeoutMs ?? options.bodyIdleTimeoutMs;
     this.#upstream = upstream;
     const { body } = request;
     const streams = body !== null && typeof body === 'object' && !Buffer.isBuffer(body);
@@ -179,7 +184,7 @@ class CallRun implements CallScope {
     if (retryAfterMs !== undefined && !this.#hasAvailable(this.#tried)) {
       const nowMs = this.options.now();
       const tooLong = retryAfterMs > this.#upstream.settings.retryMaxAfterMs;
-      if (tooLong || nowMs + retryAfterMs >= this.context.deadlineAtMs) return false;
+      if (tooLong || nowMs + retryAfterMs >= deadlineOf(this, nowMs)) return false;
       this.#notBeforeMs = nowMs + retryAfterMs;
     }
     return this.#mayRepeat(true);
@@ -251,7 +256,7 @@ class CallRun implements CallScope {
 
   #nextInstance(last: Error | null): InstanceState {
     const nowMs = this.options.now();
-    if (nowMs >= this.context.deadlineAtMs) {
+    if (nowMs >= deadlineOf(this, nowMs)) {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
     const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
@@ -280,7 +285,8 @@ class CallRun implements CallScope {
   }
 
   #mayGoOn(): boolean {
-    return !this.#departed && this.options.now() < this.context.deadlineAtMs;
+    const nowMs = this.options.now();
+    return !this.#departed && nowMs < deadlineOf(this, nowMs);
   }
 
   #mayRepeat(sent: boolean): boolean {
@@ -294,9 +300,10 @@ class CallRun implements CallScope {
 
   /** Waits a little, at random, so that those who failed together do not come back together. */
   async #pause(): Promise<void> {
-    const leftMs = this.context.deadlineAtMs - this.options.now();
+    const nowMs = this.options.now();
+    const leftMs = deadlineOf(this, nowMs) - nowMs;
     const longestMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#retries, leftMs);
-    const toldMs = Math.max(0, this.#notBeforeMs - this.options.now());
+    const toldMs = Math.max(0, this.#notBeforeMs - nowMs);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, toldMs + this.options.random() * longestMs);
       this.#endPause = () => {

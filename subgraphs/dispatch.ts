@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
-import { parseRetryAfterMs } from '../policies/retry-after.ts';
 import type { CallOptions, CallRequest, Flow } from './call.ts';
 import {
   type CallFailure,
@@ -12,21 +11,19 @@ import {
   lateFailure,
   outrunFailure,
   refusalFailure,
+  stalledFailure,
   statusFailure,
 } from './call-failure.ts';
+import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte } from './call-time.ts';
 import { gatewayHeaders } from './forwarding.ts';
 import type { InstanceState } from './instance-state.ts';
-import type { Upload } from './upload.ts';
+import { readRetryAfterMs, toStrings } from './raw-headers.ts';
 
 /** The call that an attempt belongs to. */
-export interface CallScope {
+export interface CallScope extends CallLimits {
   readonly request: CallRequest;
   readonly context: RequestContext;
   readonly options: CallOptions;
-  /** The body when it is a stream. */
-  readonly upload: Upload | null;
-  /** Time for one attempt, until the head of the answer. */
-  readonly timeoutMs: number;
   /** Whether an answer with a status that invites another try is set aside for that try. */
   setsAside(retryAfterMs: number | undefined): boolean;
   /** This attempt has the answer: any other one is over. `waitedMs`: how long it took. */
@@ -66,6 +63,9 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #discardedBytes = 0;
   #controller: Controller | null = null;
   #timer: NodeJS.Timeout | undefined;
+  /** When the body of the answer last flowed; infinity while it is the client who has to read. */
+  #movedAtMs = 0;
+  #rawHeaders: readonly string[] = [];
 
   constructor(scope: CallScope, instance: InstanceState) {
     this.#scope = scope;
@@ -75,11 +75,12 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   /** Sends the request. The promise never rejects. */
   start(): Promise<Outcome> {
-    const remainingMs = this.#scope.context.deadlineAtMs - this.#startedAtMs;
+    const remainingMs = deadlineOf(this.#scope, this.#startedAtMs) - this.#startedAtMs;
     const options = this.#buildOptions(remainingMs);
     this.#permit = this.#instance.breaker.begin(this.#startedAtMs);
     this.#instance.inFlight++;
-    this.#wake(Math.min(this.#scope.timeoutMs, remainingMs));
+    const { timeoutMs, idleTimeoutMs, upload } = this.#scope;
+    this.#wake(Math.min(timeoutMs, remainingMs, upload === null ? timeoutMs : idleTimeoutMs));
     this.#instance.pool.dispatch(options, this);
     return this.#outcome.promise;
   }
@@ -98,6 +99,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   /** For the receiver: goes on after a pause. */
   resume(): void {
+    this.#movedAtMs = this.#scope.options.now();
     this.#controller?.resume();
   }
 
@@ -118,14 +120,14 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   onResponseStart(controller: Controller, status: number): void {
     if (status < 200 || this.#state !== 'waiting') return;
-    clearTimeout(this.#timer);
     this.#status = status;
     this.#noteLatency(status >= 500);
     const { breaker } = this.#instance;
     if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
     else breaker.succeed(this.#permit);
     this.#instance.health.noteStatus(status, this.#latencyMs());
-    if (status >= 502 && status <= 504 && this.#scope.setsAside(retryAfterMs(controller))) this.#setAside(status);
+    if (status >= 502 && status <= 504 && this.#scope.setsAside(readRetryAfterMs(controller.rawHeaders)))
+      this.#setAside(status);
     else this.#handOver(controller, status);
   }
 
@@ -135,7 +137,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('not worth reading on'));
     } else if (this.#state === 'streaming') {
       try {
-        if (!this.#scope.request.receiver.onData(chunk)) controller.pause();
+        if (this.#scope.request.receiver.onData(chunk)) this.#movedAtMs = this.#scope.options.now();
+        else {
+          this.#movedAtMs = Number.POSITIVE_INFINITY;
+          controller.pause();
+        }
       } catch (thrown) {
         this.abort(toError(thrown));
       }
@@ -167,41 +173,62 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     } else this.#fail(departureFailure(request.service, this.#sent, broken));
   }
 
-  /** The timer ran out. An upload shifts the time: it is the service's turn only when it has all the client has sent. */
+  /** The timer ran out, which may have been set before an upload or a body moved on. */
   checkTime(): void {
-    const { context, options, request, timeoutMs, upload } = this.#scope;
-    const nowMs = options.now();
-    const remainingMs = context.deadlineAtMs - nowMs;
-    const waitsForClient = upload?.waitsForClient ?? false;
-    const sinceMs = waitsForClient ? nowMs : Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
-    const leftMs = this.#state === 'streaming' ? remainingMs : Math.min(remainingMs, timeoutMs - (nowMs - sinceMs));
+    const nowMs = this.#scope.options.now();
+    if (this.#state === 'streaming') this.#checkBodyTime(nowMs);
+    else if (this.#state === 'waiting') this.#checkHeadTime(nowMs);
+  }
+
+  #checkHeadTime(nowMs: number): void {
+    const { service } = this.#scope.request;
+    const { leftMs, blames } = timeToHead(this.#scope, this.#startedAtMs, nowMs);
     // Timers may come a little early; what is left then is not worth another one.
     if (leftMs >= 1) this.#wake(leftMs);
+    else if (blames === 'client') this.#cut(stalledFailure(service, this.#sent));
+    else this.#cut(lateFailure(service, this.#sent, blames === 'instance'));
+  }
+
+  /** Asked when the time for the head is over, and then whenever the body may have been idle for too long. */
+  #checkBodyTime(nowMs: number): void {
+    const { context, request, timeoutMs } = this.#scope;
+    const dueMs = request.bodyByDeadline === true ? context.deadlineAtMs - nowMs : Number.POSITIVE_INFINITY;
+    let idleMs = timeToNextByte(this.#scope, this.#movedAtMs, nowMs);
+    if (idleMs < 1 && request.idleTimeoutMs === undefined && isEventStream(this.#rawHeaders)) idleMs = longestTimerMs;
+    const leftMs = Math.min(dueMs, idleMs);
+    if (leftMs >= 1) this.#wake(leftMs);
     else {
-      const hadItsTime = context.isHurried !== true || nowMs - sinceMs >= timeoutMs - 1;
-      this.#cut(lateFailure(request.service, this.#sent, hadItsTime && !waitsForClient));
+      const hadItsTime = idleMs < 1 || context.isHurried !== true || nowMs - this.#startedAtMs >= timeoutMs - 1;
+      this.#cut(lateFailure(request.service, this.#sent, hadItsTime));
     }
   }
 
   #buildOptions(remainingMs: number): DispatchOptions {
-    const { request, context, options, upload } = this.#scope;
+    const { request, context, upload } = this.#scope;
     return {
       method: request.method as Dispatcher.HttpMethod,
       path: request.path,
       headers: request.headers.concat(gatewayHeaders(context, remainingMs)),
       // undici takes any async iterable; its types name only streams.
       body: upload === null ? (request.body as string | Buffer | null) : (upload as unknown as Readable),
-      bodyTimeout: options.bodyIdleTimeoutMs,
+      // Ours knows of uploads and of event streams.
+      bodyTimeout: 0,
       servername: this.#instance.serverName,
     };
   }
 
   #handOver(controller: Controller, status: number): void {
     this.#state = 'streaming';
-    this.#scope.claim(this, this.#waitedMs(this.#scope.options.now()));
-    const { request, context, options } = this.#scope;
-    if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
+    const { request, idleTimeoutMs, options, timeoutMs } = this.#scope;
+    this.#movedAtMs = options.now();
+    this.#scope.claim(this, this.#waitedMs(this.#movedAtMs));
+    // Otherwise the timer that was set for the head comes early enough: most answers have ended by then.
+    if (idleTimeoutMs < timeoutMs || request.bodyByDeadline === true) {
+      clearTimeout(this.#timer);
+      this.#checkBodyTime(this.#movedAtMs);
+    }
     const rawHeaders = toStrings(controller.rawHeaders);
+    this.#rawHeaders = rawHeaders;
     const cookie = this.#scope.sessionCookie(this.#instance);
     if (cookie !== null) rawHeaders.push('set-cookie', cookie);
     try {
@@ -216,6 +243,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   }
 
   #setAside(status: number): void {
+    clearTimeout(this.#timer);
     this.#state = 'discarding';
     const failure = statusFailure(this.#scope.request.service, status);
     this.#instance.noteFailure(failure);
@@ -288,20 +316,6 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
 function checkTime(dispatch: Dispatch): void {
   dispatch.checkTime();
-}
-
-function retryAfterMs({ rawHeaders }: Controller): number | undefined {
-  const headers = toStrings(rawHeaders);
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'retry-after') return parseRetryAfterMs(headers[i + 1]);
-  }
-  return undefined;
-}
-
-/** Header fields hold bytes; latin1 keeps them one by one (RFC 9110 section 5.5, obs-text). */
-function toStrings(raw: Controller['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return [];
-  return raw.map((item: Buffer | string) => (typeof item === 'string' ? item : item.toString('latin1')));
 }
 
 function toError(thrown: unknown): Error {

@@ -10,7 +10,7 @@ import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
-import { OneOf, Size } from '../policies/units.ts';
+import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
@@ -193,6 +193,13 @@ export const Route = Type.Object(
     maxBodySize: Type.Optional(
       Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' }),
     ),
+    idleTimeout: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        description:
+          'Time without a byte in the body of a request or an answer. `0s`: none. Default: `limits.bodyIdleTimeout`, and none for answers of type `text/event-stream`.',
+      }),
+    ),
     preserveHost: Type.Optional(
       Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." }),
     ),
@@ -228,8 +235,19 @@ export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking']
 export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
 
 /** What a route may say itself, or leave to its service. */
-const { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost } = Route.properties;
-const routeDefaults = { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost };
+const { public: open, authorize, priority, cost, rateLimit, fallback } = Route.properties;
+const { maxBodySize, idleTimeout, preserveHost } = Route.properties;
+const routeDefaults = {
+  public: open,
+  authorize,
+  priority,
+  cost,
+  rateLimit,
+  fallback,
+  maxBodySize,
+  idleTimeout,
+  preserveHost,
+};
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
