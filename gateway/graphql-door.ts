@@ -1,6 +1,7 @@
 /** The GraphQL door: shed load -> authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
+import { decodeWhole, encodeWhole } from '../policies/content-codings.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
@@ -57,7 +58,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    const body = request.method === 'POST' ? (await readBody(request, maxBodyBytes, context)).toString('utf8') : null;
+    const body = request.method === 'POST' ? await readText(request, maxBodyBytes, context) : null;
     const { yoga, needsRequests } = generation;
     const plain =
       body === null || target.query !== '' || needsRequests
@@ -65,7 +66,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
         : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
       const short = await runPlainOperation(yoga, plain, context, contract);
-      if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
+      if (short !== null) await send(edge, short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
@@ -74,8 +75,14 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    send(answer.status, answer.headers, await answer.text(), response, context);
+    await send(edge, answer.status, answer.headers, await answer.text(), response, context);
   };
+}
+
+async function readText(request: IncomingMessage, maxBytes: number, context: GatewayRequest): Promise<string> {
+  const body = await readBody(request, maxBytes, context);
+  const coding = request.headers['content-encoding'];
+  return (coding === undefined ? body : await decodeWhole(body, coding, maxBytes)).toString('utf8');
 }
 
 type LoadPage = ReturnType<typeof createGraphiqlPage>;
@@ -113,27 +120,42 @@ function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
   const headers: [string, string][] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
-    if (!/^(connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(name)) {
+    if (
+      !/^(connection|content-encoding|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(
+        name,
+      )
+    ) {
       headers.push([name, rawHeaders[i + 1] ?? '']);
     }
   }
   return headers;
 }
 
-function send(
+async function send(
+  { compression }: GraphqlEdge,
   status: number,
   fields: Iterable<readonly [string, string]>,
   text: string,
   response: ServerResponse,
   context: GatewayRequest,
-): void {
+): Promise<void> {
   if (context.departure.happened) return;
   context.bodyBytes = Buffer.byteLength(text, 'utf8');
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
   headers.push('content-length', String(context.bodyBytes));
-  response.writeHead(status, finishHeaders(context, headers));
+  const finished = finishHeaders(context, headers);
+  const choice = compression?.({ status, headers: finished }, context.headers);
+  if (choice?.coding) {
+    const encoded = await encodeWhole(text, choice.coding);
+    if (context.departure.happened) return;
+    context.bodyBytes = encoded.length;
+    response.writeHead(status, [...choice.headers, 'content-length', String(encoded.length)]);
+    response.end(encoded);
+    return;
+  }
+  response.writeHead(status, choice?.headers ?? finished);
   // As a string: Node joins head and body of a short answer then, and writes them at once.
   response.end(text, 'utf8');
 }

@@ -15,6 +15,7 @@ import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
+import { CompressedBody } from './compressed-body.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
@@ -198,6 +199,7 @@ class StreamedAnswer implements Receiver {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
+  #compressed: CompressedBody | null = null;
 
   constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
     this.#route = route;
@@ -213,18 +215,23 @@ class StreamedAnswer implements Receiver {
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
     if (isUnread(this.#request)) headers.push('connection', 'close');
-    this.#response.writeHead(status, finishHeaders(this.#context, headers));
+    const finished = finishHeaders(this.#context, headers);
+    const choice = this.#route.edge.compression?.({ status, headers: finished }, this.#context.headers);
+    this.#response.writeHead(status, choice?.headers ?? finished);
+    if (choice?.coding && this.#context.method !== 'HEAD') {
+      this.#compressed = new CompressedBody({ ...choice, coding: choice.coding }, this.#response, flow, this.#context);
+    } else this.#response.on('drain', () => flow.resume());
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.
-    if (!hasHeader(headers, 'content-length')) {
+    if (choice?.coding || !hasHeader(headers, 'content-length')) {
       this.#response.flushHeaders();
       // Nothing else would tell that the client of a silent stream is gone without a word.
       this.#request.socket.setKeepAlive(true, keepAliveProbeMs);
     }
-    this.#response.on('drain', () => flow.resume());
   }
 
   onData(chunk: Buffer): boolean {
+    if (this.#compressed !== null) return this.#compressed.write(chunk);
     this.#context.bodyBytes += chunk.length;
     // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
     // latin1 keeps every byte.
@@ -233,7 +240,8 @@ class StreamedAnswer implements Receiver {
   }
 
   onEnd(): void {
-    this.#response.end();
+    if (this.#compressed === null) this.#response.end();
+    else this.#compressed.end();
   }
 }
 
