@@ -32,6 +32,7 @@ import type { PluginSet } from './plugin-set.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
 import { listAllAskerParts } from './subgraph-rules.ts';
 
 /** One immutable state of the data plane. */
@@ -65,6 +66,8 @@ export interface DataPlaneOptions {
   readonly authentication?: AuthenticatorDependencies;
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
+  /** Who calls routes that are retired. */
+  readonly routeUsage: RouteUsage;
   readonly call: Call;
   readonly httpCache: HttpCache;
   readonly cacheStore: CacheStore;
@@ -120,6 +123,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         cache: options.httpCache,
         shedder,
         guards: routeGuards,
+        usage: options.routeUsage,
       }),
     };
   };

@@ -3,6 +3,7 @@ import type { ArgumentPolicies, GraphqlAuthorizeOptions } from '../policies/auth
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import type { PolicyTarget } from '../policies/policy-binding.ts';
 import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
+import { findRetireMistakes, type RetireOptions } from '../policies/retirement.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
 import { findPlaceMistakes } from './authorization-rules.ts';
 
@@ -12,6 +13,7 @@ interface Kinds {
   readonly authorize?: GraphqlAuthorizeOptions;
   readonly arguments?: ArgumentPolicies;
   readonly rateLimit?: readonly RateLimitRule[];
+  readonly retire?: RetireOptions;
 }
 
 /** The contradictions in options of a target; paths begin with the kind. */
@@ -20,6 +22,7 @@ export function findContradictions(target: PolicyTarget, options: object): reado
   return [
     ...findPlaceMistakes(kinds, [], { atRoute: target.level !== 'type' && target.level !== 'field' }),
     ...checkRules(kinds.rateLimit ?? []),
+    ...findRetireMistakes(kinds.retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
   ];
 }

@@ -21,8 +21,10 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import { leadRetired } from './retired-route.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
 
 export interface RestDoorOptions {
   readonly authenticator: Authenticator;
@@ -34,6 +36,8 @@ export interface RestDoorOptions {
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Who calls routes that are retired. */
+  readonly usage: RouteUsage;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
 }
@@ -56,7 +60,7 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, usage } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const route = matchRoute(routes, target.path, context);
@@ -68,15 +72,16 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
+    const { service, rewrite } = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
     const headers = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
-      service: route.service,
+      service,
       method: context.method,
-      path: route.rewrite(target.path) + target.query,
+      path: rewrite(target.path) + target.query,
       headers,
       body,
       idempotent: replayable || (body === null && idempotentMethods.has(context.method)),

@@ -48,6 +48,7 @@ import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
+import type { RouteUsage } from './route-usage.ts';
 import { createPublicServer } from './server.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 import { SubgraphRules } from './subgraph-rules.ts';
@@ -93,6 +94,8 @@ export interface ServingOptions {
   readonly lookup: LookupFunction;
   /** Who uses what of the graph. */
   readonly usage: FieldUsage;
+  /** Who calls routes that are retired. */
+  readonly routeUsage: RouteUsage;
   /** Makes plans; is disposed with this. @default a process of its own */
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
@@ -178,6 +181,7 @@ export function createServing(options: ServingOptions): LocalServing {
       limiter,
       authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
+      routeUsage: options.routeUsage,
       call: upstreams.call,
       httpCache,
       cacheStore: sharedCache,

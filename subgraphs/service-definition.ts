@@ -10,6 +10,7 @@ import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
+import { RetireOptions } from '../policies/retirement.ts';
 import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
@@ -225,6 +226,7 @@ export const Route = Type.Object(
       }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    retire: Type.Optional(RetireOptions),
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -260,7 +262,7 @@ export const ServiceDefinition = Type.Object(
       Type.Array(Type.String({ pattern: serviceNamePattern }), {
         maxItems: 100,
         description:
-          'Services whose routes may name this one as their `fallback.service`. Without this nobody can lead requests here but by routes of this service.',
+          'Services whose routes may name this one as their `fallback.service` or `retire.replacement.service`. Without this nobody can lead requests here but by routes of this service.',
       }),
     ),
     instances: Type.Optional(
