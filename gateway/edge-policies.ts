@@ -12,6 +12,7 @@ import {
 } from '../policies/header-rules.ts';
 import { type ApplySecurityHeaders, compileSecurityHeaders } from '../policies/security-headers.ts';
 import { indexServiceHeaders, type ServiceHeader } from '../policies/service-headers.ts';
+import { compileUpgrade, type UpgradeRule } from '../policies/upgrade-options.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { GatewayRequest } from './context.ts';
 
@@ -31,6 +32,8 @@ export interface EdgePolicies {
   readonly answer: ShapeAnswer | null;
   /** For answers of the service, also those that were kept. Null where nothing is compressed. */
   readonly compression: ChooseCompression | null;
+  /** What may leave HTTP; null for nothing. */
+  readonly upgrade: UpgradeRule | null;
 }
 
 /** Options of the GraphQL door, over those of the gateway. */
@@ -67,6 +70,7 @@ export function buildRouteEdge(
       compileOptional(route.securityHeaders ?? definition.securityHeaders ?? gateway.securityHeaders),
       cors,
     ),
+    upgrade: compileUpgrade(route.upgrade ?? definition.upgrade ?? gateway.upgrade),
   };
 }
 

@@ -57,6 +57,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
     if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     const body = request.method === 'POST' ? await readText(request, maxBodyBytes, context) : null;
     const { yoga, needsRequests } = generation;
@@ -81,6 +82,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
 
 async function readText(request: IncomingMessage, maxBytes: number, context: GatewayRequest): Promise<string> {
   const body = await readBody(request, maxBytes, context);
+  context.requestBytes = body.length;
   const coding = request.headers['content-encoding'];
   return (coding === undefined ? body : await decodeWhole(body, coding, maxBytes)).toString('utf8');
 }
@@ -150,14 +152,22 @@ async function send(
   if (choice?.coding) {
     const encoded = await encodeWhole(text, choice.coding);
     if (context.departure.happened) return;
-    context.bodyBytes = encoded.length;
+    countAnswer(context, encoded.length);
     response.writeHead(status, [...choice.headers, 'content-length', String(encoded.length)]);
     response.end(encoded);
     return;
   }
+  countAnswer(context, context.bodyBytes);
   response.writeHead(status, choice?.headers ?? finished);
   // As a string: Node joins head and body of a short answer then, and writes them at once.
   response.end(text, 'utf8');
+}
+
+/** Counts what is sent, before the client has it: its next request finds this one counted. */
+function countAnswer(context: GatewayRequest, bytes: number): void {
+  context.bodyBytes = bytes;
+  context.meter?.passResponse(bytes);
+  context.meter?.settle();
 }
 
 async function sendGraphiql(load: LoadPage, response: ServerResponse, context: GatewayRequest): Promise<void> {

@@ -2,11 +2,12 @@
 import type { IncomingMessage } from 'node:http';
 import { Transform, type TransformCallback } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
+import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 
 /**
- * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, BAD_REQUEST when it is not
- * there before the deadline, and CLIENT_CLOSED_REQUEST when the client breaks off. What the client takes to send it is not
+ * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, REQUEST_TIMEOUT when it is
+ * not there before the deadline, and CLIENT_CLOSED_REQUEST when the client breaks off. What the client takes to send it is not
  * the services' time: the deadline moves by as much.
  */
 export async function readBody(
@@ -40,11 +41,16 @@ export async function readBody(
   });
 }
 
-/** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. */
-export function limitBody(request: IncomingMessage, maxBytes: number): IncomingMessage | ByteLimit | null {
-  if (assertDeclaredLength(request, maxBytes)) return request;
-  if (request.headers['transfer-encoding'] === undefined) return null;
-  const limited = new ByteLimit(maxBytes);
+/** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. Metered on its way. */
+export function limitBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  meter?: ByteMeter | undefined,
+): IncomingMessage | ByteLimit | null {
+  if (assertDeclaredLength(request, maxBytes)) {
+    if (meter === undefined) return request;
+  } else if (request.headers['transfer-encoding'] === undefined) return null;
+  const limited = new ByteLimit(maxBytes, meter);
   // Whoever reads it gets the error from the stream; if nobody does any more, it concerns nobody.
   limited.on('error', () => {});
   // `pipe` does not pass on a client that breaks off; without this the service would wait for the rest.
@@ -72,15 +78,18 @@ function assertDeclaredLength(request: IncomingMessage, maxBytes: number): boole
 
 class ByteLimit extends Transform {
   readonly #maxBytes: number;
+  readonly #meter: ByteMeter | undefined;
   #size = 0;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, meter: ByteMeter | undefined) {
     super();
     this.#maxBytes = maxBytes;
+    this.#meter = meter;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#size += chunk.length;
+    this.#meter?.passRequest(chunk.length);
     if (this.#size > this.#maxBytes) done(tooLarge(this.#maxBytes));
     else done(null, chunk);
   }
@@ -91,7 +100,7 @@ function tooLarge(maxBytes: number): GatewayError {
 }
 
 function tooLate(): GatewayError {
-  return new GatewayError('BAD_REQUEST', 'The body did not arrive in time');
+  return new GatewayError('REQUEST_TIMEOUT', 'The body of the request did not arrive in time');
 }
 
 function brokenOff(cause: unknown): GatewayError {

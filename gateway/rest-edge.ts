@@ -4,6 +4,7 @@ import type { ApplyCookieRules } from '../policies/cookie-rules.ts';
 import { endToEndHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
+import { countDown } from './local-answers.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
 /** The client's fields as the rules of the route want them for its service. */
@@ -14,6 +15,7 @@ export function buildForwardedHeaders(
   context: GatewayRequest,
 ): string[] {
   const own = endToEndHeaders(rawHeaders);
+  countDown(own, context);
   const headers = edge.request === null ? own : edge.request(own, context, path);
   if (route.preserveHost) headers.push('host', context.client.host);
   return headers;

@@ -84,7 +84,13 @@ const compressedAlready =
 const readWhileMade =
   /^(?:text\/event-stream|multipart\/|application\/(?:x-ndjson|ndjson|jsonl|json-seq|stream\+json))/;
 /** Fields that speak of the bytes of a body: they would not be true of others. */
-const integrityFields = ['content-digest', 'repr-digest', 'digest', 'content-md5', 'signature'];
+export const integrityFields: ReadonlySet<string> = new Set([
+  'content-digest',
+  'repr-digest',
+  'digest',
+  'content-md5',
+  'signature',
+]);
 const bodyless: ReadonlySet<number> = new Set([204, 205, 206, 304]);
 
 /** Null where nothing is compressed. */
@@ -152,7 +158,9 @@ function mustStay(fields: Readonly<Record<string, string>>, asked: IncomingHttpH
     // RFC 9111 sections 5.2.1.6 and 5.2.2.6.
     parseNames(fields['cache-control']).includes('no-transform') ||
     parseNames(asked['cache-control']).includes('no-transform') ||
-    integrityFields.some((name) => fields[name] !== undefined)
+    Object.keys(fields).some((name) => integrityFields.has(name)) ||
+    // A client that takes trailers is told that it can check the bytes.
+    parseNames(fields['trailer']).some((name) => integrityFields.has(name))
   );
 }
 

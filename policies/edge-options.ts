@@ -8,6 +8,7 @@ import { findHeaderMistakes, HeaderRules } from './header-rules.ts';
 import type { TemplateScope } from './header-template.ts';
 import type { Mistake } from './schema-mistakes.ts';
 import { SecurityHeadersOptions } from './security-headers.ts';
+import { findUpgradeMistakes, UpgradeOptions } from './upgrade-options.ts';
 
 /** At the gateway, a service and a route. The most specific one counts, kind by kind; only `headers` add up. */
 export const edgeProperties = {
@@ -17,6 +18,7 @@ export const edgeProperties = {
   cookies: Type.Optional(CookieRules),
   headers: Type.Optional(HeaderRules),
   compression: Type.Optional(CompressionOptions),
+  upgrade: Type.Optional(UpgradeOptions),
 };
 
 export interface EdgeOptions {
@@ -26,11 +28,12 @@ export interface EdgeOptions {
   readonly cookies?: CookieRules;
   readonly headers?: HeaderRules;
   readonly compression?: CompressionOptions;
+  readonly upgrade?: UpgradeOptions;
 }
 
 /** Just these of what stands at a level. */
 export function pickEdgeOptions(level: EdgeOptions): EdgeOptions {
-  const { cors, csrf, securityHeaders, cookies, headers, compression } = level;
+  const { cors, csrf, securityHeaders, cookies, headers, compression, upgrade } = level;
   return {
     ...(cors !== undefined && { cors }),
     ...(csrf !== undefined && { csrf }),
@@ -38,13 +41,15 @@ export function pickEdgeOptions(level: EdgeOptions): EdgeOptions {
     ...(cookies !== undefined && { cookies }),
     ...(headers !== undefined && { headers }),
     ...(compression !== undefined && { compression }),
+    ...(upgrade !== undefined && { upgrade }),
   };
 }
 
 /** What is wrong at one level, by paths from there. */
-export function findEdgeMistakes({ cors, headers }: EdgeOptions, scope: TemplateScope): Mistake[] {
+export function findEdgeMistakes({ cors, headers, upgrade }: EdgeOptions, scope: TemplateScope): Mistake[] {
   return [
     ...findCorsMistakes(cors).map(({ path, message }) => ({ path: ['cors', ...path], message })),
     ...findHeaderMistakes(headers, scope).map(({ path, message }) => ({ path: ['headers', ...path], message })),
+    ...findUpgradeMistakes(upgrade).map(({ path, message }) => ({ path: ['upgrade', ...path], message })),
   ];
 }

@@ -17,10 +17,10 @@ export interface CallLimits {
   readonly idleTimeoutMs: number;
 }
 
-/** What is left, and whose fault it is when it is nothing. */
+/** What is left, and whether it is the instance's fault when it is nothing. */
 export interface TimeLeft {
   readonly leftMs: number;
-  readonly blames: 'instance' | 'client' | 'nobody';
+  readonly hadItsTime: boolean;
 }
 
 /** The moment after which the head of an answer is of no use: the deadline, later by the time that the body took. */
@@ -28,23 +28,24 @@ export function deadlineOf({ context, upload }: Pick<CallLimits, 'context' | 'up
   return upload === null ? context.deadlineAtMs : context.deadlineAtMs + upload.durationMs(nowMs);
 }
 
-/** Until the head of the answer. */
+/** Until the head of the answer. While it is the client who is waited for nothing is due: the door cuts one that stalls. */
 export function timeToHead(limits: CallLimits, startedAtMs: number, nowMs: number): TimeLeft {
   const { context, upload, timeoutMs, idleTimeoutMs } = limits;
-  if (upload?.waitsForClient === true) {
-    return { leftMs: idleTimeoutMs - (nowMs - upload.movedAtMs), blames: 'client' };
-  }
+  const dueMs = deadlineOf(limits, nowMs) - nowMs;
+  // The least that is left whenever the client should go on.
+  if (upload?.waitsForClient === true) return { leftMs: Math.max(1, Math.min(timeoutMs, dueMs)), hadItsTime: false };
   const sinceMs = Math.max(startedAtMs, upload?.movedAtMs ?? 0);
   // While it still takes pieces a service may rest as long as in any body; its answer is due when it has them all.
   const takes = upload?.started === true && !upload.ended;
   const allowedMs = takes ? Math.max(timeoutMs, idleTimeoutMs) : timeoutMs;
-  const leftMs = Math.min(deadlineOf(limits, nowMs) - nowMs, allowedMs - (nowMs - sinceMs));
+  const leftMs = Math.min(dueMs, allowedMs - (nowMs - sinceMs));
   const hadItsTime = context.isHurried !== true || nowMs - sinceMs >= timeoutMs - 1;
-  return { leftMs, blames: hadItsTime ? 'instance' : 'nobody' };
+  return { leftMs, hadItsTime };
 }
 
-/** Within the body of the answer: since a byte of it came, or one of the request was taken. */
+/** Within the body of the answer: since a byte of it came, or one of the request was taken; a client's turn is not its. */
 export function timeToNextByte({ upload, idleTimeoutMs }: CallLimits, movedAtMs: number, nowMs: number): number {
+  if (upload?.waitsForClient === true) return idleTimeoutMs;
   return idleTimeoutMs - (nowMs - Math.max(movedAtMs, upload?.movedAtMs ?? 0));
 }
 

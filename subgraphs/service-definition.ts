@@ -5,11 +5,12 @@
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize-options.ts';
 import { HttpCacheOptions } from '../policies/cache-options.ts';
+import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
-import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
+import { resilienceProperties } from '../policies/resilience.ts';
 import { RetireOptions } from '../policies/retirement.ts';
 import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
@@ -177,7 +178,7 @@ export const Route = Type.Object(
     ),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
-      Type.Object(CircuitBreakerOptions.properties, {
+      Type.Object(StatusBreakerOptions.properties, {
         additionalProperties: false,
         description:
           'A breaker for this route alone, beside those of the instances. It counts failures and statuses from 500 on; while it is open the route fails at once.',
@@ -198,7 +199,7 @@ export const Route = Type.Object(
       Type.Unsafe<string>({
         ...Duration,
         description:
-          'Time without a byte in the body of a request or an answer. `0s`: none. Default: `limits.bodyIdleTimeout`, and none for answers of type `text/event-stream`.',
+          'Time without progress in a body, in place of `limits.clientIdleTimeout` for what clients send, and of `limits.bodyIdleTimeout` (none for answers of type `text/event-stream`) for what the service does. `0s`: any.',
       }),
     ),
     preserveHost: Type.Optional(
