@@ -9,6 +9,7 @@ import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { PersistedOperations } from '../policies/persisted-operations.ts';
 import { ServiceHeaders } from '../policies/service-headers.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
+import { withFreshness } from './answer-freshness.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import type { GraphqlEdge } from './edge-policies.ts';
@@ -27,6 +28,8 @@ export interface GraphqlDoorOptions {
   readonly describeViewer: DescribeViewer;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
+  /** Whether answers say how long they may be kept. */
+  readonly tellsFreshness: boolean;
   readonly shedder: LoadShedder;
   readonly contract: ErrorContract;
   /** Operations by an id in place of their text. */
@@ -67,7 +70,8 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
         : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
       const short = await runPlainOperation(yoga, plain, context, contract);
-      if (short !== null) await send(edge, short.status, Object.entries(short.headers), short.body, response, context);
+      if (short !== null)
+        await send(options, short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
@@ -76,7 +80,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    await send(edge, answer.status, answer.headers, await answer.text(), response, context);
+    await send(options, answer.status, answer.headers, await answer.text(), response, context);
   };
 }
 
@@ -134,7 +138,7 @@ function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
 }
 
 async function send(
-  { compression }: GraphqlEdge,
+  { edge, tellsFreshness }: GraphqlDoorOptions,
   status: number,
   fields: Iterable<readonly [string, string]>,
   text: string,
@@ -142,25 +146,26 @@ async function send(
   context: GatewayRequest,
 ): Promise<void> {
   if (context.departure.happened) return;
-  context.bodyBytes = Buffer.byteLength(text, 'utf8');
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
-  headers.push('content-length', String(context.bodyBytes));
-  const finished = finishHeaders(context, headers);
-  const choice = compression?.({ status, headers: finished }, context.headers);
+  const answer = tellsFreshness ? withFreshness({ status, headers, text }, context) : { status, headers, text };
+  const plainBytes = Buffer.byteLength(answer.text, 'utf8');
+  if (answer.status !== 304) answer.headers.push('content-length', String(plainBytes));
+  const finished = finishHeaders(context, answer.headers);
+  const choice = edge.compression?.({ status: answer.status, headers: finished }, context.headers);
   if (choice?.coding) {
-    const encoded = await encodeWhole(text, choice.coding);
+    const encoded = await encodeWhole(answer.text, choice.coding);
     if (context.departure.happened) return;
     countAnswer(context, encoded.length);
-    response.writeHead(status, [...choice.headers, 'content-length', String(encoded.length)]);
+    response.writeHead(answer.status, [...choice.headers, 'content-length', String(encoded.length)]);
     response.end(encoded);
     return;
   }
-  countAnswer(context, context.bodyBytes);
-  response.writeHead(status, choice?.headers ?? finished);
+  countAnswer(context, plainBytes);
+  response.writeHead(answer.status, choice?.headers ?? finished);
   // As a string: Node joins head and body of a short answer then, and writes them at once.
-  response.end(text, 'utf8');
+  response.end(answer.text, 'utf8');
 }
 
 /** Counts what is sent, before the client has it: its next request finds this one counted. */
