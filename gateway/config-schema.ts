@@ -239,7 +239,8 @@ export const GatewayConfig = Type.Object(
             Type.Unsafe<string>({
               ...Duration,
               default: '60s',
-              description: 'Time in which a service moves no byte of a body. Not for answers of type `text/event-stream`.',
+              description:
+                'Time in which a service moves no byte of a body. Not for answers of type `text/event-stream`.',
             }),
           ),
           maxUpgrades: Type.Optional(MaxUpgrades),
