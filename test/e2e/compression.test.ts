@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import zlib from 'node:zlib';
 import { startGateway } from '../support/gateway.ts';
@@ -200,4 +201,49 @@ test('a request to a service passes with its coding', async (t) => {
   const { headers, body } = await ask(url, '', 'POST', { 'content-encoding': 'gzip' }, packed);
   assert.equal(headers['x-coding'], 'gzip');
   assert.deepEqual(body, packed);
+});
+
+test('trailers follow a compressed answer, but for digests, and an announced digest keeps it plain', async (t) => {
+  const url = await stage(t, (request, response) => {
+    const announced = request.url?.includes('announced') ? { trailer: 'repr-digest' } : {};
+    response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked', ...announced });
+    response.write(text);
+    response.addTrailers({ 'repr-digest': 'sha-256=:x:', 'x-rows': '7' });
+    response.end();
+  });
+  const read = async (query: string) => {
+    const headers = { 'accept-encoding': 'gzip', te: 'trailers', connection: 'te' };
+    const client = httpRequest(url + query, { headers, agent: false }).end();
+    const [response] = (await once(client, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    return { coding: response.headers['content-encoding'], body: Buffer.concat(chunks), trailers: response.trailers };
+  };
+  const compressed = await read('');
+  assert.equal(compressed.coding, 'gzip');
+  assert.equal(zlib.gunzipSync(compressed.body).toString(), text);
+  assert.deepEqual({ ...compressed.trailers }, { 'x-rows': '7' });
+  const plain = await read('?announced');
+  assert.equal(plain.coding, undefined);
+  assert.equal(plain.body.toString(), text);
+  assert.deepEqual({ ...plain.trailers }, { 'repr-digest': 'sha-256=:x:', 'x-rows': '7' });
+});
+
+test('limits of bytes count a compressed answer as it is sent, and HTTP/1.0 gets it until the end of the connection', async (t) => {
+  const limit = { name: 'out', count: 'responseBytes', limit: '1mb', window: '1h', key: 'ip' };
+  const url = await stage(t, sendText, { rateLimit: [limit] });
+  const first = await ask(url, 'gzip');
+  assert.equal(first.headers['content-encoding'], 'gzip');
+  const remaining = (answer: Answer): number => Number(/r=(\d+)/.exec(String(answer.headers['ratelimit']))?.[1]);
+  const spent = remaining(first) - remaining(await ask(url, 'gzip'));
+  assert.ok(spent < 2_000, `${spent} of ${text.length}`);
+  const { hostname, port, pathname } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(`GET ${pathname} HTTP/1.0\r\nhost: a\r\naccept-encoding: gzip\r\n\r\n`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  const all = Buffer.concat(chunks);
+  const end = all.indexOf('\r\n\r\n');
+  assert.doesNotMatch(all.subarray(0, end).toString(), /transfer-encoding/i);
+  assert.equal(zlib.gunzipSync(all.subarray(end + 4)).toString(), text);
 });

@@ -115,7 +115,7 @@ test('kill -9 of a worker under load costs its connections only, and it is repla
   await until(() => loads.every(({ answered }) => answered > 5), 'every connection is used');
   const before = await readMetric(gateway.adminUrl, /^selvage_requests_total\{door="rest".*\} (\d+)/m);
   process.kill(first.pid, 'SIGKILL');
-  await until(() => listWorkers(gateway).length === 3, 'the worker is replaced');
+  await until(() => listWorkers(gateway).length === 3, 'the worker is replaced', startPatienceMs);
   const counts = loads.map(({ answered }) => answered);
   await until(() => loads.every(({ answered }, index) => answered > (counts[index] ?? 0) + 5), 'all go on');
   loading = false;
