@@ -17,6 +17,7 @@ import {
 } from './admin-policies.ts';
 import { isRecord, ok } from './admin-request.ts';
 import { type AdminRevocationOptions, deleteRevocation, listRevocations, postRevocation } from './admin-revocations.ts';
+import { listRoutes, showRouteUsage } from './admin-routes.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import {
   type AdminServiceOptions,
@@ -33,6 +34,7 @@ import {
 import { buildInvalidation } from './cache-invalidation.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
 import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions {
@@ -40,6 +42,7 @@ export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions
     Pick<Serving, 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
+  readonly routeUsage: RouteUsage;
   readonly revocation: AdminRevocationOptions;
   readonly apiKeys: AdminApiKeyOptions;
   readonly routes: () => RouteTable;
@@ -99,9 +102,8 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
     on('GET', '/graph/usage', (request) => showUsage(options.usage, request)),
     on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
-    on('GET', '/routes', () =>
-      ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
-    ),
+    on('GET', '/routes', () => listRoutes(routes())),
+    on('GET', '/routes/usage', () => showRouteUsage(routes(), options.routeUsage)),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),

@@ -94,6 +94,7 @@ export function createClusterServing(options: ServingOptions): Serving {
         tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
       },
       used: (rows) => options.usage.add(rows),
+      usedRoutes: (uses) => options.routeUsage.add(uses),
     },
     onGone(worker) {
       sent.delete(worker.id);

@@ -18,6 +18,7 @@ import type {
 } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
+import type { UploadWatch } from './client-pace.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
 import type { TimesRequest } from './server-timing.ts';
@@ -54,6 +55,8 @@ export interface GatewayRequest extends RequestContext {
   upgrade: AskedUpgrade | undefined;
   /** What became of that, once the service has agreed. */
   switched: SwitchedFacts | undefined;
+  /** While its body comes in. */
+  uploadWatch: UploadWatch | undefined;
 }
 
 export interface GatewayRequestOptions {
@@ -112,6 +115,7 @@ class HttpRequest implements GatewayRequest {
   shapeAnswer: ShapeAnswer | null = null;
   upgrade: AskedUpgrade | undefined = undefined;
   switched: SwitchedFacts | undefined = undefined;
+  uploadWatch: UploadWatch | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {

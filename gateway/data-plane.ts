@@ -33,6 +33,7 @@ import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
 import { listAllAskerParts } from './subgraph-rules.ts';
 import type { Upgrades } from './upgrades.ts';
 
@@ -69,6 +70,8 @@ export interface DataPlaneOptions {
   readonly authentication?: AuthenticatorDependencies;
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
+  /** Who calls routes that are retired. */
+  readonly routeUsage: RouteUsage;
   readonly call: Call;
   readonly httpCache: HttpCache;
   readonly upgrades: Upgrades;
@@ -130,6 +133,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         shedder,
         guards: routeGuards,
         onInvalid: options.onInvalidRequest ?? (() => {}),
+        usage: options.routeUsage,
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),

@@ -28,6 +28,7 @@ import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import { createRouteUsage } from './route-usage.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
 import { createUnmatchedWatch } from './unmatched-bindings.ts';
@@ -101,10 +102,13 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const addressPolicy = createAddressPolicy(settings.registrationAllow);
   const { lookup } = addressPolicy;
   const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
+  const routeUsage = createRouteUsage({ onRequest: metrics.routes.observeRetired });
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
   const apiKeys = openApiKeyStore(settings);
   if (apiKeys !== undefined) building.use(apiKeys);
-  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage, apiKeyStore: apiKeys }));
+  const serving: Serving = building.use(
+    createPlane({ settings, log, metrics, lookup, usage, routeUsage, apiKeyStore: apiKeys }),
+  );
   const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
   const admit = createAdmission({
@@ -165,6 +169,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discovery,
       metrics,
       usage,
+      routeUsage,
       revocation: {
         store: revocations,
         keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),

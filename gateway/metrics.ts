@@ -15,6 +15,7 @@ import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discove
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
+import { createRouteMetrics, type RouteMetrics } from './metrics-routes.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
 import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
@@ -43,6 +44,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
   readonly validation: ReturnType<typeof createValidationMetrics>;
+  readonly routes: RouteMetrics;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
@@ -186,6 +188,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
     validation: createValidationMetrics(registry),
+    routes: createRouteMetrics(registry),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),

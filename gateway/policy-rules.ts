@@ -4,6 +4,7 @@ import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { findMessageMistakes, type MessageOptions } from '../policies/message-options.ts';
 import type { PolicyTarget } from '../policies/policy-binding.ts';
 import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
+import { findRetireMistakes, type RetireOptions } from '../policies/retirement.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
 import { findPlaceMistakes } from './authorization-rules.ts';
 
@@ -13,6 +14,7 @@ interface Kinds extends MessageOptions {
   readonly authorize?: GraphqlAuthorizeOptions;
   readonly arguments?: ArgumentPolicies;
   readonly rateLimit?: readonly RateLimitRule[];
+  readonly retire?: RetireOptions;
 }
 
 /** The contradictions in options of a target; paths begin with the kind. */
@@ -22,6 +24,7 @@ export function findContradictions(target: PolicyTarget, options: object): reado
     ...findPlaceMistakes(kinds, [], { atRoute: target.level !== 'type' && target.level !== 'field' }),
     ...checkRules(kinds.rateLimit ?? []),
     ...findMessageMistakes(kinds),
+    ...findRetireMistakes(kinds.retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
   ];
 }

@@ -20,11 +20,11 @@ export function isReplayable({ route }: RouteTarget, { headers }: IncomingMessag
 export async function readReplayable(
   request: IncomingMessage,
   { maxBodyBytes }: RouteTarget,
-  { deadlineAtMs, meter }: GatewayRequest,
+  context: GatewayRequest,
 ): Promise<Buffer | null> {
   if ((request.headers['content-length'] ?? '0') === '0') return null;
   const maxBytes = Math.min(maxReplayableBytes, maxBodyBytes);
-  const body = await readBody(request, maxBytes, deadlineAtMs - performance.now());
-  meter?.passRequest(body.length);
+  const body = await readBody(request, maxBytes, context);
+  context.meter?.passRequest(body.length);
   return body;
 }

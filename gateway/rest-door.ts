@@ -13,23 +13,22 @@ import type { RateLimiter } from '../policies/rate-limit.ts';
 import { meterBytes } from '../policies/rate-limit-bytes.ts';
 import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
-import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
-import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import type { Call, CallRequest } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import { assertUnambiguous } from './ambiguous-path.ts';
-import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
-import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
-import { forwardInterim } from './interim-answers.ts';
 import { answerLastHop } from './local-answers.ts';
 import { isReplayable, readReplayable } from './replayable-body.ts';
 import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { InvalidListener } from './request-validity.ts';
-import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import { answerPreflight, buildForwardedHeaders } from './rest-edge.ts';
+import { leadRetired } from './retired-route.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
+import { StreamedAnswer } from './streamed-answer.ts';
 import { assertHandshake, chooseProtocol } from './upgrade-request.ts';
 import type { Upgrades } from './upgrades.ts';
 
@@ -43,6 +42,8 @@ export interface RestDoorOptions {
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Who calls routes that are retired. */
+  readonly usage: RouteUsage;
   /** Something answered in place of a route that failed. */
   readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
@@ -65,13 +66,10 @@ export type RestDoor = (
 /** Methods that may be sent again when an attempt failed (RFC 9110 section 9.2.2). */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
-/** Pieces of a body up to this size go out as strings. */
-const maxJoinedBytes = 4_096;
-
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades } = options;
-  const { onFallback, onInvalid } = options;
+  const { onFallback, onInvalid, usage } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     if (answerLastHop(routes, target.path, response, context)) return;
@@ -88,14 +86,15 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
+    const { service, rewrite } = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
     if (protocol !== null && route.edge.upgrade !== null) {
       const outgoing = {
-        service: route.service,
+        service,
         method: context.method,
-        path: route.rewrite(target.path) + (prepared?.query ?? target.query),
+        path: rewrite(target.path) + (prepared?.query ?? target.query),
         headers: buildForwardedHeaders(route, target.path, request, context),
       };
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
@@ -103,6 +102,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       const send = () => upgrades.forward(leave, request, response, context);
       return callGuarded(send, guards.find(route), response, context);
     }
+    if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
     const replayable = isReplayable(route, request);
     const body =
       prepared?.body !== undefined
@@ -112,13 +112,14 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
           : limitBody(request, route.maxBodyBytes, context.meter);
     const own = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
-      service: route.service,
+      service,
       method: context.method,
-      path: route.rewrite(target.path) + (prepared?.query ?? target.query),
+      path: rewrite(target.path) + (prepared?.query ?? target.query),
       headers: prepared?.changeHeaders(own) ?? own,
       body,
       idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
+      ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
       ...(prepared?.reshape !== undefined && { reshape: prepared.reshape }),
       receiver: new StreamedAnswer(route, request, response, context),
@@ -217,66 +218,4 @@ function authorize(route: RouteTarget, rights: Rights, context: GatewayRequest):
   if (route.requirement === null) return;
   const refusal = checkRequirement(route.requirement, context.viewer, { rights, request: context });
   if (refusal !== null) throw refusal;
-}
-
-/** Writes an answer to the client as it arrives, with back-pressure. */
-class StreamedAnswer implements Receiver {
-  readonly #route: RouteTarget;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  readonly #context: GatewayRequest;
-  #trailing = false;
-
-  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
-    this.#route = route;
-    this.#request = request;
-    this.#response = response;
-    this.#context = context;
-  }
-
-  onInterim(status: number, rawHeaders: readonly string[]): void {
-    forwardInterim(status, rawHeaders, this.#request, this.#response);
-  }
-
-  onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
-    const headers = endToEndResponseHeaders(rawHeaders);
-    this.#trailing = takesTrailers(this.#request, status, headers);
-    dropMisplaced(headers, status, this.#trailing);
-    const { cookies } = this.#route.edge;
-    if (cookies !== null) rewriteCookies(headers, cookies);
-    headers.push(...edgeHeaders(this.#context));
-    // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
-    if (isUnread(this.#request)) {
-      headers.push('connection', 'close');
-      lingerAtEnd(this.#request);
-    }
-    this.#response.writeHead(status, finishHeaders(this.#context, headers));
-    // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
-    // a stream of events may take its time, and its client wants to know that it began.
-    if (!hasHeader(headers, 'content-length')) this.#response.flushHeaders();
-    this.#response.on('drain', () => flow.resume());
-  }
-
-  onData(chunk: Buffer): boolean {
-    this.#context.bodyBytes += chunk.length;
-    this.#context.meter?.passResponse(chunk.length);
-    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
-    // latin1 keeps every byte.
-    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
-    return this.#response.write(chunk);
-  }
-
-  onEnd(trailers: readonly string[]): void {
-    // Before the client has it all: its next request finds this one counted.
-    this.#context.meter?.settle();
-    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
-    this.#response.end();
-  }
-}
-
-function hasHeader(headers: readonly string[], name: string): boolean {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.length === name.length && headers[i]?.toLowerCase() === name) return true;
-  }
-  return false;
 }

@@ -11,6 +11,7 @@ import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import { announceRetirement, buildRetiredRoute, type RetiredRoute } from './retired-route.ts';
 import { buildRouteMessages, type RouteMessages } from './route-messages.ts';
 
 export interface RouteTarget {
@@ -19,6 +20,8 @@ export interface RouteTarget {
   readonly service: string;
   readonly route: Route;
   readonly timeoutMs: number | undefined;
+  /** Infinity for none; undefined for the gateway's. */
+  readonly idleTimeoutMs: number | undefined;
   readonly maxBodyBytes: number;
   /** Another service that is asked when this one cannot answer, and agrees to it. */
   readonly fallbackService: string | null;
@@ -29,6 +32,8 @@ export interface RouteTarget {
   readonly cost: number;
   /** What of its answers is kept; null where nothing of the whole service is. */
   readonly cache: HttpCacheRule | null;
+  /** Null for one that is not retired. */
+  readonly retired: RetiredRoute | null;
   /** What holds for the heads of its messages. */
   readonly edge: EdgePolicies;
   /** What is done to its messages; null where they pass as they are. */
@@ -67,7 +72,7 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
   const neverCalled = () => {};
   for (const service of snapshot.services) {
     for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service, route, findFallback(snapshot, service.name, route), options);
+      const target = buildTarget(service, route, snapshot, options);
       const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
       router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
       targets.push(target);
@@ -111,23 +116,28 @@ function findFallback({ services }: Snapshot, service: string, { fallback }: Rou
 function buildTarget(
   { name: service, definition }: Service,
   route: Route,
-  fallbackService: string | null,
+  snapshot: Snapshot,
   options: RouteTableOptions,
 ): RouteTarget {
-  const { match, timeout, maxBodySize, authorize, rewrite } = route;
+  const retired = buildRetiredRoute(snapshot, service, route, buildRewrite);
+  const edge = buildRouteEdge(options.edge ?? {}, service, definition, route);
+  const { match, timeout, idleTimeout, maxBodySize, authorize, rewrite } = route;
   return {
     label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
     service,
     route,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
+    // Of '0s', which is none.
+    idleTimeoutMs: idleTimeout === undefined ? undefined : parseDurationMs(idleTimeout) || Number.POSITIVE_INFINITY,
     maxBodyBytes: maxBodySize === undefined ? options.maxBodyBytes : parseSizeBytes(maxBodySize),
-    fallbackService,
+    fallbackService: findFallback(snapshot, service, route),
+    retired,
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: options.authenticationRequired && route.public !== true,
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     cache: buildCacheRule(definition, route),
-    edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
+    edge: retired === null ? edge : announceRetirement(edge, retired),
     messages: buildRouteMessages(route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };

@@ -180,9 +180,7 @@ class Entrance {
       fail(toGatewayError(thrown));
       return;
     }
-    if (isUnread(request)) {
-      watchUpload(request, this.#pace, fail);
-    }
+    if (isUnread(request)) context.uploadWatch = watchUpload(request, this.#pace, fail);
     void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
   }
 

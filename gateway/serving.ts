@@ -54,6 +54,7 @@ import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
 import { openRedirect } from './redirect-server.ts';
 import { createRevocations } from './revocations.ts';
+import type { RouteUsage } from './route-usage.ts';
 import { createPublicServer } from './server.ts';
 import { compileServerTiming } from './server-timing.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
@@ -103,6 +104,8 @@ export interface ServingOptions {
   readonly lookup: LookupFunction;
   /** Who uses what of the graph. */
   readonly usage: FieldUsage;
+  /** Who calls routes that are retired. */
+  readonly routeUsage: RouteUsage;
   /** Makes plans; is disposed with this. @default a process of its own */
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
@@ -211,6 +214,7 @@ export function createServing(options: ServingOptions): LocalServing {
       limiter,
       authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
+      routeUsage: options.routeUsage,
       call: upstreams.call,
       httpCache,
       upgrades,

@@ -24,6 +24,8 @@ export interface SwitchedFacts {
 /** A request that may go on in another protocol, as it goes to the service. */
 export interface OutgoingUpgrade {
   readonly route: RouteTarget;
+  /** Not the route's where that one is retired and replaced. */
+  readonly service: string;
   readonly rule: UpgradeRule;
   readonly protocol: string;
   readonly path: string;
@@ -65,7 +67,7 @@ export class Upgrades {
     context: GatewayRequest,
   ): Promise<void> {
     this.#assertRoom();
-    const { route, protocol, path, headers } = outgoing;
+    const { route, service, protocol, path, headers } = outgoing;
     this.#asking.add(response);
     response.once('close', () => {
       this.#asking.delete(response);
@@ -73,7 +75,7 @@ export class Upgrades {
     });
     const answer = await this.#options.open(
       {
-        service: route.service,
+        service,
         method: context.method,
         path,
         headers,
@@ -131,7 +133,7 @@ export class Upgrades {
 
   #switch(
     { rawHeaders, socket, head }: UpgradeAnswer & { readonly kind: 'switched' },
-    { route, rule, protocol }: OutgoingUpgrade,
+    { route, service, rule, protocol }: OutgoingUpgrade,
     response: ServerResponse,
     context: GatewayRequest,
   ): void {
@@ -153,7 +155,6 @@ export class Upgrades {
     response.end();
     this.#asking.delete(response);
     const { observer, random = Math.random } = this.#options;
-    const { service } = route;
     const startedAtMs = performance.now();
     const tunnel = new Tunnel({
       client,

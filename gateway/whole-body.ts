@@ -49,7 +49,7 @@ export async function readWhole(
   if (needing.length === 0) return undefined;
   assertReadable(headers);
   const maxBytes = Math.min(maxBodyBytes, ...needing.map((reader) => reader.maxBytes));
-  const bytes = await readBody(request, maxBytes, context.deadlineAtMs - performance.now());
+  const bytes = await readBody(request, maxBytes, context);
   context.meter?.passRequest(bytes.length);
   return bytes.length === 0 ? null : bytes;
 }

@@ -10,6 +10,7 @@ import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { Explanation } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
+import type { RouteUse } from './route-usage.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
 
@@ -87,6 +88,8 @@ export interface ToPrimary {
   plan(body: { readonly graph: string; readonly document: string }): PlanOutcome;
   /** What clients used of the graph since the last time. */
   used(body: readonly UsageRow[]): void;
+  /** Who called retired routes since the last time. */
+  usedRoutes(body: readonly RouteUse[]): void;
   /** A mutation changed what others may keep. */
   invalidated(body: CacheTags): void;
   /** A call could not connect to an instance. */

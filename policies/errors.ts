@@ -52,6 +52,7 @@ export const errorKinds = {
     proxyError: 'http_request_error',
   },
   CONFLICT: { status: 409, title: 'Conflict', retryMayHelp: false },
+  GONE: { status: 410, title: 'The path is retired', retryMayHelp: false, proxyError: 'http_request_denied' },
   PRECONDITION_FAILED: { status: 412, title: 'Precondition failed', retryMayHelp: false },
   PAYLOAD_TOO_LARGE: {
     status: 413,

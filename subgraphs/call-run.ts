@@ -4,6 +4,7 @@ import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import type { CallOptions, CallRequest, ResilienceEvent } from './call.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
+import { deadlineOf } from './call-time.ts';
 import { type CallScope, Dispatch, type Outcome } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
 import type { ServiceVerdict } from './service-breaker.ts';
@@ -37,6 +38,7 @@ export class CallRun implements CallScope {
   readonly options: CallOptions;
   readonly upload: Upload | null;
   readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
   readonly #upstream: ServiceUpstream;
   readonly #tried: InstanceState[] = [];
   #retries = 0;
@@ -58,6 +60,7 @@ export class CallRun implements CallScope {
     this.context = context;
     this.options = options;
     this.timeoutMs = request.timeoutMs ?? upstream.settings.timeoutMs;
+    this.idleTimeoutMs = request.idleTimeoutMs ?? options.bodyIdleTimeoutMs;
     this.#upstream = upstream;
     const { body } = request;
     const streams = body !== null && typeof body === 'object' && !Buffer.isBuffer(body);
@@ -94,7 +97,7 @@ export class CallRun implements CallScope {
     if (retryAfterMs !== undefined && !this.#hasAvailable(this.#tried)) {
       const nowMs = this.options.now();
       const tooLong = retryAfterMs > this.#upstream.settings.retryMaxAfterMs;
-      if (tooLong || nowMs + retryAfterMs >= this.context.deadlineAtMs) return false;
+      if (tooLong || nowMs + retryAfterMs >= deadlineOf(this, nowMs)) return false;
       this.#notBeforeMs = nowMs + retryAfterMs;
     }
     return this.#mayRepeat(true);
@@ -170,7 +173,7 @@ export class CallRun implements CallScope {
 
   #nextInstance(last: Error | null): InstanceState {
     const nowMs = this.options.now();
-    if (nowMs >= this.context.deadlineAtMs) {
+    if (nowMs >= deadlineOf(this, nowMs)) {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
     const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
@@ -199,7 +202,8 @@ export class CallRun implements CallScope {
   }
 
   #mayGoOn(): boolean {
-    return !this.#departed && this.options.now() < this.context.deadlineAtMs;
+    const nowMs = this.options.now();
+    return !this.#departed && nowMs < deadlineOf(this, nowMs);
   }
 
   #mayRepeat(sent: boolean): boolean {
@@ -231,9 +235,10 @@ export class CallRun implements CallScope {
 
   /** Waits a little, at random, so that those who failed together do not come back together. */
   async #pause(): Promise<void> {
-    const leftMs = this.context.deadlineAtMs - this.options.now();
+    const nowMs = this.options.now();
+    const leftMs = deadlineOf(this, nowMs) - nowMs;
     const longestMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#retries, leftMs);
-    const toldMs = Math.max(0, this.#notBeforeMs - this.options.now());
+    const toldMs = Math.max(0, this.#notBeforeMs - nowMs);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, toldMs + this.options.random() * longestMs);
       this.#endPause = () => {

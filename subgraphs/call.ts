@@ -34,6 +34,8 @@ export interface CallRequest {
    * Otherwise a body may flow as long as it does flow. @default false
    */
   readonly bodyByDeadline?: boolean;
+  /** Time without a byte in the answer. Default: the gateway's, and none where it is a stream of events. */
+  readonly idleTimeoutMs?: number;
   /** Whether the service finds credentials under other names than the usual: then caches treat it so. @default false */
   readonly credentialed?: boolean;
   /** Which instances understand the request, by their version. @default all */
@@ -114,7 +116,7 @@ export interface CallOptions {
   readonly random: () => number;
   /** The clock of `context.deadlineAtMs`. */
   readonly now: () => number;
-  /** Time without a byte, in a body that a service sends. */
+  /** Time without a byte, in a body that a service sends or takes. */
   readonly bodyIdleTimeoutMs: number;
 }
 

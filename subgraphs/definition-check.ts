@@ -7,6 +7,7 @@ import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { findMessageMistakes } from '../policies/message-options.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
+import { findRetireMistakes } from '../policies/retirement.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
@@ -144,6 +145,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
     ...match.mistakes.map((message) => ({ path: match.path, message })),
     ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
     ...findAccessMistakes(route.authorize, `/routes/${index}`),
+    ...findRetirementMistakes(route, index, captures),
     ...buildReasons([
       ...findEdgeMistakes(route, { service: '', routePath: route.match.path }),
       ...findMessageMistakes(route),
@@ -158,6 +160,18 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
     ...rewrite.captures
       .filter((name) => !captures.includes(name))
       .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
+  ];
+}
+
+function findRetirementMistakes({ retire }: Route, index: number, captures: readonly string[]): ErrorReason[] {
+  const at = `/routes/${index}/retire`;
+  const rewrite = parsePattern(retire?.replacement?.rewrite ?? '/');
+  return [
+    ...findRetireMistakes(retire).map(({ path, message }) => ({ path: [at, ...path].join('/'), message })),
+    ...rewrite.mistakes.map((message) => ({ path: `${at}/replacement/rewrite`, message })),
+    ...rewrite.captures
+      .filter((name) => !captures.includes(name))
+      .map((name) => ({ path: `${at}/replacement/rewrite`, message: `${name} captures nothing in \`match.path\`` })),
   ];
 }
 

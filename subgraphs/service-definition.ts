@@ -12,7 +12,8 @@ import { PriorityOption } from '../policies/load-shedding.ts';
 import { messageProperties } from '../policies/message-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { OneOf, Size } from '../policies/units.ts';
+import { RetireOptions } from '../policies/retirement.ts';
+import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
@@ -195,6 +196,13 @@ export const Route = Type.Object(
     maxBodySize: Type.Optional(
       Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' }),
     ),
+    idleTimeout: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        description:
+          'Time without progress in a body, in place of `limits.clientIdleTimeout` for what clients send, and of `limits.bodyIdleTimeout` (none for answers of type `text/event-stream`) for what the service does. `0s`: any.',
+      }),
+    ),
     preserveHost: Type.Optional(
       Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." }),
     ),
@@ -221,6 +229,7 @@ export const Route = Type.Object(
     ),
     cache: Type.Optional(HttpCacheOptions),
     ...messageProperties,
+    retire: Type.Optional(RetireOptions),
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -231,8 +240,19 @@ export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking']
 export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
 
 /** What a route may say itself, or leave to its service. */
-const { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost } = Route.properties;
-const routeDefaults = { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost };
+const { public: open, authorize, priority, cost, rateLimit, fallback } = Route.properties;
+const { maxBodySize, idleTimeout, preserveHost } = Route.properties;
+const routeDefaults = {
+  public: open,
+  authorize,
+  priority,
+  cost,
+  rateLimit,
+  fallback,
+  maxBodySize,
+  idleTimeout,
+  preserveHost,
+};
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
@@ -245,7 +265,7 @@ export const ServiceDefinition = Type.Object(
       Type.Array(Type.String({ pattern: serviceNamePattern }), {
         maxItems: 100,
         description:
-          'Services whose routes may name this one as their `fallback.service`. Without this nobody can lead requests here but by routes of this service.',
+          'Services whose routes may name this one as their `fallback.service` or `retire.replacement.service`. Without this nobody can lead requests here but by routes of this service.',
       }),
     ),
     instances: Type.Optional(

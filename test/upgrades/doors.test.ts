@@ -189,3 +189,16 @@ test('workers hold WebSockets, count them together, and say goodbye when they ar
   assert.equal(ends.length, 12);
   assert.ok(new Set(ends.map(({ worker }) => worker)).size >= 1);
 });
+
+test('a WebSocket of a retired path is led to the replacement like any request, and gone with it', async (t) => {
+  const next = await startSocketService(t);
+  const old = await startSocketService(t);
+  const retire = { deprecated: '2024-01-01', replacement: { service: 'next', rewrite: '/v2/*' } };
+  const ended = { match: { path: '/gone/*' }, upgrade: {}, retire: { deprecated: '2023-01-01', gone: '2024-01-01' } };
+  const gateway = await startGateway(t);
+  await registerRest(gateway, 'next', next.url, [{ match: { path: '/next' } }], { fallbackFor: ['chat'] });
+  await registerRest(gateway, 'chat', old.url, [{ ...socketRoute, retire }, ended]);
+  await openSocket(t, gateway, '/ws/room');
+  assert.deepEqual([next.asked.map(({ url }) => url), old.asked.length], [['/v2/room'], 0]);
+  assert.equal((await openRefused(gateway, '/gone/room')).status, 410);
+});
