@@ -20,6 +20,7 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import { matchRoute } from './route-choice.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -57,13 +58,14 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
-    const route = matchRoute(routes, target.path, context);
+    const asked = { routes, target, authenticate: () => authenticator.authenticate(request.headers, context) };
+    const { route, isAuthenticated } = await matchRoute(asked, context);
     context.name = route.label;
     context.service = route.service;
     context.shapeAnswer = route.edge.answer;
     shedder.check('rest', route.route.priority);
     route.edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
-    context.viewer = await authenticator.authenticate(request.headers, context);
+    if (!isAuthenticated) context.viewer = await authenticator.authenticate(request.headers, context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, rights, context);
@@ -164,13 +166,6 @@ async function readReplayable(
 ): Promise<Buffer | null> {
   if ((request.headers['content-length'] ?? '0') === '0') return null;
   return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), deadlineAtMs - performance.now());
-}
-
-function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {
-  const match = routes.find(context.method, path, context.client.host);
-  if (match.kind === 'found') return match.target;
-  if (match.kind === 'none') throw new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
-  throw new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${context.method}`, { allow: match.allow });
 }
 
 async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {

@@ -2,15 +2,19 @@
  * The routing table of the REST door: built once per snapshot, asked once per request. Everything that a route decides
  * (limits, requirements, rewriting) is worked out here, so that a request only reads it.
  */
-import createRouter, { type HTTPMethod } from 'find-my-way';
 import { buildHttpCacheRule, type HttpCacheRule } from '../policies/cache-options.ts';
 import type { EdgeOptions } from '../policies/edge-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import { describePredicates } from '../subgraphs/route-match.ts';
+import { rankMatch } from '../subgraphs/route-order.ts';
+import { buildRewrite } from '../subgraphs/route-rewrite.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import { createRouteMatcher, type MatchedRoute, type RouteMatch } from './route-matcher.ts';
+import type { RouteFacts } from './route-predicates.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -44,59 +48,28 @@ export interface RouteTableOptions {
   readonly edge?: EdgeOptions;
 }
 
-export type RouteMatch =
-  | { readonly kind: 'found'; readonly target: RouteTarget }
-  | { readonly kind: 'wrong-method'; readonly allow: readonly string[] }
-  | { readonly kind: 'none' };
-
 export interface RouteTable {
   /** Every route, in the order of services and definitions. */
   readonly targets: readonly RouteTarget[];
-  find(method: string, path: string, host: string): RouteMatch;
+  /** The same with what their order depends on. */
+  readonly ranked: readonly MatchedRoute<RouteTarget>[];
+  find(method: string, path: string, host: string, facts?: RouteFacts): RouteMatch<RouteTarget>;
 }
-
-const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const satisfies HTTPMethod[];
 
 /** Builds the table. Two routes for the same requests cannot meet here: the registry refuses the second one. */
 export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions): RouteTable {
-  const router = createRouter({ caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: 2_048 });
-  const targets: RouteTarget[] = [];
-  const neverCalled = () => {};
-  for (const service of snapshot.services) {
-    for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service, route, findFallback(snapshot, service.name, route), options);
-      const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
-      router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
-      targets.push(target);
-    }
-  }
-  const allowedMethods = (path: string, host: string) =>
-    allMethods.filter((method) => router.find(method, path, { host }) !== null);
+  const routes = snapshot.services.flatMap((service) => {
+    const labels = new Set<string>();
+    return (service.definition.routes ?? []).map((route, index) => ({
+      ranked: rankMatch(route.match, service.name, index),
+      target: buildTarget(service, route, findFallback(snapshot, service.name, route), options, labels),
+    }));
+  });
   return {
-    targets,
-    find(method, path, host) {
-      const authority = host.toLowerCase();
-      const found = isRoutable(method) ? router.find(method, path, { host: authority }) : null;
-      if (found !== null) return { kind: 'found', target: found.store as RouteTarget };
-      const allow = allowedMethods(path, authority);
-      return allow.length > 0 ? { kind: 'wrong-method', allow } : { kind: 'none' };
-    },
+    targets: routes.map(({ target }) => target),
+    ranked: routes,
+    find: createRouteMatcher(routes).find,
   };
-}
-
-/** A colon inside a segment (`/items:all`) is meant as it stands; the router wants it doubled. */
-function escapeColons(path: string): string {
-  return path.replaceAll(/(?<=[^/]):/g, '::');
-}
-
-function isRoutable(method: string): method is (typeof allMethods)[number] {
-  return (allMethods as readonly string[]).includes(method);
-}
-
-/** GET brings HEAD with it (RFC 9110 section 9.3.2). */
-function routeMethods(route: Route): HTTPMethod[] {
-  const methods: readonly HTTPMethod[] = route.match.methods ?? allMethods;
-  return methods.includes('GET') && !methods.includes('HEAD') ? [...methods, 'HEAD'] : [...methods];
 }
 
 /** A team may name any service; only what that one's own team agrees to is done. */
@@ -110,10 +83,11 @@ function buildTarget(
   route: Route,
   fallbackService: string | null,
   options: RouteTableOptions,
+  labels: Set<string>,
 ): RouteTarget {
   const { match, timeout, maxBodySize, authorize, rewrite } = route;
   return {
-    label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
+    label: buildLabel(match, labels),
     service,
     route,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
@@ -125,8 +99,18 @@ function buildTarget(
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     cache: buildCacheRule(definition, route),
     edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
-    rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
+    rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),
   };
+}
+
+/** One name for each route of a service: names of predicates are in it, their values are not. */
+function buildLabel(match: Route['match'], taken: Set<string>): string {
+  const where = describePredicates(match);
+  const label = `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}${where === '' ? '' : ` [${where}]`}`;
+  let unique = label;
+  for (let number = 2; taken.has(unique); number++) unique = `${label} (${number})`;
+  taken.add(unique);
+  return unique;
 }
 
 /** A route that keeps nothing may still change what another route of its service keeps. */
@@ -136,26 +120,4 @@ function buildCacheRule(definition: ServiceDefinition, { cache }: Route): HttpCa
   return definition.routes?.some((other) => other.cache !== undefined) === true
     ? buildHttpCacheRule({ enabled: false }, undefined)
     : null;
-}
-
-/**
- * Compiles a rewrite. Captures are taken from the raw path by position and not from the router, which decodes them: what
- * the client percent-encoded arrives at the service as it was sent.
- */
-export function buildRewrite(pattern: string, rewrite: string): (path: string) => string {
-  const segments = pattern.split('/');
-  const positions = new Map<string, number>();
-  for (const [position, segment] of segments.entries()) {
-    if (segment.startsWith(':')) positions.set(segment.slice(1), position);
-  }
-  const wildcardAt = segments.at(-1) === '*' ? segments.length - 1 : -1;
-  const parts = rewrite.split(/(:[A-Za-z0-9_]+|\*)/).map((part) => {
-    if (part === '*') return (captured: readonly string[]) => captured.slice(wildcardAt).join('/');
-    const position = part.startsWith(':') ? positions.get(part.slice(1)) : undefined;
-    return position === undefined ? () => part : (captured: readonly string[]) => captured[position] ?? '';
-  });
-  return (path) => {
-    const captured = path.split('/');
-    return parts.map((part) => part(captured)).join('');
-  };
 }

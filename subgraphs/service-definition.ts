@@ -14,6 +14,7 @@ import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
+import { RouteMatch } from './route-match.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -142,36 +143,16 @@ export const GraphqlEndpoint = Type.Object(
 );
 export type GraphqlEndpoint = Type.Static<typeof GraphqlEndpoint>;
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
-
 /** One REST route: which requests, where they go, and what holds for them. */
 export const Route = Type.Object(
   {
-    match: Type.Object(
-      {
-        path: Type.String({
-          pattern: '^/[!-~]*$',
-          maxLength: 2_048,
-          description: 'Exact (`/a/b`), with parameters (`/a/:id`), or a prefix with a wildcard at the end (`/a/*`).',
-        }),
-        methods: Type.Optional(
-          Type.Array(OneOf(methods), {
-            minItems: 1,
-            description: 'Default: all. GET brings HEAD with it.',
-          }),
-        ),
-        host: Type.Optional(
-          Type.String({ pattern: '^[A-Za-z0-9.-]+(:\\d+)?$', description: 'Only requests for this host.' }),
-        ),
-      },
-      { additionalProperties: false },
-    ),
+    match: RouteMatch,
     rewrite: Type.Optional(
       Type.String({
         pattern: '^/[!-~]*$',
         maxLength: 2_048,
         description:
-          'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
+          'Path at the service. `:name`, `:1` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
     timeout: resilienceProperties.timeout,
