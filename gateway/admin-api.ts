@@ -17,6 +17,7 @@ import {
 } from './admin-policies.ts';
 import { isRecord, ok } from './admin-request.ts';
 import { type AdminRevocationOptions, deleteRevocation, listRevocations, postRevocation } from './admin-revocations.ts';
+import { listRoutes } from './admin-routes.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import {
   type AdminServiceOptions,
@@ -99,9 +100,7 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
     on('GET', '/graph/usage', (request) => showUsage(options.usage, request)),
     on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
-    on('GET', '/routes', () =>
-      ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
-    ),
+    on('GET', '/routes', () => listRoutes(routes())),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),

@@ -28,6 +28,8 @@ export interface GatewayRequest extends RequestContext {
   plugins: PluginRequest | undefined;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
+  /** The variant of a route's split that it goes to; null where there is none. */
+  variant: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
   /** What policies make of the head of the answer; null where there are none. */
@@ -78,6 +80,7 @@ class HttpRequest implements GatewayRequest {
   operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
   service: string | null = null;
+  variant: string | null = null;
   bodyBytes = 0;
   shapeAnswer: ShapeAnswer | null = null;
   serviceHeaders: ServiceHeaders | undefined = undefined;

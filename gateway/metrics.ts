@@ -14,6 +14,7 @@ import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discove
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
+import { createRoutingMetrics, type RoutingMetrics } from './metrics-routing.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
 
@@ -41,6 +42,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
   readonly queries: QueryMetrics;
+  readonly routing: RoutingMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -180,6 +182,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
+    routing: createRoutingMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

@@ -19,6 +19,7 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       const status = answeredStatus(context, response);
       const { door, service, name } = context;
       metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
@@ -51,6 +52,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,
+    variant: context.variant,
   };
 }
 

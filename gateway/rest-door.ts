@@ -20,7 +20,8 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
-import { matchRoute } from './route-choice.ts';
+import { writeRouteAnswer } from './route-answers.ts';
+import { matchRoute, takeVariant } from './route-choice.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
@@ -70,16 +71,23 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     await limit(limiter, route, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
+    if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
     const replayable = isReplayable(route, request);
     const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
     const headers = buildForwardedHeaders(route, target.path, request, context);
+    const variant = route.choose === null ? null : takeVariant(route.choose, headers, context);
+    const accepts = variant === null ? route.accepts : variant.accepts;
+    const zone = variant?.zone ?? route.findZone?.(context);
     const forwarded: CallRequest = {
-      service: route.service,
+      service: variant?.service ?? route.service,
       method: context.method,
       path: route.rewrite(target.path) + target.query,
       headers,
       body,
       idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+      ...(accepts !== undefined && { accepts }),
+      ...(variant?.name && { variant: variant.name }),
+      ...(zone !== undefined && { zone }),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
       receiver: new StreamedAnswer(route, request, response, context),
@@ -133,7 +141,8 @@ async function standIn(
   if (fallback === undefined || !failed || context.departure.happened) throw thrown;
   if (fallbackService !== null && forwarded.idempotent) {
     try {
-      return await call({ ...forwarded, service: fallbackService }, context);
+      const { accepts: _, zone: __, variant: ___, ...plain } = forwarded;
+      return await call({ ...plain, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
     }

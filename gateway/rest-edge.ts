@@ -15,7 +15,8 @@ export function buildForwardedHeaders(
 ): string[] {
   const own = endToEndHeaders(rawHeaders);
   const headers = edge.request === null ? own : edge.request(own, context, path);
-  if (route.preserveHost) headers.push('host', context.client.host);
+  if (route.host !== undefined) headers.push('host', route.host);
+  else if (route.preserveHost) headers.push('host', context.client.host);
   return headers;
 }
 

@@ -5,6 +5,7 @@ import type { GatewayRequest } from './context.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { RouteMatch } from './route-matcher.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import type { ChooseVariant, Variant } from './route-variants.ts';
 
 export interface RouteChoice {
   readonly route: RouteTarget;
@@ -43,4 +44,12 @@ export function refuseUnmatched(match: Exclude<RouteMatch<unknown>, { kind: 'fou
     return new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
   }
   return new GatewayError('UNAUTHENTICATED');
+}
+
+/** Chooses the variant, and tells everybody. */
+export function takeVariant(choose: ChooseVariant, headers: string[], context: GatewayRequest): Variant {
+  const variant = choose(context);
+  context.variant = variant.name;
+  if (variant.name !== null) headers.push('x-route-variant', variant.name);
+  return variant;
 }

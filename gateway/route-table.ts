@@ -7,14 +7,19 @@ import type { EdgeOptions } from '../policies/edge-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import type { AcceptsVersion } from '../subgraphs/call.ts';
 import { describePredicates } from '../subgraphs/route-match.ts';
 import { rankMatch } from '../subgraphs/route-order.ts';
+import { compileRegion, type FindZone } from '../subgraphs/route-region.ts';
 import { buildRewrite } from '../subgraphs/route-rewrite.ts';
+import { compileVersion } from '../subgraphs/route-split.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import { type AnswerRoute, buildRouteAnswer } from './route-answers.ts';
 import { createRouteMatcher, type MatchedRoute, type RouteMatch } from './route-matcher.ts';
 import type { RouteFacts } from './route-predicates.ts';
+import { buildVariantChoice, type ChooseVariant } from './route-variants.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -36,6 +41,13 @@ export interface RouteTarget {
   readonly edge: EdgePolicies;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
+  /** The answer without a service; null where one is asked. */
+  readonly answer: AnswerRoute | null;
+  /** Which variant takes a request; null where there is only one. */
+  readonly choose: ChooseVariant | null;
+  readonly accepts: AcceptsVersion | undefined;
+  /** Whose instances come first; null where nothing of a request says it. */
+  readonly findZone: FindZone | null;
 }
 
 export interface RouteTableOptions {
@@ -62,7 +74,7 @@ export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions):
     const labels = new Set<string>();
     return (service.definition.routes ?? []).map((route, index) => ({
       ranked: rankMatch(route.match, service.name, index),
-      target: buildTarget(service, route, findFallback(snapshot, service.name, route), options, labels),
+      target: buildTarget(service, route, snapshot, options, labels),
     }));
   });
   return {
@@ -81,7 +93,7 @@ function findFallback({ services }: Snapshot, service: string, { fallback }: Rou
 function buildTarget(
   { name: service, definition }: Service,
   route: Route,
-  fallbackService: string | null,
+  snapshot: Snapshot,
   options: RouteTableOptions,
   labels: Set<string>,
 ): RouteTarget {
@@ -92,7 +104,7 @@ function buildTarget(
     route,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
     maxBodyBytes: maxBodySize === undefined ? options.maxBodyBytes : parseSizeBytes(maxBodySize),
-    fallbackService,
+    fallbackService: findFallback(snapshot, service, route),
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: options.authenticationRequired && route.public !== true,
     cost: route.cost ?? 1,
@@ -100,7 +112,18 @@ function buildTarget(
     cache: buildCacheRule(definition, route),
     edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),
+    answer: buildRouteAnswer(route),
+    choose: buildChoice(snapshot, service, route),
+    findZone: route.region === undefined ? null : compileRegion(route.region),
+    accepts: route.version === undefined ? undefined : compileVersion(route.version),
   };
+}
+
+function buildChoice({ services }: Snapshot, service: string, { match, split }: Route): ChooseVariant | null {
+  if (split === undefined) return null;
+  const mayUse = (wanted: string) =>
+    services.find(({ name }) => name === wanted)?.definition.trafficFrom?.includes(service) === true;
+  return buildVariantChoice(split, { service, salt: `${service} ${match.path}`, mayUse });
 }
 
 /** One name for each route of a service: names of predicates are in it, their values are not. */

@@ -40,6 +40,10 @@ export interface CallRequest {
   readonly credentialed?: boolean;
   /** Which instances understand the request, by their version. @default all */
   readonly accepts?: AcceptsVersion;
+  /** Instances of this zone come first, instead of those of the gateway's. */
+  readonly zone?: string;
+  /** What answers depend on that is not said in the request itself: caches keep them apart by it. */
+  readonly variant?: string;
   readonly receiver: Receiver;
 }
 
@@ -263,7 +267,7 @@ class CallRun implements CallScope {
   #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
     const { context } = this;
     const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
-    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts);
+    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts, this.request.zone);
   }
 
   #hasAvailable(tried: readonly InstanceState[]): boolean {

@@ -9,8 +9,11 @@ import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
+import { findAnswerMistakes } from './route-answer.ts';
 import { findMatchMistakes } from './route-match.ts';
+import { findRegionMistakes } from './route-region.ts';
 import { findRewriteMistakes } from './route-rewrite.ts';
+import { findSplitMistakes } from './route-split.ts';
 import {
   InstanceRegistration,
   instanceIdPattern,
@@ -104,6 +107,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   reasons.push(
     ...buildReasons(findHealthMistakes(definition)),
     ...buildReasons(findEdgeMistakes(definition, { service: '' })),
+    ...buildReasons(findRegionMistakes(definition.region)),
   );
   return [
     ...reasons,
@@ -145,6 +149,12 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
       ...findMatchMistakes(route.match).map(({ path, message }) => ({ path: ['match', ...path], message })),
       ...findEdgeMistakes(route, { service: '', routePath: route.match.path }),
       ...findRewriteMistakes(route),
+      ...findAnswerMistakes(route),
+      ...findSplitMistakes(route),
+      ...findRegionMistakes(route.region),
+      ...(route.host !== undefined && route.preserveHost === true
+        ? [{ path: ['host'], message: 'expected either `host` or `preserveHost`' }]
+        : []),
     ]).map((reason) => ({ ...reason, path: `${at}${reason.path ?? ''}` })),
   ];
 }

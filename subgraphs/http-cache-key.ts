@@ -31,7 +31,7 @@ export function buildCacheRequest(request: CallRequest, context: RequestContext)
   const { protocol, host } = client;
   return {
     headers,
-    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null])}`,
+    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null, ...(request.variant === undefined ? [] : [request.variant])])}`,
     credentialed: request.credentialed === true || viewer !== null || 'authorization' in headers || 'cookie' in headers,
     isConditional: 'if-none-match' in headers || 'if-modified-since' in headers,
   };

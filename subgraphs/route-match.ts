@@ -109,8 +109,11 @@ export function listPredicates(match: RouteMatch): readonly Predicate[] {
   if (host !== undefined) predicates.push({ kind: 'host', value: host.toLowerCase() });
   if (regex !== undefined) predicates.push({ kind: 'regex', value: regex });
   for (const kind of valueKinds) {
-    for (const [name, value] of Object.entries(match[kind] ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-      predicates.push({ kind: kindNames[kind], name: kind === 'headers' ? name.toLowerCase() : name, value });
+    const values = Object.entries(match[kind] ?? {}).map(
+      ([name, value]) => [kind === 'headers' ? name.toLowerCase() : name, value] as const,
+    );
+    for (const [name, value] of values.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      predicates.push({ kind: kindNames[kind], name, value });
     }
   }
   if (networks !== undefined) predicates.push({ kind: 'networks', value: networks.toSorted() });

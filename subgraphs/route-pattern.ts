@@ -48,8 +48,14 @@ function splitPattern(path: string): string[] {
   return path.split('/').slice(1);
 }
 
-/** What a pattern captures (`:name`, `*`), and what is wrong with it. Captures are whole segments. */
-export function readPattern(pattern: string): {
+/**
+ * What a pattern captures (`:name`, `*`), and what is wrong with it. Captures are whole segments. A target uses them, those
+ * of a regular expression by number too, and has no constraints.
+ */
+export function readPattern(
+  pattern: string,
+  isTarget = false,
+): {
   readonly captures: readonly string[];
   readonly mistakes: readonly string[];
 } {
@@ -59,7 +65,8 @@ export function readPattern(pattern: string): {
   segments.forEach((segment, index) => {
     const parameter = parameterForm.exec(segment);
     if (segment === '*' && index === segments.length - 1) captures.push('*');
-    else if (parameter !== null) {
+    else if (isTarget && /^:\w+$/.test(segment)) captures.push(segment);
+    else if (parameter !== null && !isTarget) {
       captures.push(`:${parameter[1]}`);
       const mistake = parameter[2] === undefined ? null : findRegexMistake(parameter[2]);
       if (mistake !== null) mistakes.push(`${segment}: ${mistake}`);

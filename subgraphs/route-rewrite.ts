@@ -67,7 +67,7 @@ function assertInside(path: string): void {
 export function findRewriteMistakes({ match, rewrite }: { match: RouteMatch; rewrite?: string }): Mistake[] {
   if (rewrite === undefined) return [];
   return [
-    ...readPattern(rewrite).mistakes.map((message) => ({ path: ['rewrite'], message })),
+    ...readPattern(rewrite, true).mistakes.map((message) => ({ path: ['rewrite'], message })),
     ...findUnknownCaptures(match, rewrite).map((message) => ({ path: ['rewrite'], message })),
   ];
 }

@@ -14,7 +14,10 @@ import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
+import { RouteRedirect, RouteRespond } from './route-answer.ts';
 import { RouteMatch } from './route-match.ts';
+import { RegionOptions } from './route-region.ts';
+import { RouteSplit, VersionPattern } from './route-split.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -155,6 +158,10 @@ export const Route = Type.Object(
           'Path at the service. `:name`, `:1` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
+    redirect: Type.Optional(RouteRedirect),
+    respond: Type.Optional(RouteRespond),
+    split: Type.Optional(RouteSplit),
+    version: Type.Optional(VersionPattern),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
       Type.Object(CircuitBreakerOptions.properties, {
@@ -177,12 +184,19 @@ export const Route = Type.Object(
     preserveHost: Type.Optional(
       Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." }),
     ),
+    host: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9.-]+(:\\d+)?$',
+        description: 'The Host that the service sees instead of its own.',
+      }),
+    ),
     public: Type.Optional(
       Type.Boolean({
         default: false,
         description: 'Open to anonymous requests also where authentication is required.',
       }),
     ),
+    region: Type.Optional(RegionOptions),
     priority: Type.Optional(PriorityOption),
     authorize: Type.Optional(AuthorizeOptions),
     cost: Type.Optional(
@@ -209,8 +223,28 @@ export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking']
 export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
 
 /** What a route may say itself, or leave to its service. */
-const { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost } = Route.properties;
-const routeDefaults = { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost };
+const {
+  public: open,
+  authorize,
+  priority,
+  cost,
+  rateLimit,
+  fallback,
+  maxBodySize,
+  preserveHost,
+  region,
+} = Route.properties;
+const routeDefaults = {
+  public: open,
+  authorize,
+  priority,
+  cost,
+  rateLimit,
+  fallback,
+  maxBodySize,
+  preserveHost,
+  region,
+};
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
@@ -224,6 +258,13 @@ export const ServiceDefinition = Type.Object(
         maxItems: 100,
         description:
           'Services whose routes may name this one as their `fallback.service`. Without this nobody can lead requests here but by routes of this service.',
+      }),
+    ),
+    trafficFrom: Type.Optional(
+      Type.Array(Type.String({ pattern: serviceNamePattern }), {
+        maxItems: 100,
+        description:
+          'Services whose routes may lead requests here: by a variant of their `split`. Without this nobody can but by routes of this service.',
       }),
     ),
     instances: Type.Optional(
