@@ -28,6 +28,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { Mirrors } from './mirrors.ts';
 import type { PluginSet } from './plugin-set.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
@@ -66,6 +67,7 @@ export interface DataPlaneOptions {
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
   readonly call: Call;
+  readonly mirrors: Mirrors;
   readonly httpCache: HttpCache;
   readonly cacheStore: CacheStore;
   readonly cacheMetrics: CacheMetrics;
@@ -120,6 +122,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         cache: options.httpCache,
         shedder,
         guards: routeGuards,
+        mirrors: options.mirrors,
       }),
     };
   };
@@ -181,6 +184,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       edge: settings.edge,
     });
     routeGuards.configure(routes.targets);
+    options.mirrors.configure(routes.targets);
     return routes;
   };
 

@@ -23,7 +23,7 @@ export const kindsByLevel: KindSchemas = {
     'health',
     'schemaChanges',
   ]),
-  route: without(Route.properties, ['match', 'rewrite', 'redirect', 'respond', 'split', 'version', 'host']),
+  route: without(Route.properties, ['match', 'rewrite', 'redirect', 'respond', 'split', 'version', 'mirror', 'host']),
   type: TypePolicy.properties,
   field: FieldPolicy.properties,
 };

@@ -17,6 +17,7 @@ import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import type { Mirrors } from './mirrors.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
@@ -35,6 +36,7 @@ export interface RestDoorOptions {
   readonly call: Call;
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  readonly mirrors: Mirrors;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
 }
@@ -56,7 +58,7 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, mirrors } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     const asked = { routes, target, authenticate: () => authenticator.authenticate(request.headers, context) };
@@ -78,7 +80,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const variant = route.choose === null ? null : takeVariant(route.choose, headers, context);
     const accepts = variant === null ? route.accepts : variant.accepts;
     const zone = variant?.zone ?? route.findZone?.(context);
-    const forwarded: CallRequest = {
+    const own: CallRequest = {
       service: variant?.service ?? route.service,
       method: context.method,
       path: route.rewrite(target.path) + target.query,
@@ -92,6 +94,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       ...(route.edge.carriesCredentials && { credentialed: true }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
+    const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     try {

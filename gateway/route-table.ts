@@ -16,6 +16,7 @@ import { compileVersion } from '../subgraphs/route-split.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import { buildMirrorRule, type MirrorRule } from './mirrors.ts';
 import { type AnswerRoute, buildRouteAnswer } from './route-answers.ts';
 import { createRouteMatcher, type MatchedRoute, type RouteMatch } from './route-matcher.ts';
 import type { RouteFacts } from './route-predicates.ts';
@@ -45,6 +46,8 @@ export interface RouteTarget {
   readonly answer: AnswerRoute | null;
   /** Which variant takes a request; null where there is only one. */
   readonly choose: ChooseVariant | null;
+  /** Who gets copies of requests; null for nobody. */
+  readonly mirror: MirrorRule | null;
   readonly accepts: AcceptsVersion | undefined;
   /** Whose instances come first; null where nothing of a request says it. */
   readonly findZone: FindZone | null;
@@ -114,6 +117,7 @@ function buildTarget(
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),
     answer: buildRouteAnswer(route),
     choose: buildChoice(snapshot, service, route),
+    mirror: buildMirror(snapshot, service, route),
     findZone: route.region === undefined ? null : compileRegion(route.region),
     accepts: route.version === undefined ? undefined : compileVersion(route.version),
   };
@@ -121,9 +125,19 @@ function buildTarget(
 
 function buildChoice({ services }: Snapshot, service: string, { match, split }: Route): ChooseVariant | null {
   if (split === undefined) return null;
-  const mayUse = (wanted: string) =>
-    services.find(({ name }) => name === wanted)?.definition.trafficFrom?.includes(service) === true;
+  const mayUse = (wanted: string) => agrees(services, wanted, service);
   return buildVariantChoice(split, { service, salt: `${service} ${match.path}`, mayUse });
+}
+
+function buildMirror({ services }: Snapshot, service: string, { mirror }: Route): MirrorRule | null {
+  if (mirror === undefined) return null;
+  const isOwn = mirror.service === undefined || mirror.service === service;
+  return isOwn || agrees(services, mirror.service ?? '', service) ? buildMirrorRule(mirror, service) : null;
+}
+
+/** Whether a service takes requests from routes of another one. */
+function agrees(services: readonly Service[], wanted: string, service: string): boolean {
+  return services.find(({ name }) => name === wanted)?.definition.trafficFrom?.includes(service) === true;
 }
 
 /** One name for each route of a service: names of predicates are in it, their values are not. */

@@ -38,6 +38,8 @@ import { listen } from './listen.ts';
 import { loadTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { MirrorReport } from './mirror-report.ts';
+import { Mirrors } from './mirrors.ts';
 import {
   createAuthenticationObserver,
   createCallObserver,
@@ -78,6 +80,8 @@ export interface Serving extends AsyncDisposable {
   probe(service: string): Promise<readonly InstanceStatus[]>;
   /** What would happen to a request, and why. */
   explain(question: ExplainQuestion): Promise<Explanation>;
+  /** What became of copies of requests, in all processes. */
+  mirrors(): Promise<readonly MirrorReport[]>;
   renderMetrics(): ReturnType<Metrics['render']>;
   /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
   invalidate(tags: CacheTags): Promise<number>;
@@ -170,6 +174,8 @@ export function createServing(options: ServingOptions): LocalServing {
   const sharedCache = createTellingCache(cache, metrics.cache.onInvalidated, tell);
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
+  const mirrors = new Mirrors({ call: upstreams.call, onOutcome: metrics.routing.onMirror });
+
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
       settings: current,
@@ -179,6 +185,7 @@ export function createServing(options: ServingOptions): LocalServing {
       authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
       call: upstreams.call,
+      mirrors,
       httpCache,
       cacheStore: sharedCache,
       cacheMetrics: metrics.cache,
@@ -276,6 +283,7 @@ export function createServing(options: ServingOptions): LocalServing {
       if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
       return explain({ ...published, configured, dataPlane }, question);
     },
+    mirrors: async () => mirrors.reports(),
     renderMetrics: metrics.render,
     async invalidate(tags) {
       const count = await dropCached(cache, tags);

@@ -9,6 +9,7 @@ import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { Explanation } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
+import type { MirrorReport } from './mirror-report.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
 
@@ -63,6 +64,8 @@ export interface ToWorker {
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
   /** What would happen to a request. */
   explain(body: ExplainQuestion): Explanation;
+  /** What became of copies of requests. */
+  mirrors(body: null): readonly MirrorReport[];
   /** Drops cached answers. */
   invalidate(body: CacheTags): number;
   ping(body: null): void;

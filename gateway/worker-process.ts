@@ -46,6 +46,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
+    mirrors: () => required().serving.mirrors(),
     explain: (question) => required().serving.explain(question),
     invalidate: (tags) => required().serving.invalidate(tags),
     ping() {},

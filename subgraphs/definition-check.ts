@@ -11,6 +11,7 @@ import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
 import { findAnswerMistakes } from './route-answer.ts';
 import { findMatchMistakes } from './route-match.ts';
+import { findMirrorMistakes } from './route-mirror.ts';
 import { findRegionMistakes } from './route-region.ts';
 import { findRewriteMistakes } from './route-rewrite.ts';
 import { findSplitMistakes } from './route-split.ts';
@@ -151,6 +152,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
       ...findRewriteMistakes(route),
       ...findAnswerMistakes(route),
       ...findSplitMistakes(route),
+      ...findMirrorMistakes(route),
       ...findRegionMistakes(route.region),
       ...(route.host !== undefined && route.preserveHost === true
         ? [{ path: ['host'], message: 'expected either `host` or `preserveHost`' }]

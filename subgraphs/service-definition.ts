@@ -16,6 +16,7 @@ import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
 import { RouteRedirect, RouteRespond } from './route-answer.ts';
 import { RouteMatch } from './route-match.ts';
+import { RouteMirror } from './route-mirror.ts';
 import { RegionOptions } from './route-region.ts';
 import { RouteSplit, VersionPattern } from './route-split.ts';
 
@@ -162,6 +163,7 @@ export const Route = Type.Object(
     respond: Type.Optional(RouteRespond),
     split: Type.Optional(RouteSplit),
     version: Type.Optional(VersionPattern),
+    mirror: Type.Optional(RouteMirror),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
       Type.Object(CircuitBreakerOptions.properties, {
@@ -264,7 +266,7 @@ export const ServiceDefinition = Type.Object(
       Type.Array(Type.String({ pattern: serviceNamePattern }), {
         maxItems: 100,
         description:
-          'Services whose routes may lead requests here: by a variant of their `split`. Without this nobody can but by routes of this service.',
+          'Services whose routes may lead requests here: by a variant of their `split`, or their `mirror`. Without this nobody can but by routes of this service.',
       }),
     ),
     instances: Type.Optional(
