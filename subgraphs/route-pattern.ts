@@ -2,7 +2,7 @@
  * Patterns of paths: exact (`/a/b`), with parameters (`/a/:id`, `/a/:id(\d+)`), or a prefix (`/a/*`). What can be said of
  * two of them without a request: which is more specific, whether some path fits both, whether one takes all of the other.
  */
-import { maxRegexLength } from '../policies/linear-regex.ts';
+import { compileLinearRegex, maxRegexLength } from '../policies/linear-regex.ts';
 import { findRegexMistake } from '../policies/value-match.ts';
 
 /** A segment of a pattern. `*` stands at the end only. */
@@ -143,9 +143,15 @@ export function coversPattern(a: RoutePattern, b: RoutePattern): boolean {
     if (one.kind === 'literal') {
       if (two.kind !== 'literal' || !isSameText(one.text, two.text, a.ignoreCase)) return false;
     } else if (one.regex !== null) {
-      if (two.kind !== 'parameter' || two.regex !== one.regex) return false;
+      const isSame = two.kind === 'parameter' && two.regex === one.regex;
+      if (!isSame && !isFitting(two, one.regex, b.ignoreCase)) return false;
     }
   }
+}
+
+/** Whether a text is one that the constraint of a parameter takes. */
+function isFitting(segment: Segment, regex: string, ignoreCase: boolean): boolean {
+  return segment.kind === 'literal' && !ignoreCase && compileLinearRegex(regex).regex.test(segment.text);
 }
 
 function isSameText(a: string, b: string, ignoreCase: boolean): boolean {

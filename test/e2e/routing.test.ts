@@ -165,10 +165,15 @@ test('a route that nothing reaches is said to be so', async (t) => {
     { match: { path: '/x/y' } },
     { match: { path: '/z/*', regex: '/other/.*' } },
     { match: { path: '/fine' } },
+    { match: { path: '/n/:id(\\d+)' } },
+    { match: { path: '/n/7', precedence: -1 } },
+    { match: { path: '/n/x', precedence: -1 } },
   ]);
   const { body } = await gateway.admin('GET', '/routes');
   const found = Object.fromEntries(body.routes.map((route: Record<string, unknown>) => [route['label'], route]));
   assert.deepEqual(found['ANY /x/y'].shadowedBy, { service: 'a', label: 'ANY /x/*' });
   assert.match(found['ANY /z/* [regex]'].unreached, /fits no path/);
   assert.equal(found['ANY /fine'].unreached, undefined);
+  assert.deepEqual(found['ANY /n/7'].shadowedBy, { service: 'a', label: 'ANY /n/:id(\\d+)' });
+  assert.equal(found['ANY /n/x'].unreached, undefined);
 });
