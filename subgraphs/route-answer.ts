@@ -33,12 +33,12 @@ export type RouteRedirect = Type.Static<typeof RouteRedirect>;
 
 export const RouteRespond = Type.Object(
   {
-    status: Type.Optional(Type.Integer({ minimum: 200, maximum: 599, default: 200 })),
+    status: Type.Optional(Type.Integer({ minimum: 200, maximum: 599, default: 200, description: 'Its status.' })),
     headers: Type.Optional(
       Type.Record(
         Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }),
         Type.String({ pattern: '^[\\t\\x20-\\x7e]*$', maxLength: 4_096 }),
-        { additionalProperties: false, maxProperties: 50 },
+        { additionalProperties: false, maxProperties: 50, description: 'Headers of the answer.' },
       ),
     ),
     body: Type.Optional(
