@@ -12,7 +12,7 @@ import type { Serving } from './serving.ts';
 
 export interface AdminServiceOptions {
   readonly registry: Registry<Admission>;
-  readonly serving: Pick<Serving, 'status' | 'poolHealth' | 'probe'>;
+  readonly serving: Pick<Serving, 'status' | 'poolHealth' | 'serviceBreaker' | 'probe'>;
   readonly discovery: Pick<InstanceDiscovery, 'status'>;
 }
 
@@ -150,6 +150,7 @@ async function describeService({ registry, serving, discovery }: AdminServiceOpt
       versions: versions.map((entry) => ({ version: entry.version, schema: entry.schema.hash })),
     }),
     health: serving.poolHealth(name) ?? null,
+    breaker: await serving.serviceBreaker(name),
     instances,
     ...(definition.discovery !== undefined && { discovery: discovery.status(name) }),
   };

@@ -10,6 +10,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
@@ -28,7 +29,7 @@ import { createPrimaryCounts } from './worker-counts.ts';
 import type { HealthNews, MetricsJson, WorkerStart } from './worker-messages.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 import { createWorkerPool, type WorkerHandle } from './worker-pool.ts';
-import { mergeStatus } from './worker-status.ts';
+import { mergeBreakers, mergeStatus } from './worker-status.ts';
 
 /** How long an answer of the admin port waits for workers: a change that was admitted is made, whoever is slow. */
 const appliedPatienceMs = 10_000;
@@ -89,6 +90,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       releaseSlot: counts.release,
       plan: ({ graph, document }) => plans.plan(graph, document),
       ejected: ({ service, instance, why }) => upstreams.eject(service, instance, why),
+      doubted: ({ service, instance }) => upstreams.doubt(service, instance),
       invalidated(tags) {
         // Whoever tells it has dropped its own, and finds nothing any more.
         tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
@@ -178,6 +180,11 @@ export function createClusterServing(options: ServingOptions): Serving {
     await Promise.allSettled(pool.members.map(({ link }) => link.ask('abandon', null, askPatienceMs)));
   }
 
+  async function serviceBreaker(service: string): Promise<BreakerState | null> {
+    const asked = await Promise.allSettled(pool.members.map(({ link }) => link.ask('breakers', null, askPatienceMs)));
+    return mergeBreakers(asked.map((one) => (one.status === 'fulfilled' ? (one.value[service] ?? null) : null)));
+  }
+
   return {
     // Graphs are composed here to see whether they can be; nobody asks them anything.
     execute: () => Promise.reject(new TypeError('the primary executes nothing')),
@@ -243,6 +250,7 @@ export function createClusterServing(options: ServingOptions): Serving {
     },
     status,
     poolHealth: upstreams.poolHealth,
+    serviceBreaker,
     async probe(service) {
       await upstreams.probe(service);
       return await status(service);

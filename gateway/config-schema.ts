@@ -13,14 +13,18 @@ import { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
+import { MaxUpgrades } from '../policies/upgrade-options.ts';
 import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
+import { clientLimitProperties } from './client-limits.ts';
 import { GraphqlOptions } from './graphql-options.ts';
+import { KnownHosts } from './known-hosts.ts';
 import { ListenOptions, Port } from './listen-options.ts';
 import { PluginList } from './plugin-options.ts';
 import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
+import { ServerTiming } from './server-timing.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -117,6 +121,8 @@ export const GatewayConfig = Type.Object(
         { ...closed, description: 'The admin port: registration, the graph, metrics.' },
       ),
     ),
+    hosts: Type.Optional(KnownHosts),
+    serverTiming: Type.Optional(ServerTiming),
     workers: Type.Optional(
       Type.Unsafe<number | 'auto'>({
         anyOf: [{ type: 'integer', minimum: 1, maximum: 256 }, { const: 'auto' }],
@@ -228,6 +234,7 @@ export const GatewayConfig = Type.Object(
           headersTimeout: Type.Optional(
             Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time to send the head of a request.' }),
           ),
+          ...clientLimitProperties,
           bodyIdleTimeout: Type.Optional(
             Type.Unsafe<string>({
               ...Duration,
@@ -235,6 +242,7 @@ export const GatewayConfig = Type.Object(
               description: 'Time without a byte, in a body that a service sends.',
             }),
           ),
+          maxUpgrades: Type.Optional(MaxUpgrades),
         },
         { ...closed, description: 'Bounds on what clients and services may send.' },
       ),

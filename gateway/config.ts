@@ -1,4 +1,5 @@
 /** From what a configuration file holds to what the gateway works with: checked, complete, and in numbers. */
+
 import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authentication-options.ts';
@@ -20,12 +21,14 @@ import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.
 import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
+import { buildClientLimits, type ClientLimits } from './client-limits.ts';
 import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
 import type { GraphqlEdgeOptions } from './edge-policies.ts';
 import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
 import type { TlsOptions } from './listen-options.ts';
 import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
+import type { ServerTiming } from './server-timing.ts';
 
 const configurations = Compile(GatewayConfig);
 
@@ -102,7 +105,11 @@ export interface Settings {
     readonly maxHeaderBytes: number;
     readonly headersTimeoutMs: number;
     readonly bodyIdleTimeoutMs: number;
-  };
+    readonly maxUpgrades: number;
+  } & ClientLimits;
+  /** Hosts that are answered for; undefined: all. */
+  readonly hosts?: readonly string[];
+  readonly serverTiming: ServerTiming;
   /** Undefined: no load is shed. */
   readonly loadShedding?: LoadSheddingOptions;
   /** Where the gateway runs. */
@@ -242,6 +249,8 @@ export function buildSettings(
       cache: buildResponseCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
+    ...(config.hosts !== undefined && { hosts: config.hosts }),
+    serverTiming: config.serverTiming ?? 'on-request',
     ...(config.loadShedding !== undefined && { loadShedding: config.loadShedding }),
     ...(config.zone !== undefined && { zone: config.zone }),
     sessionSecrets: config.sessions?.secrets ?? [],
@@ -323,6 +332,8 @@ function buildLimits(limits: NonNullable<GatewayConfig['limits']>): Settings['li
     maxHeaderBytes: wholeBytes(limits.maxHeaderSize ?? '16kb'),
     headersTimeoutMs: parseDurationMs(limits.headersTimeout ?? '10s'),
     bodyIdleTimeoutMs: parseDurationMs(limits.bodyIdleTimeout ?? '60s'),
+    ...buildClientLimits(limits),
+    maxUpgrades: limits.maxUpgrades ?? 20_000,
   };
 }
 

@@ -2,13 +2,18 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientCertificate } from '../policies/client-certificate.ts';
+import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode } from '../policies/errors.ts';
+import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
+import type { TimesRequest } from './server-timing.ts';
+import type { AskedUpgrade } from './upgrade-request.ts';
+import type { SwitchedFacts } from './upgrades.ts';
 
 /** What a client may choose as `x-request-id`: short, and nothing that could break a log line or a header. */
 const wellFormedRequestId = /^[A-Za-z0-9._~:@=+/-]{1,128}$/;
@@ -26,6 +31,10 @@ export interface GatewayRequest extends RequestContext {
   readonly certificate: (() => ClientCertificate | null) | undefined;
   /** What plugins have to do with the request; undefined where there are none. */
   plugins: PluginRequest | undefined;
+  /** When the policies had decided and the service was asked; undefined where none was. */
+  calledAtMs: number | undefined;
+  /** Whether the answer tells its times. */
+  readonly isTimed: boolean;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
   /** The variant of a route's split that it goes to; null where there is none. */
@@ -34,6 +43,10 @@ export interface GatewayRequest extends RequestContext {
   bodyBytes: number;
   /** What policies make of the head of the answer; null where there are none. */
   shapeAnswer: ShapeAnswer | null;
+  /** What it asks for besides HTTP. */
+  upgrade: AskedUpgrade | undefined;
+  /** What became of that, once the service has agreed. */
+  switched: SwitchedFacts | undefined;
 }
 
 export interface GatewayRequestOptions {
@@ -43,6 +56,7 @@ export interface GatewayRequestOptions {
   readonly resolveClient: (request: IncomingMessage) => Client;
   /** Undefined where nobody asks for certificates. */
   readonly resolveCertificate?: CertificateResolver | undefined;
+  readonly timesRequest: TimesRequest;
 }
 
 /** Builds the context of a request. Nothing is decided here: the viewer is still unknown. */
@@ -74,15 +88,22 @@ class HttpRequest implements GatewayRequest {
   plugins: PluginRequest | undefined = undefined;
   rateLimit: RateLimitDecision | null = null;
   readonly attempts: Attempt[] = [];
+  readonly degraded: Degradation[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;
   operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
+  calledAtMs: number | undefined = undefined;
+  readonly isTimed: boolean;
   service: string | null = null;
   variant: string | null = null;
   bodyBytes = 0;
+  requestBytes: number | undefined = undefined;
+  meter: ByteMeter | undefined = undefined;
   shapeAnswer: ShapeAnswer | null = null;
+  upgrade: AskedUpgrade | undefined = undefined;
+  switched: SwitchedFacts | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
@@ -92,6 +113,7 @@ class HttpRequest implements GatewayRequest {
     this.method = request.method ?? 'GET';
     this.path = path;
     this.headers = request.headers;
+    this.isTimed = options.timesRequest(request.headers);
     this.client = options.resolveClient(request);
     const { resolveCertificate } = options;
     this.certificate = resolveCertificate && (() => resolveCertificate(request));

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Authenticator, type AuthenticatorDependencies, createAuthenticator } from '../policies/authenticate.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
-import { FieldGuard, hasResilience } from '../policies/field-resilience.ts';
+import type { DegradedListener } from '../policies/degradation.ts';
 import { LastGoodAnswers } from '../policies/last-good-answers.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { PersistedOperations } from '../policies/persisted-operations.ts';
@@ -13,7 +13,7 @@ import type { QueryLimitObserver } from '../policies/query-limit-documents.ts';
 import { createQueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { compileRules } from '../policies/rate-limit-rule.ts';
-import { createRights } from '../policies/rights.ts';
+import { createRights, type Rights } from '../policies/rights.ts';
 import { createViewerDescription } from '../policies/viewer-token.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
@@ -21,9 +21,9 @@ import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import type { FieldPolicy, Settings } from './config.ts';
+import type { Settings } from './config.ts';
 import { buildGatewayAnswer, buildGraphqlEdge, type ShapeAnswer } from './edge-policies.ts';
-import type { DegradedListener } from './field-execution.ts';
+import type { FieldGuards } from './field-guards.ts';
 import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
@@ -34,6 +34,7 @@ import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { listAllAskerParts } from './subgraph-rules.ts';
+import type { Upgrades } from './upgrades.ts';
 
 /** One immutable state of the data plane. */
 export interface DataPlaneState {
@@ -51,6 +52,8 @@ export interface DataPlaneState {
 export interface DataPlane {
   readonly current: DataPlaneState;
   readonly authenticator: Authenticator;
+  /** What roles give, and what policies stand for. */
+  readonly rights: Rights;
   /** Swaps in what the registry says now. A graph that did not change keeps its generation, and its caches. */
   publish(snapshot: Snapshot, graph: Graph, settings?: Settings, plugins?: PluginSet): void;
   /** Swaps in other settings; what does not depend on them stays. */
@@ -69,25 +72,27 @@ export interface DataPlaneOptions {
   readonly call: Call;
   readonly mirrors: Mirrors;
   readonly httpCache: HttpCache;
+  readonly upgrades: Upgrades;
   readonly cacheStore: CacheStore;
   readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
   readonly engineOf: (graph: Graph) => PlannedEngine;
   readonly shedder: LoadShedder;
   readonly plugins?: PluginSet | undefined;
+  readonly fieldGuards: FieldGuards;
   readonly onUnexpected: UnexpectedErrorListener;
   readonly persisted: PersistedOperations;
   readonly queryObserver: QueryLimitObserver;
   readonly onDegraded?: DegradedListener;
   /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
   readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
-  readonly onFieldBreaker?: (field: string, state: 'closed' | 'open' | 'half-open') => void;
+  readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
 
 /** Creates the data plane with a first state. */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { limiter, call, engineOf, shedder, onUnexpected } = options;
+  const { limiter, call, engineOf, shedder, fieldGuards, onUnexpected } = options;
   let { settings, snapshot, graph, plugins } = options;
   let forwardedHeaders = listAllAskerParts(settings, snapshot);
   let authenticator = createAuthenticator(settings.authentication, options.authentication);
@@ -96,7 +101,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
 
   const lastGood = new LastGoodAnswers();
   const routeGuards = new RouteGuards(options.onRouteBreaker && { onBreakerChange: options.onRouteBreaker });
-  let guards = buildGuards(settings.fields, new Map(), options);
+  fieldGuards.configure(settings.fields);
+  fieldGuards.follow(graph);
 
   const buildDoors = () => {
     const edge = buildGraphqlEdge(settings.edge, settings.graphql.edge);
@@ -123,6 +129,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         shedder,
         guards: routeGuards,
         mirrors: options.mirrors,
+        onFallback: options.onRouteFallback ?? (() => {}),
+        upgrades: options.upgrades,
       }),
     };
   };
@@ -163,10 +171,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       planned: settings.graphql.engine === 'auto' ? buildPlanned() : undefined,
       usage: options.usage,
       fieldExecution:
-        guards.size === 0
+        fieldGuards.all.size === 0
           ? undefined
           : {
-              guards,
+              guards: fieldGuards.all,
               lastGood,
               forwardedHeaders: () => forwardedHeaders,
               onDegraded: options.onDegraded ?? (() => {}),
@@ -204,7 +212,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     settings = nextSettings;
     plugins = nextPlugins;
     forwardedHeaders = listAllAskerParts(settings, snapshot);
-    guards = buildGuards(settings.fields, guards, options);
+    fieldGuards.configure(settings.fields);
     current = {
       ...buildDoors(),
       generation: buildGeneration(),
@@ -219,12 +227,16 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     get authenticator() {
       return authenticator;
     },
+    get rights() {
+      return rights;
+    },
     publish(nextSnapshot, nextGraph, nextSettings = settings, nextPlugins = undefined) {
       const graphChanged = nextGraph !== graph;
       const routesChanged = !haveSameRoutes(nextSnapshot, snapshot);
       snapshot = nextSnapshot;
       forwardedHeaders = listAllAskerParts(settings, snapshot);
       graph = nextGraph;
+      fieldGuards.follow(graph);
       if (nextSettings !== settings || nextPlugins !== plugins) return configure(nextSettings, nextPlugins);
       current = {
         ...current,
@@ -234,24 +246,6 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     configure,
   };
-}
-
-/** One for each field that asks for it. A field that goes on to ask keeps what its breaker knows. */
-function buildGuards(
-  fields: Readonly<Record<string, FieldPolicy>>,
-  known: ReadonlyMap<string, FieldGuard>,
-  { onFieldBreaker }: Pick<DataPlaneOptions, 'onFieldBreaker'>,
-): ReadonlyMap<string, FieldGuard> {
-  const guards = new Map<string, FieldGuard>();
-  for (const [name, policy] of Object.entries(fields)) {
-    if (!hasResilience(policy)) continue;
-    const guard =
-      known.get(name) ??
-      new FieldGuard(name, policy, onFieldBreaker === undefined ? {} : { onBreakerChange: onFieldBreaker });
-    guard.configure(policy);
-    guards.set(name, guard);
-  }
-  return guards;
 }
 
 /** A heartbeat or a new instance leaves the routes alone: the definitions are still the same objects. */

@@ -1,5 +1,6 @@
 /** The head of an answer of either door: what the gateway itself adds, and what the policies of its edge make of it. */
 import type { GatewayRequest } from './context.ts';
+import { renderServerTiming } from './server-timing.ts';
 
 /** Name, value, name, value ...: the request id, what the rate limits said, and what the cache of operations did. */
 export function edgeHeaders(context: GatewayRequest): string[] {
@@ -7,6 +8,7 @@ export function edgeHeaders(context: GatewayRequest): string[] {
   const limits = context.rateLimit?.headers;
   if (limits !== undefined) for (const name in limits) headers.push(name, limits[name] ?? '');
   if (context.cacheStatus !== undefined) headers.push('cache-status', context.cacheStatus);
+  if (context.isTimed) headers.push('server-timing', renderServerTiming(context, performance.now()));
   return headers;
 }
 

@@ -11,6 +11,7 @@ import {
 } from '../policies/header-rules.ts';
 import { type ApplySecurityHeaders, compileSecurityHeaders } from '../policies/security-headers.ts';
 import { indexServiceHeaders, type ServiceHeader } from '../policies/service-headers.ts';
+import { compileUpgrade, type UpgradeRule } from '../policies/upgrade-options.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { GatewayRequest } from './context.ts';
 
@@ -28,6 +29,8 @@ export interface EdgePolicies {
   readonly cookies: ApplyCookieRules | null;
   /** For all answers, errors included. Null where nothing is asked for. */
   readonly answer: ShapeAnswer | null;
+  /** What may leave HTTP; null for nothing. */
+  readonly upgrade: UpgradeRule | null;
 }
 
 /** Options of the GraphQL door, over those of the gateway. */
@@ -63,6 +66,7 @@ export function buildRouteEdge(
       compileOptional(route.securityHeaders ?? definition.securityHeaders ?? gateway.securityHeaders),
       cors,
     ),
+    upgrade: compileUpgrade(route.upgrade ?? definition.upgrade ?? gateway.upgrade),
   };
 }
 

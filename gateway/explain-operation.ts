@@ -5,21 +5,22 @@ import {
   type ExecutionResult,
   type GraphQLError,
   getOperationAST,
-  Kind,
   type OperationDefinitionNode,
-  type SelectionSetNode,
   validate,
 } from 'graphql';
 import { useFieldAuthorization } from '../policies/authorize-fields.ts';
 import { parseBounded } from '../policies/document-bounds.ts';
+import { createShapeMeasure, type OperationShape } from '../policies/document-shape.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { OperationDemand } from '../policies/operation-cost.ts';
-import type { RequestContext, Viewer } from '../policies/request-context.ts';
+import { findCostExcess, findExcess, findTextExcess, toLimitError } from '../policies/query-limits.ts';
+import type { RequestContext } from '../policies/request-context.ts';
 import { createFieldOwners } from '../schema/field-owners.ts';
 import type { PlanOutline } from '../schema/plan-outline.ts';
 import { isComposed } from '../subgraphs/snapshot.ts';
 import {
   buildPolicySources,
+  createExplainedRequest,
   describeKinds,
   describeRefusal,
   describeRules,
@@ -32,6 +33,7 @@ import {
   type OperationQuestion,
   readHeaders,
 } from './explanation.ts';
+import type { GraphqlInsight } from './graphql-generation.ts';
 import { createFieldLayers, listCallLayers, listGatewayLayers } from './policy-layers.ts';
 
 export interface OperationExplanation {
@@ -44,7 +46,14 @@ export interface OperationExplanation {
   readonly mistakes: readonly string[];
   readonly cost: number | null;
   readonly depth: number | null;
-  readonly access: { readonly granted: boolean; readonly refusals?: readonly ExplainedRefusal[] } | null;
+  /** The class of viewers whose `graphql.limits` hold, and the first one that it is over. */
+  readonly limits: { readonly class: string; readonly refusal?: ExplainedRefusal } | null;
+  /** `filtered`: it would be executed without the fields that the viewer may not have. */
+  readonly access: {
+    readonly granted: boolean;
+    readonly filtered?: true;
+    readonly refusals?: readonly ExplainedRefusal[];
+  } | null;
   /** Rules for every operation, in the order in which they would be asked; those of fields stand there. */
   readonly rateLimits: readonly ExplainedRule[];
   /** Fields in the order of the document, with what is said of them. */
@@ -97,18 +106,24 @@ export async function explainOperation(
   const { document, node } = read;
   const variables = question.variables ?? {};
   const demand = generation.insight.measure(document, node, variables);
-  const refusals =
-    refusedFirst === null ? await listRefusals(sources, read, question, viewer, headers) : [refusedFirst];
+  const gateway = createExplainedRequest(viewer, headers, 'graphql', 'POST');
+  const shape = createShapeMeasure()(document, question.operationName);
+  const limits = explainLimits(generation.insight, question.query, shape, demand.cost, gateway);
+  const { refusals, filtered } =
+    refusedFirst === null
+      ? await judgeAccess(sources, read, question, gateway)
+      : { refusals: [refusedFirst], filtered: false };
   const execution = await explainExecution(sources, read, question, demand);
-  const [refusal] = refusals;
+  const refusal = refusedFirst ?? limits.refusal ?? refusals[0];
   return {
     ...known,
     outcome: refusal === undefined ? { passes: true } : { passes: false, refusal },
     operation: `${node.operation} ${node.name?.value ?? 'anonymous'}`,
     mistakes: [],
     cost: demand.cost,
-    depth: measureDepth(document, node.selectionSet),
-    access: refusal === undefined ? { granted: true } : { granted: false, refusals },
+    depth: shape.depth,
+    limits,
+    access: refusals.length === 0 ? { granted: true, ...(filtered && { filtered }) } : { granted: false, refusals },
     fields: explainFields(sources, demand),
     execution,
     calls: Object.fromEntries(
@@ -124,6 +139,7 @@ const unread = {
   operation: null,
   cost: null,
   depth: null,
+  limits: null,
   access: null,
   fields: [],
   execution: null,
@@ -162,15 +178,13 @@ function messagesOf(errors: readonly GraphQLError[]): string[] {
 }
 
 /** By the very plugin that refuses operations, asked outside the pipeline. */
-async function listRefusals(
+async function judgeAccess(
   { dataPlane }: ExplainSources,
   { document }: ReadOperation,
   { operationName, variables = {} }: OperationQuestion,
-  viewer: Viewer | null,
-  headers: RequestContext['headers'],
-): Promise<readonly ExplainedRefusal[]> {
+  gateway: RequestContext,
+): Promise<{ readonly refusals: readonly ExplainedRefusal[]; readonly filtered: boolean }> {
   const { graph, insight } = dataPlane.current.generation;
-  const gateway = createExplainedRequest(viewer, headers);
   const args = {
     schema: graph.schema,
     document,
@@ -188,7 +202,7 @@ async function listRefusals(
     extendContext() {},
   };
   await useFieldAuthorization(insight.authorization).onExecute?.(event as never);
-  return (refusal?.errors ?? []).map((error) => {
+  const refusals = (refusal?.errors ?? []).map((error) => {
     const code = error.extensions['code'];
     const original = error.originalError ?? error;
     const { status } = toGatewayError(original);
@@ -198,26 +212,21 @@ async function listRefusals(
       message: error.message,
     };
   });
+  return { refusals, filtered: event.args.document !== document };
 }
 
-/** A request that nobody sent: what authorization looks at. */
-function createExplainedRequest(viewer: Viewer | null, headers: RequestContext['headers']): RequestContext {
-  const host = headers.host ?? '';
-  return {
-    id: 'explain',
-    door: 'graphql',
-    method: 'POST',
-    headers,
-    client: { address: '', protocol: 'http', host, forwardedFor: '' },
-    viewer,
-    deadlineAtMs: Number.POSITIVE_INFINITY,
-    departure: { happened: false, subscribe: () => () => {} },
-    rateLimit: null,
-    name: null,
-    errorCode: null,
-    atEnd: (listener) => listener(),
-    attempts: [],
-  };
+/** What `graphql.limits` say of an operation, in the order of the pipeline. */
+function explainLimits(
+  { queryLimiter }: GraphqlInsight,
+  text: string,
+  shape: OperationShape,
+  cost: number,
+  gateway: RequestContext,
+): NonNullable<OperationExplanation['limits']> {
+  const limits = queryLimiter.limitsFor(gateway);
+  const excess = findTextExcess(text, limits) ?? findExcess(shape, limits) ?? findCostExcess(cost, limits);
+  const refuses = excess !== null && queryLimiter.mode === 'enforce';
+  return { class: limits.className, ...(refuses && { refusal: describeRefusal(toLimitError(excess)) }) };
 }
 
 function explainFields(sources: ExplainSources, demand: OperationDemand): readonly ExplainedField[] {
@@ -264,25 +273,4 @@ function listAsked(execution: ExplainedExecution): readonly string[] {
 function listOutlined(outline: PlanOutline): readonly string[] {
   if ('ask' in outline) return [outline.ask];
   return ('sequence' in outline ? outline.sequence : outline.parallel).flatMap(listOutlined);
-}
-
-/** Levels of fields. Valid documents have no cycles of fragments. */
-function measureDepth(document: DocumentNode, selections: SelectionSetNode): number {
-  const fragments = new Map(
-    document.definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node]] : [])),
-  );
-  const known = new Map<string, number>();
-  const depthOf = (set: SelectionSetNode | undefined): number =>
-    Math.max(
-      0,
-      ...(set?.selections ?? []).map((selection) => {
-        if (selection.kind === Kind.FIELD) return 1 + depthOf(selection.selectionSet);
-        if (selection.kind === Kind.INLINE_FRAGMENT) return depthOf(selection.selectionSet);
-        const name = selection.name.value;
-        const depth = known.get(name) ?? depthOf(fragments.get(name)?.selectionSet);
-        known.set(name, depth);
-        return depth;
-      }),
-    );
-  return depthOf(selections);
 }

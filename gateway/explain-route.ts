@@ -3,10 +3,12 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { Viewer } from '../policies/request-context.ts';
+import type { RequestContext, Viewer } from '../policies/request-context.ts';
+import type { Rights } from '../policies/rights.ts';
 import { findService } from '../subgraphs/snapshot.ts';
 import {
   buildPolicySources,
+  createExplainedRequest,
   describeKinds,
   describeRefusal,
   describeRules,
@@ -49,7 +51,11 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   const found = findTarget(sources, method, question.path, headers, viewer);
   if (found instanceof GatewayError) return { ...nothing, outcome: { passes: false, refusal: describeRefusal(found) } };
   const { target, pathAtService } = found;
-  const access = authentication.outcome === 'refused' ? authentication : explainAccess(checkAccess(target, viewer));
+  const request = createExplainedRequest(viewer, headers, 'rest', method, question.path.split('?', 1)[0]);
+  const access =
+    authentication.outcome === 'refused'
+      ? authentication
+      : explainAccess(checkAccess(target, dataPlane.rights, request));
   // The route as it is written: what is bound to it is looked for again, with its origin.
   const definition = findService(snapshot, target.service)?.definition ?? {};
   const written = definition.routes?.find(({ match }) => isDeepStrictEqual(match, target.route.match)) ?? target.route;
@@ -103,9 +109,9 @@ function findTarget(
   }
 }
 
-function checkAccess(route: RouteTarget, viewer: Viewer | null): GatewayError | null {
-  if (route.needsViewer && viewer === null) return new GatewayError('UNAUTHENTICATED');
-  return route.requirement === null ? null : checkRequirement(route.requirement, viewer);
+function checkAccess(route: RouteTarget, rights: Rights, request: RequestContext): GatewayError | null {
+  if (route.needsViewer && request.viewer === null) return new GatewayError('UNAUTHENTICATED');
+  return route.requirement === null ? null : checkRequirement(route.requirement, request.viewer, { rights, request });
 }
 
 function explainAccess(refusal: GatewayError | null): NonNullable<RouteExplanation['access']> {

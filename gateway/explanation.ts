@@ -9,7 +9,8 @@ import {
   resolveKinds,
   resolveRules,
 } from '../policies/policy-binding.ts';
-import type { Viewer } from '../policies/request-context.ts';
+import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
+import type { RequestContext, Viewer } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { Settings } from './config.ts';
@@ -112,9 +113,9 @@ export function describeKinds(layers: readonly PolicyLayer[]): readonly Explaine
 export interface ExplainedRule {
   readonly name: string;
   readonly algorithm: string;
-  readonly limit: number;
+  readonly limit: number | string;
   readonly window: string | null;
-  readonly count: 'requests' | 'cost';
+  readonly count: NonNullable<RateLimitRule['count']>;
   readonly key: readonly string[];
   readonly from: PolicyOrigin;
   readonly overrode: readonly PolicyOrigin[];
@@ -131,4 +132,31 @@ export function describeRules(layers: readonly PolicyLayer[]): readonly Explaine
     from,
     overrode,
   }));
+}
+
+/** A request that nobody sent: what authorization looks at. */
+export function createExplainedRequest(
+  viewer: Viewer | null,
+  headers: RequestContext['headers'],
+  door: RequestContext['door'],
+  method: string,
+  path?: string,
+): RequestContext & { readonly path?: string } {
+  const host = headers.host ?? '';
+  return {
+    id: 'explain',
+    door,
+    method,
+    ...(path !== undefined && { path }),
+    headers,
+    client: { address: '', protocol: 'http', host, forwardedFor: '' },
+    viewer,
+    deadlineAtMs: Number.POSITIVE_INFINITY,
+    departure: { happened: false, subscribe: () => () => {} },
+    rateLimit: null,
+    name: null,
+    errorCode: null,
+    atEnd: (listener) => listener(),
+    attempts: [],
+  };
 }

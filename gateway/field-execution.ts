@@ -8,40 +8,32 @@ import {
   type ExecutionArgs,
   type ExecutionResult,
   execute as executeLocally,
-  type GraphQLError,
   type GraphQLSchema,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import type { DegradedListener, Substitute } from '../policies/degradation.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
-import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { FieldGuard } from '../policies/field-resilience.ts';
+import { toGatewayError } from '../policies/errors.ts';
 import type { LastGoodAnswers } from '../policies/last-good-answers.ts';
+import type { OutageGuard } from '../policies/outage-guard.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import type { Graph } from '../schema/graph.ts';
 import { describeAsker } from '../schema/request-sharing.ts';
 import { type RootFieldPart, type RootFieldParts, splitRootFields } from '../schema/root-field-parts.ts';
-import { findGatewayError } from './graphql-errors.ts';
-import {
-  createPlannedRun,
-  type PlannedAnswer,
-  type PlannedExecutionOptions,
-  SerializedData,
-} from './planned-execution.ts';
+import { findOutage, judge } from './field-outage.ts';
+import { type Answer, describeDegraded, mergeAnswers, type PartAnswer } from './part-answers.ts';
+import { createPlannedRun, type PlannedExecutionOptions } from './planned-execution.ts';
 
 export interface FieldExecutionOptions {
   readonly graph: Graph;
   /** By `Type.field`. */
-  readonly guards: ReadonlyMap<string, FieldGuard>;
+  readonly guards: ReadonlyMap<string, OutageGuard>;
   readonly lastGood: LastGoodAnswers;
   /** The client's headers that services get, in lower case: who sends others is another asker. */
   readonly forwardedHeaders: () => readonly string[];
   readonly planned: PlannedExecutionOptions | undefined;
   readonly onDegraded: DegradedListener;
 }
-
-/** A field failed, and something stands in for it, or nothing does. */
-export type DegradedListener = (field: string, code: string, substitute: Substitute) => void;
-export type Substitute = 'stale' | 'fallback' | 'none';
 
 /** Which queries are executed in parts. */
 export type FindParts = (document: DocumentNode, operationName: string | null | undefined) => RootFieldParts | null;
@@ -64,21 +56,7 @@ export function createPartsLookUp({ graph, guards }: Pick<FieldExecutionOptions,
   };
 }
 
-type Answer = ExecutionResult | PlannedAnswer;
 type Execute = (args: ExecutionArgs) => Promise<Answer>;
-
-/** What a part gave. */
-interface PartAnswer {
-  readonly answer: Answer;
-  readonly degraded: readonly Degradation[];
-}
-
-/** Goes out as `extensions.degraded`: where there is a value although the field failed. */
-interface Degradation {
-  readonly path: readonly [string];
-  readonly code: string;
-  readonly with: Substitute;
-}
 
 /** Yoga plugin: stands after those that execute, and calls them for each part. */
 export function useFieldExecution(
@@ -94,6 +72,17 @@ export function useFieldExecution(
       setExecuteFn((own: ExecutionArgs) => execution.run(parts, own, stitched));
     },
   };
+}
+
+/** A part that is for a field with a guard. */
+interface GuardedPart {
+  readonly part: RootFieldPart;
+  readonly keys: RootFieldParts['keys'];
+  /** With the document of the part. */
+  readonly args: ExecutionArgs;
+  readonly guard: OutageGuard;
+  /** Under which its last good answer is kept; empty where none is. */
+  readonly question: string;
 }
 
 class FieldExecution {
@@ -134,16 +123,18 @@ class FieldExecution {
     if (guard === undefined) return { answer: await execute(own), degraded: [] };
     const { gateway } = args.contextValue as GraphqlContext;
     const question = guard.staleIfErrorMs > 0 ? this.#describeQuestion(own, gateway) : '';
-    let answer: Answer;
-    let end: ReturnType<FieldGuard['begin']>;
+    const guarded: GuardedPart = { part, keys, args: own, guard, question };
+    let end: ReturnType<OutageGuard['begin']>;
     try {
       end = guard.begin();
     } catch (refusal) {
-      answer = await this.#answerLocally(own, part, () => {
+      const answer = await this.#answerLocally(guarded, () => {
         throw toGatewayError(refusal);
       });
-      return this.#degrade(answer, part, keys, own, guard, question);
+      return this.#degrade(answer, guarded);
     }
+    const substitutes = gateway.degraded?.length;
+    let answer: Answer;
     try {
       answer = await execute({ ...own, contextValue: withDeadline(args.contextValue, gateway, guard.timeoutMs) });
     } catch (thrown) {
@@ -151,21 +142,16 @@ class FieldExecution {
       throw thrown;
     }
     end(judge(answer, guard, gateway));
-    if (question !== '' && (answer.errors ?? []).length === 0 && answer.data != null) {
+    const isWhole = (answer.errors ?? []).length === 0 && gateway.degraded?.length === substitutes;
+    if (question !== '' && isWhole && answer.data != null) {
       this.#options.lastGood.remember(question, JSON.stringify(answer.data));
     }
-    return this.#degrade(answer, part, keys, own, guard, question);
+    return this.#degrade(answer, guarded);
   }
 
   /** The answer, or what stands in for it where the field is null because of an outage. */
-  async #degrade(
-    answer: Answer,
-    part: RootFieldPart,
-    keys: RootFieldParts['keys'],
-    args: ExecutionArgs,
-    guard: FieldGuard,
-    question: string,
-  ): Promise<PartAnswer> {
+  async #degrade(answer: Answer, guarded: GuardedPart): Promise<PartAnswer> {
+    const { part, keys, guard, question } = guarded;
     const outage = findOutage(answer, guard);
     if (outage === undefined) return { answer, degraded: [] };
     const note = (substitute: Substitute): void => this.#options.onDegraded(guard.name, outage, substitute);
@@ -176,7 +162,7 @@ class FieldExecution {
     }
     if (guard.hasFallback) {
       note('fallback');
-      const substitute = await this.#answerLocally(args, part, () => guard.fallback);
+      const substitute = await this.#answerLocally(guarded, () => guard.fallback);
       return { answer: substitute, degraded: describeDegraded(part, keys, outage, 'fallback') };
     }
     note('none');
@@ -184,7 +170,7 @@ class FieldExecution {
   }
 
   /** By the rules of GraphQL, as if the gateway had a resolver for the field: nulls travel up where they must not be. */
-  async #answerLocally(args: ExecutionArgs, part: RootFieldPart, resolve: () => unknown): Promise<ExecutionResult> {
+  async #answerLocally({ args, part }: GuardedPart, resolve: () => unknown): Promise<ExecutionResult> {
     this.#plainSchema ??= buildSchema(this.#options.graph.publicSdl, { assumeValidSDL: true, noLocation: true });
     const { document, variableValues, operationName } = args;
     return executeLocally({
@@ -208,75 +194,4 @@ function withDeadline(contextValue: unknown, gateway: RequestContext, timeoutMs:
   if (timeoutMs === Number.POSITIVE_INFINITY) return contextValue;
   const derived = new DerivedContext(gateway, { deadlineAtMs: performance.now() + timeoutMs });
   return { ...(contextValue as object), gateway: derived };
-}
-
-/** What an answer says about the field. That a client left, or was in more of a hurry than the field may be, says nothing. */
-function judge(answer: Answer, guard: FieldGuard, gateway: RequestContext): 'succeeded' | 'failed' | 'unknown' {
-  if (!hasFailure(answer, guard)) return gateway.departure.happened ? 'unknown' : 'succeeded';
-  const outOfTime = gateway.isHurried === true && performance.now() >= gateway.deadlineAtMs - 1;
-  return gateway.departure.happened || outOfTime ? 'unknown' : 'failed';
-}
-
-/** Whether anything in the answer is missing through the fault of a service: also far below the field. */
-function hasFailure({ errors = [] }: Answer, guard: FieldGuard): boolean {
-  return errors.some((error) => guard.isFailure(...readCode(error)));
-}
-
-/** The code of the outage that made a root field null; undefined when there is none. */
-function findOutage({ data, errors = [] }: Answer, guard: FieldGuard): string | undefined {
-  // Without `data` nothing was executed: the client's mistake.
-  if (data === undefined || errors.length === 0) return undefined;
-  const values = readData(data);
-  if (values !== null && Object.values(values).every((value) => value !== null)) return undefined;
-  for (const error of errors) {
-    const [code, own] = readCode(error);
-    const key = String(error.path?.[0] ?? '');
-    if ((values === null || values[key] === null) && guard.isOutage(code, own)) return code;
-  }
-  return undefined;
-}
-
-function readCode(error: GraphQLError): [code: string | undefined, own: boolean] {
-  const ours = findGatewayError(error);
-  if (ours instanceof GatewayError) return [ours.code, true];
-  const code = error.extensions?.['code'];
-  return [typeof code === 'string' ? code : undefined, false];
-}
-
-function readData(data: unknown): Record<string, unknown> | null {
-  return (data instanceof SerializedData ? data.toJSON() : data) as Record<string, unknown> | null;
-}
-
-function describeDegraded(
-  { field }: RootFieldPart,
-  keys: RootFieldParts['keys'],
-  code: string,
-  substitute: Substitute,
-): Degradation[] {
-  const mine = [...keys].filter(([, name]) => name === field);
-  return mine.map(([key]) => ({ path: [key], code, with: substitute }));
-}
-
-/** One answer of several, with the fields in the order of the query. */
-function mergeAnswers(answers: readonly PartAnswer[], keys: RootFieldParts['keys']): Answer {
-  const [only] = answers;
-  const degraded = answers.flatMap((part) => part.degraded);
-  if (answers.length === 1 && only !== undefined && degraded.length === 0) return only.answer;
-  const errors = answers.flatMap(({ answer }) => answer.errors ?? []);
-  // A mistake of the client, e.g. in a variable that all parts use.
-  if (answers.some(({ answer }) => answer.data === undefined)) return { errors: withoutRepetition(errors) };
-  const all = answers.map(({ answer }) => readData(answer.data));
-  return {
-    data: all.some((data) => data === null) ? null : inOrder(Object.assign({}, ...all), keys),
-    ...(errors.length > 0 && { errors }),
-    ...(degraded.length > 0 && { extensions: { degraded } }),
-  };
-}
-
-function inOrder(data: Record<string, unknown>, keys: RootFieldParts['keys']): Record<string, unknown> {
-  return Object.fromEntries([...keys.keys()].filter((key) => Object.hasOwn(data, key)).map((key) => [key, data[key]]));
-}
-
-function withoutRepetition(errors: readonly GraphQLError[]): GraphQLError[] {
-  return [...new Map(errors.map((error) => [error.message, error])).values()];
 }

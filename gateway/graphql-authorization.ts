@@ -1,10 +1,10 @@
 /** What a graph asks of viewers: directives of the services and the configuration, worked into fields. */
 import { type GraphQLSchema, getNamedType, isInterfaceType, isObjectType } from 'graphql';
-import type { FieldAuthorizationOptions } from '../policies/authorize-fields.ts';
 import type { GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { addRequirement, buildFieldRequirements } from '../policies/field-requirements.ts';
 import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import type { Rights } from '../policies/rights.ts';
+import type { FieldAuthorizationOptions } from '../policies/schema-authorization.ts';
 import type { Graph } from '../schema/graph.ts';
 
 type Authorized = { readonly authorize?: GraphqlAuthorizeOptions };

@@ -56,11 +56,14 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
     if (edge.serviceHeaders !== null) context.serviceHeaders = new ServiceHeaders(edge.serviceHeaders);
     context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    const body =
+    const bytes =
       request.method === 'POST'
-        ? (await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())).toString('utf8')
+        ? await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())
         : null;
+    context.requestBytes = bytes?.length;
+    const body = bytes === null ? null : bytes.toString('utf8');
     const { yoga, needsRequests } = generation;
     const plain =
       body === null || target.query !== '' || needsRequests
@@ -132,6 +135,8 @@ function send(
 ): void {
   if (context.departure.happened) return;
   context.bodyBytes = Buffer.byteLength(text, 'utf8');
+  context.meter?.passResponse(context.bodyBytes);
+  context.meter?.settle();
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());

@@ -11,7 +11,6 @@ import {
   type ValidationRule,
 } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
-import type { FieldAuthorizationOptions } from '../policies/authorize-fields.ts';
 import { useFieldAuthorization } from '../policies/authorize-fields.ts';
 import { useAuthorizedIntrospection } from '../policies/authorized-introspection.ts';
 import { buildCostModel, type FieldCost } from '../policies/cost-model.ts';
@@ -20,17 +19,19 @@ import { createOperationMeasure, type MeasureOperation } from '../policies/opera
 import { usePersistedOperations } from '../policies/persisted-operation-documents.ts';
 import type { PersistedOperations } from '../policies/persisted-operations.ts';
 import { type UseQueryLimitsOptions, useQueryLimits } from '../policies/query-limit-documents.ts';
-import { hardMaxTokens } from '../policies/query-limits.ts';
+import { hardMaxTokens, type QueryLimiter } from '../policies/query-limits.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
 import { type UseOperationLimitsOptions, useOperationLimits } from '../policies/rate-limit-documents.ts';
 import { useRateLimit } from '../policies/rate-limit-operations.ts';
 import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
 import type { GraphqlContext } from '../policies/request-context.ts';
 import type { Rights } from '../policies/rights.ts';
+import type { FieldAuthorizationOptions } from '../policies/schema-authorization.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import type { PlannedEngine } from '../schema/planned-engine.ts';
 import type { GatewayConfig } from './config-schema.ts';
+import { useDegradedAnswers } from './degraded-answers.ts';
 import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from './field-execution.ts';
 import { buildAuthorization } from './graphql-authorization.ts';
 import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
@@ -90,6 +91,7 @@ export interface GraphqlGeneration {
 export interface GraphqlInsight {
   readonly authorization: FieldAuthorizationOptions;
   readonly measure: MeasureOperation;
+  readonly queryLimiter: QueryLimiter;
   readonly validationRules: readonly ValidationRule[];
   readonly engine: PlannedEngine | undefined;
 }
@@ -115,6 +117,7 @@ export function createGraphqlGeneration(graph: Graph, options: GraphqlGeneration
   const insight = {
     authorization,
     measure,
+    queryLimiter: options.queryLimits.limiter,
     validationRules:
       options.introspection !== false ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule],
     engine: options.planned?.engine,
@@ -159,6 +162,8 @@ export function buildPipeline(
     ...listed.first,
     // What of the graph is in use: of operations that may be executed, whoever executes them.
     options.usage === undefined ? {} : useFieldUsage(graph.schema, options.usage),
+    // What is not whole, and says so: nobody keeps it.
+    options.fieldExecution === undefined ? {} : useDegradedAnswers(),
     // Whether the answer is known.
     options.responses === undefined
       ? {}

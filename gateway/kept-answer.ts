@@ -54,6 +54,9 @@ export function watchAnswer(
   return {
     answer: promise,
     receiver: {
+      onInterim: (status, rawHeaders) => receiver.onInterim?.(status, rawHeaders),
+      // Whether there is one makes a difference to a breaker.
+      ...(receiver.hasErrorCode !== undefined && { hasErrorCode: (codes) => receiver.hasErrorCode?.(codes) === true }),
       onHead(status, rawHeaders, flow) {
         kept.onHead(status, rawHeaders);
         receiver.onHead(status, rawHeaders, flow);

@@ -10,12 +10,14 @@ import {
 } from 'prom-client';
 import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
+import { type ClientMetrics, createClientMetrics } from './metrics-clients.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createRoutingMetrics, type RoutingMetrics } from './metrics-routing.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
 
 export interface MetricsOptions {
@@ -39,10 +41,12 @@ export interface RequestObservation {
 export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
   readonly queries: QueryMetrics;
   readonly routing: RoutingMetrics;
+  readonly upgrades: UpgradeMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
   observeRequest(request: RequestObservation): void;
@@ -179,10 +183,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
     routing: createRoutingMetrics(registry, maxLabelValues),
+    upgrades: createUpgradeMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);
     },

@@ -9,6 +9,7 @@ import type { GatewayRequest } from './context.ts';
 import type { AccessEntry, Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { RequestObserver } from './server.ts';
+import type { UpgradeObserver } from './upgrades.ts';
 
 /** One access line and one observation per request, when it is over. */
 export function createRequestObserver(log: Log, metrics: Metrics): RequestObserver {
@@ -18,6 +19,10 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       const durationMs = performance.now() - context.startedAtMs;
       const status = answeredStatus(context, response);
       const { door, service, name } = context;
+      // One that has left HTTP was observed when it did: hours of a WebSocket are no time of an answer.
+      if (context.switched === undefined) {
+        metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      }
       metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
@@ -32,11 +37,12 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
 
 /** A client that left before its answer was whole got none, whatever was on its way (nginx's 499). */
 function answeredStatus(context: GatewayRequest, response: ServerResponse): number {
+  if (context.switched !== undefined) return 101;
   return context.departure.happened ? 499 : response.statusCode;
 }
 
 function buildEntry(context: GatewayRequest, status: number, durationMs: number): AccessEntry {
-  const { attempts } = context;
+  const { attempts, switched } = context;
   return {
     id: context.id,
     door: context.door,
@@ -48,22 +54,61 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     instances: attempts.map(({ instance }) => instance),
     attempts: attempts.length,
     status,
-    code: context.departure.happened ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
+    code: context.departure.happened && switched === undefined ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,
     variant: context.variant,
+    ...(switched !== undefined && { switched }),
+  };
+}
+
+/** What metrics are told of connections that leave HTTP. The access line of such a request is written at its end. */
+export function createUpgradeObserver(metrics: Metrics): UpgradeObserver {
+  const { upgrades } = metrics;
+  return {
+    onSwitch({ door, service, name, startedAtMs, switched }) {
+      const durationMs = performance.now() - startedAtMs;
+      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status: 101, durationMs });
+      upgrades.onOpen(service ?? '', switched?.protocol ?? '');
+    },
+    onBytes: upgrades.onBytes,
+    onEnd: upgrades.onEnd,
+  };
+}
+
+/** An outage exhausts a budget with every call: one line in so much time says it. */
+const exhaustionLogMs = 10_000;
+
+/** Whether a name was asked about within the time before. Names are those of services: few. */
+function createRecentTest(withinMs: number): (name: string) => boolean {
+  const askedAtMs = new Map<string, number>();
+  return (name) => {
+    const nowMs = performance.now();
+    const isRecent = nowMs - (askedAtMs.get(name) ?? Number.NEGATIVE_INFINITY) < withinMs;
+    if (!isRecent) askedAtMs.set(name, nowMs);
+    return isRecent;
   };
 }
 
 /** `tellsHealth`: whether health is found out here, or told by another process that says so already. */
 export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = true): CallObserver {
   const panicking = new Set<string>();
+  const isRecent = createRecentTest(exhaustionLogMs);
   return {
     onAttempt: (attempt) => metrics.observeAttempt(attempt),
     onBreakerChange(service, instance, state) {
       metrics.observeBreaker(service, instance, state);
       log.warn('circuit breaker', { service, instance, state });
+    },
+    onServiceBreakerChange(service, state) {
+      metrics.resilience.observeServiceBreaker(service, state);
+      log.warn('circuit breaker of a service', { service, state });
+    },
+    onResilience(service, event) {
+      metrics.resilience.observeEvent(service, event);
+      if (event !== 'retry-budget-exhausted' || isRecent(service)) return;
+      log.warn('the retry budget of a service is exhausted: calls that fail are not tried again', { service });
     },
     onHealthChange(service, instance, healthy, why) {
       if (!tellsHealth) return;

@@ -63,7 +63,7 @@ export function usePlannedExecution(
 }
 
 /** What several requests get that were executed as one. */
-interface Shared {
+interface Shared extends Pick<RequestContext, 'degraded'> {
   readonly result: PlannedResult;
   readonly serviceHeaders: ServiceHeaders | undefined;
 }
@@ -78,19 +78,21 @@ export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): 
     const { gateway } = args.contextValue as GraphqlContext;
     // What plugins add to calls is known when they are made: too late to say who asks the same.
     if (shareOperations === undefined || gateway.changeCall !== undefined || !isQuery(args)) {
-      return operation.execute(variables, gateway);
+      return await operation.execute(variables, gateway);
     }
     let isOwn = false;
     const start = async (flight: RequestContext): Promise<Shared> => {
       isOwn = true;
       const serviceHeaders = gateway.serviceHeaders?.fork();
       const own = serviceHeaders === undefined ? flight : new DerivedContext(flight, { serviceHeaders });
-      return { result: await operation.execute(variables, own), serviceHeaders };
+      return { result: await operation.execute(variables, own), serviceHeaders, degraded: own.degraded };
     };
     const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
-    const { result, serviceHeaders } = await sharing.share(identity, content, gateway, start);
+    const { result, serviceHeaders, degraded } = await sharing.share(identity, content, gateway, start);
     if (serviceHeaders !== undefined) gateway.serviceHeaders?.take(serviceHeaders, isOwn);
+    // The one who began has been told; those who joined have an answer that is not whole either.
+    if (degraded !== gateway.degraded) gateway.degraded?.push(...(degraded ?? []));
     return result;
   }
   return async (operation, args) => {

@@ -42,12 +42,7 @@ function checkGraph(target: PolicyTarget & { readonly level: 'type' | 'field' },
   const type = target.level === 'type' ? target.type : (target.field.split('.')[0] ?? '');
   const isRoot = ['Query', 'Mutation', 'Subscription'].includes(type);
   return [
-    // What a service answers in one piece with other fields cannot be late by itself, and mutations run one after the other.
-    ...(type === 'Query'
-      ? []
-      : Object.keys(fieldResilienceProperties)
-          .filter((key) => key in options)
-          .map((key) => ({ path: [key], message: 'only fields of Query can have this' }))),
+    ...checkResilience(type, options),
     ...('public' in options && options.public === true && !isRoot
       ? [
           {
@@ -57,4 +52,16 @@ function checkGraph(target: PolicyTarget & { readonly level: 'type' | 'field' },
         ]
       : []),
   ];
+}
+
+/** Mutations run one after the other; and what is kept of good answers is kept by questions, that is by fields of Query. */
+function checkResilience(type: string, options: object): Mistake[] {
+  if (type === 'Query') return [];
+  const isRoot = type === 'Mutation' || type === 'Subscription';
+  const message = isRoot
+    ? 'fields of Mutation and Subscription cannot have this'
+    : 'only fields of Query can have this';
+  return Object.keys(fieldResilienceProperties)
+    .filter((key) => key in options && (isRoot || key === 'staleIfError'))
+    .map((key) => ({ path: [key], message }));
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Transform, type TransformCallback } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
+import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 
 /**
  * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, BAD_REQUEST when it is not
@@ -30,11 +31,16 @@ export async function readBody(request: IncomingMessage, maxBytes: number, patie
   return whole.finally(() => clearTimeout(timer));
 }
 
-/** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. */
-export function limitBody(request: IncomingMessage, maxBytes: number): IncomingMessage | ByteLimit | null {
-  if (assertDeclaredLength(request, maxBytes)) return request;
-  if (request.headers['transfer-encoding'] === undefined) return null;
-  const limited = new ByteLimit(maxBytes);
+/** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. Metered on its way. */
+export function limitBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  meter?: ByteMeter | undefined,
+): IncomingMessage | ByteLimit | null {
+  if (assertDeclaredLength(request, maxBytes)) {
+    if (meter === undefined) return request;
+  } else if (request.headers['transfer-encoding'] === undefined) return null;
+  const limited = new ByteLimit(maxBytes, meter);
   // Whoever reads it gets the error from the stream; if nobody does any more, it concerns nobody.
   limited.on('error', () => {});
   // `pipe` does not pass on a client that breaks off; without this the service would wait for the rest.
@@ -62,15 +68,18 @@ function assertDeclaredLength(request: IncomingMessage, maxBytes: number): boole
 
 class ByteLimit extends Transform {
   readonly #maxBytes: number;
+  readonly #meter: ByteMeter | undefined;
   #size = 0;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, meter: ByteMeter | undefined) {
     super();
     this.#maxBytes = maxBytes;
+    this.#meter = meter;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#size += chunk.length;
+    this.#meter?.passRequest(chunk.length);
     if (this.#size > this.#maxBytes) done(tooLarge(this.#maxBytes));
     else done(null, chunk);
   }

@@ -7,24 +7,31 @@ import type { Authenticator } from '../policies/authenticate.ts';
 import { checkRequirement } from '../policies/authorize.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
-import { type FieldGuard, isOutage } from '../policies/field-resilience.ts';
 import type { LoadShedder } from '../policies/load-shedding.ts';
+import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { RateLimiter } from '../policies/rate-limit.ts';
+import { meterBytes } from '../policies/rate-limit-bytes.ts';
 import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
 import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
+import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
+import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { forwardInterim } from './interim-answers.ts';
+import { answerLastHop } from './local-answers.ts';
 import type { Mirrors } from './mirrors.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
-import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import { answerPreflight, rewriteCookies } from './rest-edge.ts';
 import { writeRouteAnswer } from './route-answers.ts';
-import { matchRoute, takeVariant } from './route-choice.ts';
+import { buildOutgoing, matchRoute } from './route-choice.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import { assertHandshake, chooseProtocol } from './upgrade-request.ts';
+import type { Upgrades } from './upgrades.ts';
 
 export interface RestDoorOptions {
   readonly authenticator: Authenticator;
@@ -37,9 +44,15 @@ export interface RestDoorOptions {
   readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
   readonly mirrors: Mirrors;
+  /** Something answered in place of a route that failed. */
+  readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
+  /** For requests that leave HTTP. */
+  readonly upgrades: Upgrades;
 }
+
+export type FallbackListener = (route: string, code: string, substitute: 'value' | 'service') => void;
 
 export type RestDoor = (
   routes: RouteTable,
@@ -58,38 +71,55 @@ const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, mirrors } = options;
+  const {
+    authenticator,
+    describeViewer,
+    rights,
+    limiter,
+    call,
+    cache,
+    shedder,
+    guards,
+    mirrors,
+    onFallback,
+    upgrades,
+  } = options;
   return async (routes, target, request, response, context) => {
-    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
+    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target, response, context)) return;
+    if (answerLastHop(routes, target, response, context)) return;
     const asked = { routes, target, authenticate: () => authenticator.authenticate(request.headers, context) };
     const { route, isAuthenticated } = await matchRoute(asked, context);
     context.name = route.label;
     context.service = route.service;
     context.shapeAnswer = route.edge.answer;
     shedder.check('rest', route.route.priority);
-    route.edge.csrf?.({ method: context.method, host: context.client.host, headers: request.headers });
+    const protocol = chooseProtocol(route.edge.upgrade, context.upgrade);
+    const origin = { method: context.method, host: context.client.host, headers: request.headers };
+    route.edge.csrf?.(origin);
+    if (protocol === 'websocket') assertHandshake(origin, route.edge);
     if (!isAuthenticated) context.viewer = await authenticator.authenticate(request.headers, context);
+    shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
+    const outgoing = buildOutgoing(route, target, request, context);
+    if (protocol !== null && route.edge.upgrade !== null) {
+      const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
+      const leave = { ...outgoing, headers, route, rule: route.edge.upgrade, protocol };
+      const send = () => upgrades.forward(leave, request, response, context);
+      return callGuarded(send, guards.find(route), response, context);
+    }
     const replayable = isReplayable(route, request);
-    const body = replayable ? await readReplayable(request, route, context) : limitBody(request, route.maxBodyBytes);
-    const headers = buildForwardedHeaders(route, target.path, request, context);
-    const variant = route.choose === null ? null : takeVariant(route.choose, headers, context);
-    const accepts = variant === null ? route.accepts : variant.accepts;
-    const zone = variant?.zone ?? route.findZone?.(context);
+    const body = replayable
+      ? await readReplayable(request, route, context)
+      : limitBody(request, route.maxBodyBytes, context.meter);
+    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
     const own: CallRequest = {
-      service: variant?.service ?? route.service,
-      method: context.method,
-      path: route.rewrite(target.path) + target.query,
-      headers,
+      ...outgoing,
       body,
       idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
-      ...(accepts !== undefined && { accepts }),
-      ...(variant?.name && { variant: variant.name }),
-      ...(zone !== undefined && { zone }),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
       receiver: new StreamedAnswer(route, request, response, context),
@@ -97,10 +127,12 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
+    context.calledAtMs = performance.now();
     try {
-      await callGuarded(withPlugins(send, context), guards.find(route), forwarded, response, context);
+      const ask = withPlugins(send, context);
+      await callGuarded(() => ask(forwarded, context), guards.find(route), response, context);
     } catch (thrown) {
-      await standIn(withPlugins(call, context), route, thrown, forwarded, response, context);
+      await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, forwarded, response, context);
     }
   };
 }
@@ -113,16 +145,15 @@ function withPlugins(call: Call, { plugins }: GatewayRequest): Call {
 
 /** The call, and what became of it for the breaker of its route. */
 async function callGuarded(
-  call: Call,
-  guard: FieldGuard | undefined,
-  forwarded: CallRequest,
+  send: () => Promise<void>,
+  guard: OutageGuard | undefined,
   response: ServerResponse,
   context: GatewayRequest,
 ): Promise<void> {
-  if (guard === undefined) return call(forwarded, context);
+  if (guard === undefined) return send();
   const end = guard.begin();
   try {
-    await call(forwarded, context);
+    await send();
     end(response.statusCode >= 500 ? 'failed' : 'succeeded');
   } catch (thrown) {
     const late = context.isHurried && thrown instanceof GatewayError && thrown.code === 'GATEWAY_TIMEOUT';
@@ -133,8 +164,8 @@ async function callGuarded(
 
 /** Answers in place of a route that failed, or throws what it failed with. */
 async function standIn(
-  call: Call,
-  { route: { fallback }, fallbackService }: RouteTarget,
+  { call, onFallback }: Pick<RestDoorOptions, 'call' | 'onFallback'>,
+  { route: { fallback }, fallbackService, service, label }: RouteTarget,
   thrown: unknown,
   forwarded: CallRequest,
   response: ServerResponse,
@@ -144,6 +175,7 @@ async function standIn(
   if (fallback === undefined || !failed || context.departure.happened) throw thrown;
   if (fallbackService !== null && forwarded.idempotent) {
     try {
+      onFallback(`${service} ${label}`, thrown.code, 'service');
       const { accepts: _, zone: __, variant: ___, ...plain } = forwarded;
       return await call({ ...plain, service: fallbackService }, context);
     } catch (second) {
@@ -152,6 +184,7 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];
   // RFC 9209: whoever wonders where the answer comes from can see why the service did not give it.
@@ -187,6 +220,7 @@ async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayR
   const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
   context.rateLimit = await limiter.check(route.rules, subject);
   if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
+  meterBytes(context, context.rateLimit.accounts);
   if (context.rateLimit.error !== null) throw context.rateLimit.error;
 }
 
@@ -203,6 +237,7 @@ class StreamedAnswer implements Receiver {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #context: GatewayRequest;
+  #trailing = false;
 
   constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
     this.#route = route;
@@ -211,13 +246,22 @@ class StreamedAnswer implements Receiver {
     this.#context = context;
   }
 
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    forwardInterim(status, rawHeaders, this.#request, this.#response);
+  }
+
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
     const headers = endToEndResponseHeaders(rawHeaders);
+    this.#trailing = takesTrailers(this.#request, status, headers);
+    dropMisplaced(headers, status, this.#trailing);
     const { cookies } = this.#route.edge;
     if (cookies !== null) rewriteCookies(headers, cookies);
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
-    if (isUnread(this.#request)) headers.push('connection', 'close');
+    if (isUnread(this.#request)) {
+      headers.push('connection', 'close');
+      lingerAtEnd(this.#request);
+    }
     this.#response.writeHead(status, finishHeaders(this.#context, headers));
     // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
     // a stream of events may take its time, and its client wants to know that it began.
@@ -227,13 +271,17 @@ class StreamedAnswer implements Receiver {
 
   onData(chunk: Buffer): boolean {
     this.#context.bodyBytes += chunk.length;
+    this.#context.meter?.passResponse(chunk.length);
     // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
     // latin1 keeps every byte.
     if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
     return this.#response.write(chunk);
   }
 
-  onEnd(): void {
+  onEnd(trailers: readonly string[]): void {
+    // Before the client has it all: its next request finds this one counted.
+    this.#context.meter?.settle();
+    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
     this.#response.end();
   }
 }

@@ -1,8 +1,12 @@
 /** Which route a request takes, and what is said to one that none takes. */
+import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
 import type { Viewer } from '../policies/request-context.ts';
+import type { CallRequest } from '../subgraphs/call.ts';
+import { assertUnambiguous } from './ambiguous-path.ts';
 import type { GatewayRequest } from './context.ts';
 import type { RequestTarget } from './request-target.ts';
+import { buildForwardedHeaders } from './rest-edge.ts';
 import type { RouteMatch } from './route-matcher.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 import type { ChooseVariant, Variant } from './route-variants.ts';
@@ -25,14 +29,20 @@ export async function matchRoute(
   context: GatewayRequest,
 ): Promise<RouteChoice> {
   const { method, headers, client } = context;
+  const question = { method, path: target.path, host: client.host };
   const facts = { headers, query: target.query, address: client.address, viewer: undefined };
   const match = routes.find(method, target.path, client.host, facts);
-  if (match.kind === 'found') return { route: match.target, isAuthenticated: false };
+  if (match.kind === 'found') {
+    assertUnambiguous(routes, question, facts, match.target);
+    return { route: match.target, isAuthenticated: false };
+  }
   if (match.kind !== 'needs-viewer') throw refuseUnmatched(match, method);
   context.viewer = await authenticate();
-  const known = routes.find(method, target.path, client.host, { ...facts, viewer: context.viewer });
-  if (known.kind === 'found') return { route: known.target, isAuthenticated: true };
-  throw refuseUnmatched(known, method);
+  const known = { ...facts, viewer: context.viewer };
+  const second = routes.find(method, target.path, client.host, known);
+  if (second.kind !== 'found') throw refuseUnmatched(second, method);
+  assertUnambiguous(routes, question, known, second.target);
+  return { route: second.target, isAuthenticated: true };
 }
 
 /** Why no route takes a request. */
@@ -46,8 +56,35 @@ export function refuseUnmatched(match: Exclude<RouteMatch<unknown>, { kind: 'fou
   return new GatewayError('UNAUTHENTICATED');
 }
 
+/** A request as it goes to its service, whatever it is about to become there. */
+export type OutgoingRequest = Pick<
+  CallRequest,
+  'service' | 'method' | 'path' | 'headers' | 'accepts' | 'zone' | 'variant'
+>;
+
+export function buildOutgoing(
+  route: RouteTarget,
+  target: RequestTarget,
+  request: IncomingMessage,
+  context: GatewayRequest,
+): OutgoingRequest {
+  const headers = buildForwardedHeaders(route, target.path, request, context);
+  const variant = route.choose === null ? null : takeVariant(route.choose, headers, context);
+  const accepts = variant === null ? route.accepts : variant.accepts;
+  const zone = variant?.zone ?? route.findZone?.(context);
+  return {
+    service: variant?.service ?? route.service,
+    method: context.method,
+    path: route.rewrite(target.path) + target.query,
+    headers,
+    ...(accepts !== undefined && { accepts }),
+    ...(zone !== undefined && { zone }),
+    ...(variant?.name && { variant: variant.name }),
+  };
+}
+
 /** Chooses the variant, and tells everybody. */
-export function takeVariant(choose: ChooseVariant, headers: string[], context: GatewayRequest): Variant {
+function takeVariant(choose: ChooseVariant, headers: string[], context: GatewayRequest): Variant {
   const variant = choose(context);
   context.variant = variant.name;
   if (variant.name !== null) headers.push('x-route-variant', variant.name);

@@ -1,13 +1,13 @@
 /** What holds for a route as a whole, beside its service: a breaker of its own, and what stands in for it. */
-import { FieldGuard, type FieldGuardOptions } from '../policies/field-resilience.ts';
+import { OutageGuard, type OutageGuardOptions } from '../policies/outage-guard.ts';
 import type { RouteTarget } from './route-table.ts';
 
 /** The guards of all routes. They outlive routing tables: what a breaker knows is not forgotten with a registration. */
 export class RouteGuards {
-  #guards = new Map<string, FieldGuard>();
-  readonly #options: FieldGuardOptions;
+  #guards = new Map<string, OutageGuard>();
+  readonly #options: OutageGuardOptions;
 
-  constructor(options: FieldGuardOptions = {}) {
+  constructor(options: OutageGuardOptions = {}) {
     this.#options = options;
   }
 
@@ -19,14 +19,14 @@ export class RouteGuards {
       const { circuitBreaker } = route;
       if (circuitBreaker === undefined) continue;
       const name = `${service} ${label}`;
-      const guard = before.get(name) ?? new FieldGuard(name, {}, this.#options);
+      const guard = before.get(name) ?? new OutageGuard(name, {}, this.#options);
       guard.configure({ circuitBreaker });
       this.#guards.set(name, guard);
     }
   }
 
   /** Undefined for a route without a breaker. */
-  find({ service, label }: RouteTarget): FieldGuard | undefined {
+  find({ service, label }: RouteTarget): OutageGuard | undefined {
     return this.#guards.size === 0 ? undefined : this.#guards.get(`${service} ${label}`);
   }
 }

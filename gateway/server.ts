@@ -5,18 +5,32 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { TLSSocket, type TlsOptions } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
+import { ClientConnections } from './client-connection.ts';
+import type { ClientLimits } from './client-limits.ts';
+import { type ClientPaceOptions, cutIdleReaders, lingerAtEnd, watchUpload } from './client-pace.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
+import { keepHalfClosed } from './half-closed.ts';
+import { continueWhenRead } from './interim-answers.ts';
+import type { AssertKnownHost } from './known-hosts.ts';
+import { answerOptions, isServerWide } from './local-answers.ts';
+import { createMalformedListener, renderRefusal } from './malformed-request.ts';
+import type { ClientMetrics } from './metrics-clients.ts';
 import { isUnread } from './request-body.ts';
+import { assertFraming } from './request-framing.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
+import { type AskedUpgrade, acceptUpgrade, assertPlain, isUpgrade, noWebSocket } from './upgrade-request.ts';
 
 export interface PublicServerOptions extends GatewayRequestOptions {
-  readonly maxHeaderBytes: number;
-  readonly headersTimeoutMs: number;
+  readonly limits: ClientLimits & { readonly maxHeaderBytes: number; readonly headersTimeoutMs: number };
+  /** Null: every host is answered for. */
+  readonly assertKnownHost: AssertKnownHost | null;
+  readonly clientMetrics: ClientMetrics;
   readonly current: () => DataPlaneState;
   readonly isReady: () => boolean;
   readonly observer: RequestObserver;
@@ -45,53 +59,152 @@ const readyPaths = new Set(['/health/ready', '/readiness']);
 
 /** Creates the server without listening. */
 export function createPublicServer(options: PublicServerOptions): Server {
-  const { tls, maxHeaderBytes, headersTimeoutMs } = options;
+  const { tls, limits, clientMetrics } = options;
+  const connections = new ClientConnections();
+  const pace: ClientPaceOptions = {
+    clientIdleMs: limits.clientIdleMs,
+    connections,
+    onSlow: clientMetrics.observeSlow,
+  };
+  const entrance = new Entrance(options, connections, pace);
   // A body may take as long as it flows: `requestTimeout` would cut long uploads. Slow heads are cut by their own limit.
   const settings = {
-    maxHeaderSize: maxHeaderBytes,
-    headersTimeout: headersTimeoutMs,
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
     requestTimeout: 0,
-    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: Math.min(30_000, Math.max(100, limits.headersTimeoutMs / 4)),
+    keepAliveTimeout: limits.keepAliveMs,
     requireHostHeader: false,
+    insecureHTTPParser: false,
     highWaterMark: bufferBytes,
+    shouldUpgradeCallback: isUpgrade,
   };
-  const answer = (request: IncomingMessage, response: ServerResponse): void => void serve(options, request, response);
+  const answer = (request: IncomingMessage, response: ServerResponse): void => entrance.take(request, response);
   // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
   const server =
     tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
-  server.on('clientError', refuseMalformed);
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const { asked, response } = acceptUpgrade(request, socket, head);
+    entrance.take(request, response, { asked });
+  });
   server.on('tlsClientError', (error) => options.observer.onHandshakeFailure(error));
+  // One more than may be, so that it shows: Node drops the rest without a word.
+  server.maxHeadersCount = limits.maxHeaderCount + 1;
+  if (limits.maxRequestsPerConnection > 0) server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
+  if (limits.maxConnections > 0) server.maxConnections = limits.maxConnections;
+  cutIdleReaders(server, pace);
+  keepHalfClosed(server, connections);
+  server.on('clientError', createMalformedListener(connections, clientMetrics.observeMalformed));
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    continueWhenRead(request, response);
+    entrance.take(request, response);
+  });
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    entrance.take(request, response, { refusal: new GatewayError('EXPECTATION_FAILED') });
+  });
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    const refusal = new GatewayError('METHOD_NOT_ALLOWED', 'There are no tunnels here', { allow: [] });
+    clientMetrics.observeMalformed(refusal.code);
+    socket.on('error', () => {}).end(renderRefusal(refusal));
+  });
   return server;
 }
 
-async function serve(options: PublicServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = request.url ?? '/';
-  const cut = url.indexOf('?');
-  const context = createGatewayRequest(options, request, response, cut < 0 ? url : url.slice(0, cut));
-  options.observer.onBegin(context);
-  response.once('close', () => options.observer.onEnd(context, response));
-  try {
-    assertHost(request);
-    assertOneAuthorization(request);
-    await enter(options, parseRequestTarget(url), request, response, context);
-  } catch (thrown) {
-    const error = toGatewayError(thrown);
-    context.errorCode ??= error.code;
-    options.observer.onFailure(error, context);
+/** What is known of a request before it comes in. */
+interface Knowledge {
+  /** Why it is not let in. */
+  readonly refusal?: GatewayError;
+  readonly asked?: AskedUpgrade;
+}
+
+const nothing: Knowledge = {};
+
+/** What every request passes. */
+class Entrance {
+  readonly #options: PublicServerOptions;
+  readonly #connections: ClientConnections;
+  readonly #pace: ClientPaceOptions;
+
+  constructor(options: PublicServerOptions, connections: ClientConnections, pace: ClientPaceOptions) {
+    this.#options = options;
+    this.#connections = connections;
+    this.#pace = pace;
+  }
+
+  take(request: IncomingMessage, response: ServerResponse, { refusal, asked }: Knowledge = nothing): void {
+    const connection = this.#connections.of(request.socket);
+    // It came in one piece with a request that ended its connection: never answered, so never acted upon.
+    if (connection.isDoomed) return;
+    const options = this.#options;
+    const url = request.url ?? '/';
+    const target = parseTarget(request);
+    const path = target instanceof GatewayError ? (url.split('?', 1)[0] ?? url) : target.path;
+    const context = createGatewayRequest(options, request, response, path);
+    context.upgrade = asked;
+    const fail = (error: GatewayError): void => {
+      context.errorCode ??= error.code;
+      options.observer.onFailure(error, context);
+      try {
+        answerFailure(error, request, response, context);
+      } catch (again) {
+        // A plugin failed the head of this very answer. What tells of that is written without plugins.
+        options.observer.onFailure(toGatewayError(again), context);
+        answerFailure(toGatewayError(again), request, response, context);
+      }
+    };
+    // A connection that leaves HTTP carries no further exchange, and its end has another meaning.
+    if (asked === undefined) connection.begin({ request, response, fail });
+    options.observer.onBegin(context);
+    response.once('close', () => options.observer.onEnd(context, response));
     try {
-      answerFailure(error, request, response, context);
-    } catch (again) {
-      // A plugin failed the head of this very answer. What tells of that is written without plugins.
-      options.observer.onFailure(toGatewayError(again), context);
-      answerFailure(toGatewayError(again), request, response, context);
+      assertFraming(request, options.limits.maxHeaderCount);
+      assertOneAuthorization(request);
+      if (asked === undefined) assertPlain(request);
+      if (target instanceof GatewayError) throw target;
+      if (refusal !== undefined) throw refusal;
+    } catch (thrown) {
+      connection.isDoomed = true;
+      response.shouldKeepAlive = false;
+      context.shapeAnswer = options.current().gatewayAnswer;
+      fail(toGatewayError(thrown));
+      return;
     }
+    if (isUnread(request)) {
+      watchUpload(request, this.#pace, fail);
+    }
+    void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
+  }
+
+  async #serve(
+    target: RequestTarget,
+    request: IncomingMessage,
+    response: ServerResponse,
+    context: GatewayRequest,
+  ): Promise<void> {
+    // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
+    const current = this.#options.current();
+    context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
+    // Before all else: whether the process lives is no question for plugins, nor of the host.
+    if (livePaths.has(target.path)) return answerHealth(true, response, context);
+    if (readyPaths.has(target.path)) return answerHealth(this.#options.isReady(), response, context);
+    this.#options.assertKnownHost?.(context.client.host);
+    if (current.plugins !== undefined) {
+      context.plugins = current.plugins.begin(context, request, response, target.query);
+      if (await context.plugins?.enter()) return;
+    }
+    if (context.door === 'graphql' && context.upgrade?.protocols.includes('websocket') === true) throw noWebSocket();
+    if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
+    if (isServerWide(request)) return answerOptions(null, response, context);
+    return current.restDoor(current.routes, target, request, response, context);
   }
 }
 
-/** RFC 9112 section 3.2: a request of HTTP/1.1 names the host, once. */
-function assertHost(request: IncomingMessage): void {
-  if (request.headers.host === undefined && request.httpVersion !== '1.0') {
-    throw new GatewayError('BAD_REQUEST', 'The request has no Host');
+function parseTarget(request: IncomingMessage): RequestTarget | GatewayError {
+  if (isServerWide(request)) return { path: '*', query: '' };
+  try {
+    return parseRequestTarget(request.url ?? '/', request.headers.host);
+  } catch (thrown) {
+    return toGatewayError(thrown);
   }
 }
 
@@ -107,44 +220,6 @@ function assertOneAuthorization({ headers, rawHeaders }: IncomingMessage): void 
     if (name.length === 13 && name.toLowerCase() === 'authorization') count++;
   }
   if (count > 1) throw new GatewayError('BAD_REQUEST', 'The request has more than one Authorization');
-}
-
-function enter(
-  options: PublicServerOptions,
-  target: RequestTarget,
-  request: IncomingMessage,
-  response: ServerResponse,
-  context: GatewayRequest,
-): Promise<void> | void {
-  // Taken once: a change of the graph or the routes meanwhile does not touch this request (invariant 2).
-  const current = options.current();
-  context.shapeAnswer = context.door === 'graphql' ? current.graphqlAnswer : current.gatewayAnswer;
-  if (context.door === 'rest') {
-    // Before plugins: whether the process lives is no question for them.
-    if (livePaths.has(target.path)) return answerHealth(true, response, context);
-    if (readyPaths.has(target.path)) return answerHealth(options.isReady(), response, context);
-  }
-  if (current.plugins !== undefined) {
-    context.plugins = current.plugins.begin(context, request, response, target.query);
-    if (context.plugins !== undefined) {
-      return context.plugins.enter().then((isAnswered) => {
-        if (!isAnswered) return openDoor(current, target, request, response, context);
-      });
-    }
-  }
-  return openDoor(current, target, request, response, context);
-}
-
-function openDoor(
-  { graphqlDoor, generation, restDoor, routes }: DataPlaneState,
-  target: RequestTarget,
-  request: IncomingMessage,
-  response: ServerResponse,
-  context: GatewayRequest,
-): Promise<void> {
-  return context.door === 'graphql'
-    ? graphqlDoor(generation, target, request, response, context)
-    : restDoor(routes, target, request, response, context);
 }
 
 function answerHealth(good: boolean, response: ServerResponse, context: GatewayRequest): void {
@@ -167,14 +242,17 @@ function answerFailure(
 ): void {
   if (response.headersSent) {
     // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
-    response.destroy();
+    if (!response.writableEnded) response.destroy();
     return;
   }
   if (context.departure.happened) return;
   const answer = context.door === 'graphql' ? buildRefusal(error, context) : problemAnswer(error, context);
   const headers = [...edgeHeaders(context), ...answer.headers];
   // What is left of the request is not read: the connection cannot carry another one.
-  if (isUnread(request)) headers.push('connection', 'close');
+  if (isUnread(request)) {
+    headers.push('connection', 'close');
+    lingerAtEnd(request);
+  }
   response.writeHead(answer.status, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : answer.body);
 }
@@ -183,28 +261,3 @@ function problemAnswer(error: GatewayError, context: GatewayRequest) {
   const { status, headers, body } = toProblem(error, context.id);
   return { status, headers: Object.entries(headers).flat(), body };
 }
-
-/** Requests that Node's parser refuses never become a request object; they get an answer all the same. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  // Before there is TLS, words in the open would be no answer.
-  if (!socket.writable || (socket instanceof TLSSocket && socket.getProtocol() === null)) {
-    socket.destroy();
-    return;
-  }
-  const status = malformedStatus[error.code ?? ''] ?? '400 Bad Request';
-  const code = status.startsWith('431') ? 'HEADERS_TOO_LARGE' : 'BAD_REQUEST';
-  const body = JSON.stringify({
-    type: 'about:blank',
-    title: status.slice(4),
-    status: Number(status.slice(0, 3)),
-    code,
-  });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  );
-}
-
-const malformedStatus: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-};

@@ -6,6 +6,7 @@
 import type { Server } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { createClientResolver } from '../policies/client-address.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
@@ -14,6 +15,7 @@ import type { RateLimitStore } from '../policies/rate-limit-count.ts';
 import type { Admit } from '../schema/admission.ts';
 import type { FieldUsage } from '../schema/field-usage.ts';
 import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
+import { createGuardedEntities } from '../schema/guarded-entities.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
 import { createPlanner, type Planner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
@@ -33,6 +35,8 @@ import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createPolicyResolution } from './effective-policies.ts';
 import { type Explanation, explain } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
+import { FieldGuards } from './field-guards.ts';
+import { compileKnownHosts } from './known-hosts.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import { loadTls } from './listen-tls.ts';
@@ -45,14 +49,17 @@ import {
   createCallObserver,
   createQueryObserver,
   createRequestObserver,
+  createUpgradeObserver,
 } from './observation.ts';
 import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
 import { createRevocations } from './revocations.ts';
 import { createPublicServer } from './server.ts';
+import { compileServerTiming } from './server-timing.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
 import { SubgraphRules } from './subgraph-rules.ts';
+import { Upgrades } from './upgrades.ts';
 
 export interface Serving extends AsyncDisposable {
   /** How graphs that the control plane composes call services. */
@@ -76,6 +83,8 @@ export interface Serving extends AsyncDisposable {
   status(service: string): Promise<readonly InstanceStatus[]>;
   /** The instances of a service as a whole; undefined for an unknown service. */
   poolHealth(service: string): PoolHealth | undefined;
+  /** The breaker of a service as a whole; null where it has none. */
+  serviceBreaker(service: string): Promise<BreakerState | null>;
   /** Looks at all instances of a service now, then as {@link status}. */
   probe(service: string): Promise<readonly InstanceStatus[]>;
   /** What would happen to a request, and why. */
@@ -105,6 +114,8 @@ export interface ServingOptions {
   readonly apiKeyStore?: ApiKeyStore | undefined;
   /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
   readonly onEject?: (service: string, instance: string, why: string) => void;
+  /** Where `onEject` is set: hears of connections that broke in the middle of a call. */
+  readonly onDoubt?: (service: string, instance: string) => void;
   /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
   readonly onInvalidate?: (tags: readonly string[]) => void;
   /** Processes that share the concurrency of a service. @default 1 */
@@ -140,18 +151,31 @@ export function createServing(options: ServingOptions): LocalServing {
       lookup,
       observer: createCallObserver(log, metrics, onEject === undefined),
       onEject,
+      onDoubt: options.onDoubt,
       processes,
     }),
   );
   const versions = createVersionRouting();
   const subgraphRules = new SubgraphRules(settings);
-  const execute = createSubgraphTransport({
+  const fieldGuards = new FieldGuards({
+    log,
+    onBreakerChange(field, state) {
+      metrics.resilience.observeFieldBreaker(field, state);
+      log.warn('circuit breaker', { field, state });
+    },
+  });
+  const transport = createSubgraphTransport({
     headersOf: (service) => subgraphRules.find(service),
     call: upstreams.call,
     acceptsOf: versions.acceptsOf,
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
+  });
+  const execute = createGuardedEntities({
+    execute: transport,
+    current: () => fieldGuards.ofEntities,
+    onDegraded: metrics.resilience.observeFieldFailure,
   });
   const planner = stack.use(options.planner ?? createPlanner({ log }));
   if (settings.graphql.engine === 'auto') planner.start();
@@ -175,6 +199,12 @@ export function createServing(options: ServingOptions): LocalServing {
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
   const mirrors = new Mirrors({ call: upstreams.call, onOutcome: metrics.routing.onMirror });
+  const upgrades = new Upgrades({
+    open: upstreams.openUpgrade,
+    maxOpen: Math.ceil(settings.limits.maxUpgrades / (processes ?? 1)),
+    observer: createUpgradeObserver(metrics),
+  });
+  stack.defer(() => upgrades.drain(0));
 
   function begin(snapshot: Snapshot, graph: Graph): DataPlane {
     return createDataPlane({
@@ -187,6 +217,7 @@ export function createServing(options: ServingOptions): LocalServing {
       call: upstreams.call,
       mirrors,
       httpCache,
+      upgrades,
       cacheStore: sharedCache,
       cacheMetrics: metrics.cache,
       engineOf,
@@ -194,15 +225,16 @@ export function createServing(options: ServingOptions): LocalServing {
       persisted,
       queryObserver: createQueryObserver(log, metrics),
       plugins: plugins.activate(),
+      fieldGuards,
       onUnexpected: (error, context) => log.error('unexpected error in a GraphQL operation', { error, id: context.id }),
       onUnknownPolicy: (policy, services) =>
         log.warn('nobody passes a policy that `authorization.policies` does not have', { policy, services }),
       onDegraded: metrics.resilience.observeFieldFailure,
-      onFieldBreaker(field, state) {
-        metrics.resilience.observeFieldBreaker(field, state);
-        log.warn('circuit breaker', { field, state });
+      onRouteBreaker(route, state) {
+        metrics.resilience.observeRouteBreaker(route, state);
+        log.warn('circuit breaker', { route, state });
       },
-      onRouteBreaker: (route, state) => log.warn('circuit breaker', { route, state }),
+      onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }
 
@@ -262,8 +294,10 @@ export function createServing(options: ServingOptions): LocalServing {
       const { tls } = settings.listen;
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
-        maxHeaderBytes: settings.limits.maxHeaderBytes,
-        headersTimeoutMs: settings.limits.headersTimeoutMs,
+        limits: settings.limits,
+        assertKnownHost: compileKnownHosts(settings.hosts),
+        timesRequest: compileServerTiming(settings.serverTiming),
+        clientMetrics: metrics.clients,
         current: () => plane.current,
         isReady: () => isReady,
         observer: createRequestObserver(log, metrics),
@@ -278,6 +312,7 @@ export function createServing(options: ServingOptions): LocalServing {
     },
     status: async (service) => upstreams.status(service),
     poolHealth: upstreams.poolHealth,
+    serviceBreaker: async (service) => upstreams.serviceBreaker(service),
     probe: upstreams.probe,
     async explain(question) {
       if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
@@ -292,7 +327,9 @@ export function createServing(options: ServingOptions): LocalServing {
     },
     async drain(drainOptions) {
       isReady = false;
-      return server === undefined ? 'drained' : await drainServer(server, drainOptions);
+      return server === undefined
+        ? 'drained'
+        : await drainServer(server, drainOptions, (graceMs) => upgrades.drain(graceMs));
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
@@ -304,6 +341,8 @@ function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>
     settings;
   return {
     listen,
+    hosts: settings.hosts,
+    serverTiming: settings.serverTiming,
     redisUrl,
     cache,
     limits,

@@ -19,15 +19,22 @@ export type DrainOutcome = 'drained' | 'cut';
 
 /**
  * Drains a server: waits `delayMs` while it goes on serving, closes the port, lets connections be used once more for
- * `handOverMs`, closes idle ones, waits for the busy ones at most `graceMs`, then cuts.
+ * `handOverMs`, closes idle ones, waits for the busy ones at most `graceMs`, then cuts. `onClosed`: the port is closed;
+ * connections that have left HTTP are none that the server knows, and have to end within the time given.
  */
-export async function drainServer(server: Server, options: DrainOptions): Promise<DrainOutcome> {
+export async function drainServer(
+  server: Server,
+  options: DrainOptions,
+  onClosed: (withinMs: number) => Promise<void> = async () => {},
+): Promise<DrainOutcome> {
   const { delayMs, graceMs, handOverMs = 0 } = options;
   if (!server.listening) return 'drained';
   if (delayMs > 0) await pause(delayMs);
   const closed = new Promise<void>((resolve) => server.once('close', resolve));
   // Not the close of http: that would cut idle connections at once.
   NetServer.prototype.close.call(server);
+  // Their ends are heard of later than the server counts them out.
+  const left = onClosed(handOverMs + graceMs);
   if (handOverMs > 0) {
     server.prependListener('request', (_request, response) => {
       response.shouldKeepAlive = false;
@@ -42,7 +49,7 @@ export async function drainServer(server: Server, options: DrainOptions): Promis
   }, graceMs);
   // A connection that becomes idle after its last answer keeps `close` waiting until its keep-alive time is over.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
-  await closed;
+  await Promise.all([closed, left]);
   clearTimeout(cut);
   clearInterval(sweep);
   return outcome;

@@ -21,7 +21,8 @@ export function createPrimaryCounts(): PrimaryCounts {
   const counts = createMemoryRateLimitStore();
   const slots = createSlots();
   return {
-    take({ key, rule, cost, holder = '' }) {
+    take({ key, rule, cost, isCharge, holder = '' }) {
+      if (isCharge) return counts.charge(key, rule, cost);
       return rule.algorithm === 'concurrency'
         ? slots.take(key, rule.limit, holder, rule.leaseMs)
         : counts.take(key, rule, cost);
@@ -60,7 +61,8 @@ export function createWorkerCounts({ ask, renew, release, onFailure }: WorkerCou
     // The primary may have given a slot all the same.
     const slot = toSlot(question);
     if (slot !== null) release(slot);
-    resolve(own.take(question.key, question.rule, question.cost));
+    const { key, rule, cost, isCharge } = question;
+    resolve(isCharge ? own.charge(key, rule, cost) : own.take(key, rule, cost));
   }
 
   function conclude({ question, resolve }: Waiting, result: CountResult): void {
@@ -84,12 +86,17 @@ export function createWorkerCounts({ ask, renew, release, onFailure }: WorkerCou
     }
   }
 
+  function put(question: LimitQuestion): Promise<CountResult> {
+    if (waiting.length === 0) setImmediate(() => void send());
+    return new Promise((resolve) => waiting.push({ question, resolve }));
+  }
+
   return {
     take(key, rule, cost) {
-      if (waiting.length === 0) setImmediate(() => void send());
       const holder = rule.algorithm === 'concurrency' ? { holder: randomUUID() } : {};
-      return new Promise((resolve) => waiting.push({ question: { key, rule, cost, ...holder }, resolve }));
+      return put({ key, rule, cost, ...holder });
     },
+    charge: (key, rule, cost) => put({ key, rule, cost, isCharge: true }),
     close() {
       leases.close();
       own.close();

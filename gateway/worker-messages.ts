@@ -1,5 +1,6 @@
 /** What the primary and its workers say to each other. All of it is plain data. */
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import type { CountResult, CountRule } from '../policies/rate-limit-count.ts';
 import type { HeldSlot } from '../policies/rate-limit-slots.ts';
 import type { UsageRow } from '../schema/field-usage.ts';
@@ -44,6 +45,8 @@ export interface LimitQuestion {
   readonly key: string;
   readonly rule: CountRule;
   readonly cost: number;
+  /** It has happened already, and is counted whether there is room or not. */
+  readonly isCharge?: true;
   /** Of a concurrency rule: who shall hold the slot. */
   readonly holder?: string;
 }
@@ -66,6 +69,8 @@ export interface ToWorker {
   explain(body: ExplainQuestion): Explanation;
   /** What became of copies of requests. */
   mirrors(body: null): readonly MirrorReport[];
+  /** The breakers of services as a whole; null where there is none. */
+  breakers(body: null): Readonly<Record<string, BreakerState | null>>;
   /** Drops cached answers. */
   invalidate(body: CacheTags): number;
   ping(body: null): void;
@@ -89,4 +94,6 @@ export interface ToPrimary {
   invalidated(body: CacheTags): void;
   /** A call could not connect to an instance. */
   ejected(body: { readonly service: string; readonly instance: string; readonly why: string }): void;
+  /** A connection to an instance broke in the middle of a call. */
+  doubted(body: { readonly service: string; readonly instance: string }): void;
 }

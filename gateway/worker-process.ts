@@ -48,6 +48,10 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
     },
     mirrors: () => required().serving.mirrors(),
     explain: (question) => required().serving.explain(question),
+    breakers() {
+      const { serving, names } = required();
+      return Object.fromEntries(names().map((name) => [name, serving.upstreams.serviceBreaker(name)]));
+    },
     invalidate: (tags) => required().serving.invalidate(tags),
     ping() {},
     drain: (options) => running?.serving.drain(options) ?? 'drained',
@@ -76,6 +80,7 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
       onFailure: (error) => log.warn('the primary cannot be asked: this worker counts rate limits alone', { error }),
     }),
     onEject: (service, instance, why) => primary.tell('ejected', { service, instance, why }),
+    onDoubt: (service, instance) => primary.tell('doubted', { service, instance }),
     processes: settings.workers,
     onInvalidate: (tags) => primary.tell('invalidated', tags),
     usage,

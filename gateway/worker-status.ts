@@ -16,6 +16,7 @@ export function mergeStatus(
     const seen = workers.flatMap((list) => list.filter(({ id, url }) => id === instance.id && url === instance.url));
     const [first] = seen;
     if (first === undefined) return instance;
+    const upgrades = seen.reduce((sum, one) => sum + (one.upgrades ?? 0), 0);
     const lastFailure = instance.lastFailure ?? seen.find((one) => one.lastFailure !== undefined)?.lastFailure;
     return {
       ...instance,
@@ -24,9 +25,16 @@ export function mergeStatus(
       state: instance.state === 'healthy' ? (seen.find(isOut)?.state ?? 'healthy') : instance.state,
       breaker: seen.map(({ breaker }) => breaker).reduce(worse),
       inFlight: seen.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      ...(upgrades > 0 && { upgrades }),
       ...(lastFailure !== undefined && { lastFailure }),
     };
   });
+}
+
+/** The worst of the workers' breakers; null where there are none. */
+export function mergeBreakers(states: readonly (BreakerState | null)[]): BreakerState | null {
+  const known = states.filter((state) => state !== null);
+  return known.length === 0 ? null : known.reduce(worse);
 }
 
 function isOut({ state }: InstanceStatus): boolean {

@@ -1,43 +1,16 @@
 /** Authorization of GraphQL fields: the Envelop plugin over the core, for operations as a whole and field by field. */
 import type { OnExecuteEventPayload, OnExecuteHookResult, Plugin } from '@envelop/core';
-import {
-  type DocumentNode,
-  type ExecutionArgs,
-  type FragmentDefinitionNode,
-  GraphQLError,
-  type GraphQLSchema,
-  getArgumentValues,
-  getOperationAST,
-  getVariableValues,
-  Kind,
-  type OperationDefinitionNode,
-  separateOperations,
-} from 'graphql';
-import { checkRequirement, needsArguments } from './authorize.ts';
-import type { AuthorizationMode } from './authorize-options.ts';
-import { type GatewayError, toGraphQLError } from './errors.ts';
-import { toExpressionValue } from './expression.ts';
-import { type FieldRequirements, requireViewers } from './field-requirements.ts';
-import { type FieldSelection, walkSelections } from './field-selections.ts';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema } from 'graphql';
+import { toGraphQLError } from './errors.ts';
+import { createFieldValidation } from './field-validation.ts';
 import { restoreDenied } from './filtered-answer.ts';
-import { type Denial, FilteredOperations } from './filtered-operation.ts';
+import type { Denial } from './filtered-operation.ts';
 import type { GraphqlContext, RequestContext } from './request-context.ts';
-import type { Requirement } from './requirement.ts';
-import { noRights, type Rights } from './rights.ts';
+import { noRights } from './rights.ts';
+import { type FieldAuthorizationOptions, type KnownOperation, SchemaAuthorization } from './schema-authorization.ts';
 
 /** Errors that one refused operation lists. Aliases would make it as many as the client likes. */
 const maxErrors = 10;
-
-export interface FieldAuthorizationOptions {
-  /** With types and interfaces worked in: see {@link buildFieldRequirements}. */
-  readonly requirements: FieldRequirements;
-  /** Whether every root field needs a viewer unless it is in `publicFields`. */
-  readonly required: boolean;
-  /** Root fields, as `Query.field`, that `required` leaves open. A requirement of their own holds all the same. */
-  readonly publicFields: ReadonlySet<string>;
-  /** What roles give, what policies stand for, and what happens to whoever may not. */
-  readonly rights?: Rights;
-}
 
 /**
  * Refuses operations that select a field which the viewer may not read, whole and before they run: mutations have no
@@ -49,15 +22,17 @@ export function useFieldAuthorization(options: FieldAuthorizationOptions): Plugi
   if (options.requirements.size === 0 && !options.required) return {};
   const { rights = noRights } = options;
   const bySchema = new WeakMap<GraphQLSchema, SchemaAuthorization>();
+  const validateFields = createFieldValidation();
   return {
     onExecute: (event) => authorize(event, true),
     // A stream of answers is not filtered: it is refused.
-    onSubscribe(event) {
-      authorize(event, false);
-    },
+    onSubscribe: (event) => authorize(event, false) as Promise<undefined> | undefined,
   };
 
-  function authorize(event: Event, mayFilter: boolean): OnExecuteHookResult<GraphqlContext> | undefined {
+  function authorize(
+    event: Event,
+    mayFilter: boolean,
+  ): Promise<undefined> | OnExecuteHookResult<GraphqlContext> | undefined {
     const args: ExecutionArgs = event.args;
     const { gateway } = args.contextValue as GraphqlContext;
     let authorization = bySchema.get(args.schema);
@@ -68,12 +43,38 @@ export function useFieldAuthorization(options: FieldAuthorizationOptions): Plugi
     const operation = authorization.read(args);
     // Nearly every request ends here.
     if (authorization.mayRun(operation, gateway)) return undefined;
-    const { denials, mistakes } = authorization.judge(operation, args, gateway);
+    const filters = mayFilter && operation.node !== null && authorization.mayFilter(operation);
+    return filters ? filter(event, authorization, operation) : reject(event, authorization, operation);
+  }
+
+  async function reject(
+    event: Event,
+    authorization: SchemaAuthorization,
+    operation: KnownOperation,
+  ): Promise<undefined> {
+    const { gateway } = event.args.contextValue as GraphqlContext;
+    const judge = authorization.judgeFor(gateway);
+    const args = { ...event.args, document: operation.document };
+    const refusal = await validateFields(
+      args,
+      gateway,
+      (selection, variables) => judge(selection, variables)?.refusal ?? null,
+    );
+    if (refusal !== null) event.setResultAndStopExecution(refusal);
+  }
+
+  function filter(
+    event: Event,
+    authorization: SchemaAuthorization,
+    operation: KnownOperation,
+  ): OnExecuteHookResult<GraphqlContext> | undefined {
+    const { args } = event;
+    const { gateway } = args.contextValue as GraphqlContext;
+    const { denials, mistakes } = authorization.listDenials(operation, args, gateway);
     if (denials.length === 0) return undefined;
-    const rejected = denials.filter(({ mode }) => mode === 'reject' || !mayFilter || operation.node === null);
+    const rejected = denials.filter(({ mode }) => mode === 'reject');
     if (rejected.length > 0) {
       const errors = rejected.slice(0, maxErrors).map((denial) => buildError(denial, gateway));
-      // Without `data`: nothing was executed, so the refusal is an answer of its own and keeps its status.
       event.setResultAndStopExecution({ errors });
       return undefined;
     }
@@ -93,166 +94,6 @@ export function useFieldAuthorization(options: FieldAuthorizationOptions): Plugi
 }
 
 type Event = Pick<OnExecuteEventPayload<GraphqlContext>, 'args' | 'setResultAndStopExecution'>;
-
-/** What is known of an operation of a document, whoever asks. */
-interface KnownOperation {
-  /** Null where it is not clear which operation would run. */
-  readonly node: OperationDefinitionNode | null;
-  readonly operations: readonly OperationDefinitionNode[];
-  readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
-  /** All that it may ask for, whatever its variables are. */
-  readonly requirements: readonly Requirement[];
-  /** Whether some of them look at values of arguments. */
-  readonly isDecidedByArguments: boolean;
-  readonly filtered: FilteredOperations;
-}
-
-/** The requirements of one schema, and what they say of documents. Those come from the parser's cache. */
-class SchemaAuthorization {
-  readonly #schema: GraphQLSchema;
-  readonly #byField: FieldRequirements;
-  readonly #rights: Rights;
-  readonly #byDocument = new WeakMap<DocumentNode, Map<string, KnownOperation>>();
-
-  constructor(schema: GraphQLSchema, options: FieldAuthorizationOptions, rights: Rights) {
-    const { requirements, required, publicFields } = options;
-    this.#schema = schema;
-    this.#byField = required ? requireViewers(schema, requirements, publicFields) : requirements;
-    this.#rights = rights;
-  }
-
-  read({ document, operationName }: ExecutionArgs): KnownOperation {
-    const byName = this.#byDocument.get(document) ?? new Map<string, KnownOperation>();
-    this.#byDocument.set(document, byName);
-    const node = getOperationAST(document, operationName) ?? null;
-    // Which operation would run is not clear. Execution makes an error of that; until then all of them count.
-    const name = node === null ? '' : (node.name?.value ?? '');
-    const key = node === null ? '?' : name;
-    let known = byName.get(key);
-    if (known === undefined) {
-      known = this.#readOperation(node === null ? document : (separateOperations(document)[name] ?? document), node);
-      byName.set(key, known);
-    }
-    return known;
-  }
-
-  mayRun({ requirements, isDecidedByArguments }: KnownOperation, gateway: RequestContext): boolean {
-    if (isDecidedByArguments) return false;
-    const surroundings = { rights: this.#rights, request: gateway };
-    return requirements.every((requirement) => checkRequirement(requirement, gateway.viewer, surroundings) === null);
-  }
-
-  /** The exact answer: which fields of the operation the viewer may not read with these variables. */
-  judge(
-    { operations, fragments }: KnownOperation,
-    { variableValues }: ExecutionArgs,
-    gateway: RequestContext,
-  ): { readonly denials: readonly Denial[]; readonly mistakes: readonly GraphQLError[] } {
-    const denials: Denial[] = [];
-    const mistakes: GraphQLError[] = [];
-    const verdicts = new Map<Requirement, GatewayError | null>();
-    for (const operation of operations) {
-      const { coerced, errors = [] } = getVariableValues(
-        this.#schema,
-        operation.variableDefinitions ?? [],
-        variableValues ?? {},
-      );
-      mistakes.push(...errors);
-      const variables = coerced ?? null;
-      walkSelections(operation, {
-        schema: this.#schema,
-        fragments,
-        // Variables that are wrong make execution fail; whether it will is not for this policy to rely on.
-        variables,
-        onField: (selection) => {
-          const denial = this.#judgeField(selection, variables, gateway, verdicts);
-          if (denial !== null) denials.push(denial);
-          return denial === null;
-        },
-      });
-    }
-    return { denials, mistakes };
-  }
-
-  #judgeField(
-    selection: FieldSelection,
-    variables: Readonly<Record<string, unknown>> | null,
-    gateway: RequestContext,
-    verdicts: Map<Requirement, GatewayError | null>,
-  ): Denial | null {
-    for (const requirement of this.#listAsked(selection, variables)) {
-      let refusal = verdicts.get(requirement);
-      if (refusal === undefined) {
-        const isOfField = needsArguments(requirement, this.#rights);
-        refusal = checkRequirement(requirement, gateway.viewer, {
-          rights: this.#rights,
-          request: gateway,
-          ...(isOfField && { args: readArguments(selection, variables) }),
-        });
-        if (!isOfField) verdicts.set(requirement, refusal);
-      }
-      if (refusal !== null) return { ...selection, refusal, mode: this.#modeOf(requirement) };
-    }
-    return null;
-  }
-
-  #modeOf({ mode }: Requirement): AuthorizationMode {
-    return mode ?? this.#rights.mode;
-  }
-
-  /** What a field asks for, and what each argument does that is given. */
-  #listAsked(
-    { node, parent, field }: FieldSelection,
-    variables: Readonly<Record<string, unknown>> | null,
-  ): Requirement[] {
-    const coordinate = `${parent.name}.${field.name}`;
-    const given = (node.arguments ?? []).flatMap(({ name, value }) => {
-      // A variable without a value leaves the argument out (GraphQL section 6.4.1); null is a value.
-      const isAbsent =
-        value.kind === Kind.VARIABLE && variables !== null && !Object.hasOwn(variables, value.name.value);
-      return isAbsent ? [] : (this.#byField.get(`${coordinate}(${name.value})`) ?? []);
-    });
-    const own = this.#byField.get(coordinate);
-    return own === undefined ? given : [own, ...given];
-  }
-
-  #readOperation(document: DocumentNode, node: OperationDefinitionNode | null): KnownOperation {
-    const operations: OperationDefinitionNode[] = [];
-    const fragments = new Map<string, FragmentDefinitionNode>();
-    for (const definition of document.definitions) {
-      if (definition.kind === Kind.OPERATION_DEFINITION) operations.push(definition);
-      if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
-    }
-    const requirements = new Set<Requirement>();
-    for (const operation of operations) {
-      walkSelections(operation, {
-        schema: this.#schema,
-        fragments,
-        variables: null,
-        onField: (selection) => {
-          for (const requirement of this.#listAsked(selection, null)) requirements.add(requirement);
-          return true;
-        },
-      });
-    }
-    const filtered = new FilteredOperations(document);
-    const asked = [...requirements];
-    const isDecidedByArguments = asked.some((requirement) => needsArguments(requirement, this.#rights));
-    return { node, operations, fragments, requirements: asked, isDecidedByArguments, filtered };
-  }
-}
-
-function readArguments(
-  { field, node }: FieldSelection,
-  variables: Readonly<Record<string, unknown>> | null,
-): Readonly<Record<string, unknown>> {
-  try {
-    return toExpressionValue(getArgumentValues(field, node, variables)) as Readonly<Record<string, unknown>>;
-  } catch {
-    // Wrong: execution says so, to those who may ask.
-    return {};
-  }
-}
 
 function buildError({ refusal, node, path }: Denial, gateway: RequestContext): GraphQLError {
   const { message, extensions, originalError } = toGraphQLError(refusal, gateway.id);

@@ -11,12 +11,12 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 import { checkRequirement, needsArguments } from './authorize.ts';
-import type { FieldAuthorizationOptions } from './authorize-fields.ts';
 import { GatewayError, toGraphQLError } from './errors.ts';
 import { requireViewers } from './field-requirements.ts';
 import type { GraphqlContext, RequestContext } from './request-context.ts';
 import type { Requirement } from './requirement.ts';
 import { noRights, type Rights } from './rights.ts';
+import type { FieldAuthorizationOptions } from './schema-authorization.ts';
 import { buildVisibleSchema } from './visible-schema.ts';
 
 /** Schemas that are kept: one for each set of rights that viewers have. */

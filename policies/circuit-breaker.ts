@@ -1,14 +1,11 @@
 /**
- * The circuit breaker of one instance: it opens when too large a share of the last calls failed, and lets a single call
- * through after a while to see whether the instance is back.
+ * A circuit breaker, of an instance or of anything else that is called: it opens when too large a share of the last
+ * calls failed, and lets a single call through after a while to see whether all is well again.
  */
 import { CountBreaker } from 'cockatiel';
-import type { Resilience } from './resilience.ts';
+import type { BreakerSettings } from './circuit-breaker-options.ts';
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
-
-/** The part of {@link Resilience} that a breaker works with. */
-export type BreakerNumbers = Pick<Resilience, 'breakerFailureShare' | 'breakerMinimumCalls' | 'breakerOpenForMs'>;
 
 type State =
   | { readonly name: 'closed' }
@@ -24,12 +21,12 @@ type State =
  */
 export class CircuitBreaker {
   #state: State = { name: 'closed' };
-  #numbers: BreakerNumbers;
+  #numbers: BreakerSettings;
   #counter: CountBreaker;
   #permit = 0;
   readonly #onChange: (state: BreakerState) => void;
 
-  constructor(numbers: BreakerNumbers, onChange: (state: BreakerState) => void = () => {}) {
+  constructor(numbers: BreakerSettings, onChange: (state: BreakerState) => void = () => {}) {
     this.#numbers = numbers;
     this.#counter = createCounter(numbers);
     this.#onChange = onChange;
@@ -37,6 +34,11 @@ export class CircuitBreaker {
 
   get state(): BreakerState {
     return this.#state.name;
+  }
+
+  /** Codes of GraphQL errors that whoever calls should take for failures. */
+  get errorCodes(): ReadonlySet<string> {
+    return this.#numbers.breakerErrorCodes;
   }
 
   /** Whether a call may begin now. */
@@ -82,7 +84,7 @@ export class CircuitBreaker {
   }
 
   /** Takes new numbers. What was counted is forgotten when they differ; an open breaker stays open as long as it was to. */
-  configure(numbers: BreakerNumbers): void {
+  configure(numbers: BreakerSettings): void {
     const same =
       numbers.breakerFailureShare === this.#numbers.breakerFailureShare &&
       numbers.breakerMinimumCalls === this.#numbers.breakerMinimumCalls;
@@ -107,7 +109,7 @@ export class CircuitBreaker {
  * The window is five times the minimum: small enough to notice a dying instance within some tens of calls, large enough
  * that one in five calls failing at random does not open a breaker set to a half.
  */
-function createCounter(numbers: BreakerNumbers): CountBreaker {
+function createCounter(numbers: BreakerSettings): CountBreaker {
   // Cockatiel opens above the threshold and refuses 0 and 1; we open at the share that people write.
   const threshold = Math.min(1 - 1e-6, Math.max(1e-9, numbers.breakerFailureShare - 1e-6));
   return new CountBreaker({

@@ -1,5 +1,6 @@
 /** A part of a request that has a deadline, or a departure, of its own: a field with a timeout, a flight that is shared. */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from './request-context.ts';
@@ -12,9 +13,13 @@ export interface Difference {
   readonly departure?: Departure;
   /** Where it is not the request itself that the client waits for. */
   readonly serviceHeaders?: ServiceHeaders | undefined;
+  /** Whether the request goes on without it: what happens here is told to nobody. @default false */
+  readonly detached?: boolean;
 }
 
-/** The request with a difference. Attempts are told to the request itself; what else changes here stays here. */
+const neverDeparts: Departure = { happened: false, subscribe: () => () => {} };
+
+/** The request with a difference. Attempts and substitutes are told to the request itself; what else changes here stays here. */
 export class DerivedContext implements RequestContext {
   readonly id: string;
   readonly door: 'graphql' | 'rest';
@@ -32,10 +37,12 @@ export class DerivedContext implements RequestContext {
   errorCode: ErrorCode | null;
   readonly serviceHeaders: ServiceHeaders | undefined;
   readonly attempts: Attempt[];
+  readonly degraded: Degradation[] | undefined;
   readonly atEnd: (listener: () => void) => void;
 
   constructor(base: RequestContext, difference: Difference) {
-    const { deadlineAtMs = base.deadlineAtMs, departure = base.departure } = difference;
+    const { detached = false, deadlineAtMs = base.deadlineAtMs } = difference;
+    const { departure = detached ? neverDeparts : base.departure } = difference;
     this.id = base.id;
     this.door = base.door;
     this.method = base.method;
@@ -47,11 +54,13 @@ export class DerivedContext implements RequestContext {
     this.isHurried = base.isHurried === true || deadlineAtMs < base.deadlineAtMs;
     this.departure = departure;
     this.changeCall = base.changeCall;
-    this.rateLimit = base.rateLimit;
+    this.rateLimit = detached ? null : base.rateLimit;
     this.name = base.name;
-    this.errorCode = base.errorCode;
-    this.serviceHeaders = difference.serviceHeaders ?? base.serviceHeaders;
-    this.attempts = base.attempts;
-    this.atEnd = (listener) => base.atEnd(listener);
+    this.errorCode = detached ? null : base.errorCode;
+    this.serviceHeaders = difference.serviceHeaders ?? (detached ? undefined : base.serviceHeaders);
+    this.attempts = detached ? [] : base.attempts;
+    this.degraded = detached ? [] : base.degraded;
+    // Of what is detached the request itself is over.
+    this.atEnd = (listener) => (detached ? listener() : base.atEnd(listener));
   }
 }

@@ -7,6 +7,7 @@ import { findHeaderMistakes, HeaderRules } from './header-rules.ts';
 import type { TemplateScope } from './header-template.ts';
 import type { Mistake } from './schema-mistakes.ts';
 import { SecurityHeadersOptions } from './security-headers.ts';
+import { findUpgradeMistakes, UpgradeOptions } from './upgrade-options.ts';
 
 /** At the gateway, a service and a route. The most specific one counts, kind by kind; only `headers` add up. */
 export const edgeProperties = {
@@ -15,6 +16,7 @@ export const edgeProperties = {
   securityHeaders: Type.Optional(SecurityHeadersOptions),
   cookies: Type.Optional(CookieRules),
   headers: Type.Optional(HeaderRules),
+  upgrade: Type.Optional(UpgradeOptions),
 };
 
 export interface EdgeOptions {
@@ -23,23 +25,26 @@ export interface EdgeOptions {
   readonly securityHeaders?: SecurityHeadersOptions;
   readonly cookies?: CookieRules;
   readonly headers?: HeaderRules;
+  readonly upgrade?: UpgradeOptions;
 }
 
 /** Just these of what stands at a level. */
-export function pickEdgeOptions({ cors, csrf, securityHeaders, cookies, headers }: EdgeOptions): EdgeOptions {
+export function pickEdgeOptions({ cors, csrf, securityHeaders, cookies, headers, upgrade }: EdgeOptions): EdgeOptions {
   return {
     ...(cors !== undefined && { cors }),
     ...(csrf !== undefined && { csrf }),
     ...(securityHeaders !== undefined && { securityHeaders }),
     ...(cookies !== undefined && { cookies }),
     ...(headers !== undefined && { headers }),
+    ...(upgrade !== undefined && { upgrade }),
   };
 }
 
 /** What is wrong at one level, by paths from there. */
-export function findEdgeMistakes({ cors, headers }: EdgeOptions, scope: TemplateScope): Mistake[] {
+export function findEdgeMistakes({ cors, headers, upgrade }: EdgeOptions, scope: TemplateScope): Mistake[] {
   return [
     ...findCorsMistakes(cors).map(({ path, message }) => ({ path: ['cors', ...path], message })),
     ...findHeaderMistakes(headers, scope).map(({ path, message }) => ({ path: ['headers', ...path], message })),
+    ...findUpgradeMistakes(upgrade).map(({ path, message }) => ({ path: ['upgrade', ...path], message })),
   ];
 }

@@ -45,6 +45,12 @@ export const errorKinds = {
     retryMayHelp: false,
     proxyError: 'http_request_denied',
   },
+  REQUEST_TIMEOUT: {
+    status: 408,
+    title: 'The request was too slow',
+    retryMayHelp: true,
+    proxyError: 'http_request_error',
+  },
   CONFLICT: { status: 409, title: 'Conflict', retryMayHelp: false },
   PRECONDITION_FAILED: { status: 412, title: 'Precondition failed', retryMayHelp: false },
   PAYLOAD_TOO_LARGE: {
@@ -54,6 +60,18 @@ export const errorKinds = {
     proxyError: 'http_request_denied',
   },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retryMayHelp: false },
+  EXPECTATION_FAILED: {
+    status: 417,
+    title: 'The expectation cannot be met',
+    retryMayHelp: false,
+    proxyError: 'http_request_error',
+  },
+  MISDIRECTED_REQUEST: {
+    status: 421,
+    title: 'This host is not answered for',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
+  },
   REGISTRATION_REFUSED: { status: 422, title: 'The registration is refused', retryMayHelp: false },
   RATE_LIMIT_EXCEEDED: {
     status: 429,
@@ -73,6 +91,12 @@ export const errorKinds = {
     title: 'Internal server error',
     retryMayHelp: false,
     proxyError: 'proxy_internal_error',
+  },
+  UPGRADE_NOT_SUPPORTED: {
+    status: 501,
+    title: 'Not available over this protocol',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
   },
   DOWNSTREAM_SERVICE_ERROR: {
     status: 502,
@@ -130,6 +154,8 @@ export interface GatewayErrorOptions {
   readonly challenge?: string | undefined;
   /** Code and status that the client sees in place of those of the table: an operator's own, of a plugin. */
   readonly shownAs?: { readonly code: string; readonly status: number } | undefined;
+  /** The type of Proxy-Status (RFC 9209 section 2.3), where more is known than the code says. */
+  readonly proxyError?: string | undefined;
   /** What happened underneath. For logs only: it never leaves the process. */
   readonly cause?: unknown;
 }
@@ -144,6 +170,7 @@ export class GatewayError extends Error {
   readonly allow: readonly string[] | undefined;
   readonly challenge: string | undefined;
   readonly shownAs: { readonly code: string; readonly status: number } | undefined;
+  readonly proxyError: string | undefined;
 
   constructor(code: ErrorCode, message: string = errorKinds[code].title, options: GatewayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -155,6 +182,7 @@ export class GatewayError extends Error {
     this.allow = options.allow;
     this.challenge = options.challenge;
     this.shownAs = options.shownAs;
+    this.proxyError = options.proxyError;
   }
 
   get status(): number {
@@ -212,7 +240,8 @@ export function errorHeaders(error: GatewayError): Record<string, string> {
   // A 401 must carry a challenge (RFC 9110 section 15.5.2); a 403 for want of scopes may (RFC 6750 section 3.1).
   const challenge = error.challenge ?? (error.code === 'UNAUTHENTICATED' ? 'Bearer' : undefined);
   if (challenge !== undefined) headers['www-authenticate'] = challenge;
-  if (kind.proxyError !== undefined) headers['proxy-status'] = `selvage; error=${kind.proxyError}`;
+  const proxyError = error.proxyError ?? kind.proxyError;
+  if (proxyError !== undefined) headers['proxy-status'] = `selvage; error=${proxyError}`;
   return headers;
 }
 

@@ -6,6 +6,7 @@ import { type ErrorCode, GatewayError, toGraphQLError } from './errors.ts';
 import type { MeasureOperation } from './operation-cost.ts';
 import {
   type Excess,
+  findCostExcess,
   findExcess,
   findTextExcess,
   type QueryLimiter,
@@ -102,10 +103,6 @@ export function useQueryLimits(options: UseQueryLimitsOptions): Plugin<object, G
 interface ExecuteEvent {
   readonly args: ExecutionArgs;
   readonly setResultAndStopExecution: (result: { errors: unknown[] }) => void;
-}
-
-function findCostExcess(found: number, { cost: limit }: QueryLimits): Excess | null {
-  return found > limit ? { code: 'OPERATION_TOO_COMPLEX', limit, found } : null;
 }
 
 function textOf(source: string | Source): string {

@@ -164,6 +164,10 @@ export function findExcess(shape: OperationShape, limits: QueryLimits): Excess |
   );
 }
 
+export function findCostExcess(found: number, { cost: limit }: QueryLimits): Excess | null {
+  return found > limit ? { code: 'OPERATION_TOO_COMPLEX', limit, found } : null;
+}
+
 const sentences: Partial<Record<ErrorCode, (limit: number, found: string) => string>> = {
   DOCUMENT_TOO_LARGE: (limit, found) => `The document has ${found} bytes; ${limit} are allowed`,
   TOO_MANY_TOKENS: (limit, found) => `The document has ${found} tokens; ${limit} are allowed`,

@@ -5,6 +5,8 @@ export interface GcraRule {
   readonly algorithm?: 'gcra' | undefined;
   readonly emissionUs: number;
   readonly burst: number;
+  /** How far beyond the burst charges may go, as a debt. @default 0 */
+  readonly debtUs?: number | undefined;
   readonly share?: LocalShare | undefined;
 }
 
@@ -48,6 +50,10 @@ export interface CountResult {
 export interface RateLimitStore {
   /** Of a concurrency rule one slot is taken, whatever the cost. */
   take(key: string, rule: CountRule, cost: number): CountResult | Promise<CountResult>;
+  /**
+   * Counts what has happened already, beyond the limit too: those who come later pay the debt. Not for concurrency rules.
+   */
+  charge(key: string, rule: CountRule, cost: number): CountResult | Promise<CountResult>;
   close(): void;
 }
 

@@ -3,6 +3,7 @@
  * draft-ietf-httpapi-ratelimit-headers-11 and the error of a refusal.
  */
 import { GatewayError } from './errors.ts';
+import type { ByteAccount } from './rate-limit-bytes.ts';
 import type { CountResult } from './rate-limit-count.ts';
 import type { CompiledRule } from './rate-limit-rule.ts';
 
@@ -10,6 +11,8 @@ import type { CompiledRule } from './rate-limit-rule.ts';
 export interface Answer {
   readonly rule: CompiledRule;
   readonly result: CountResult | null;
+  /** Where the rule counts bytes: whom they are charged to. */
+  readonly account?: ByteAccount | undefined;
 }
 
 /** What became of a request at the rules that cover it. */
@@ -23,6 +26,8 @@ export interface RateLimitDecision {
   readonly error: GatewayError | null;
   /** To be called at the end of the request, where it holds slots of concurrency limits. */
   readonly release: (() => void) | null;
+  /** Whom the bytes of the request are to be charged to, as they pass. Empty when it is refused. */
+  readonly accounts: readonly ByteAccount[];
   readonly answers: readonly Answer[];
 }
 
@@ -50,6 +55,7 @@ export const unlimited: RateLimitDecision = {
   headers: {},
   error: null,
   release: null,
+  accounts: [],
   answers: [],
 };
 
@@ -87,6 +93,7 @@ export function buildDecision(answers: readonly Answer[], style: RateLimitHeader
     headers: buildHeaders(answers, state, style),
     error: refusal === undefined ? null : toError(refusal, waitSeconds),
     release,
+    accounts: refusal === undefined ? collectAccounts(answers) : none,
     answers,
   };
 }
@@ -104,7 +111,7 @@ export function mergeDecisions(
     // Of several fields or operations that one rule covers, the one that has the least.
     if (known === undefined || isTighter(answer, known)) byName.set(answer.rule.name, answer);
   }
-  // Whoever decided has given its slots to be released already.
+  // Whoever decided has given its slots to be released, and its accounts to be charged, already.
   const answers = [...byName.values()].map(({ rule, result }) => ({
     rule,
     result: result === null ? null : { ...result, release: undefined },
@@ -115,6 +122,18 @@ export function mergeDecisions(
 function isTighter(a: Answer, b: Answer): boolean {
   if (isRefusal(a) !== isRefusal(b)) return isRefusal(a);
   return (a.result?.remaining ?? Infinity) <= (b.result?.remaining ?? Infinity);
+}
+
+const none: readonly ByteAccount[] = [];
+
+function collectAccounts(answers: readonly Answer[]): readonly ByteAccount[] {
+  let found: ByteAccount[] | undefined;
+  for (const { account } of answers) {
+    if (account === undefined) continue;
+    found ??= [];
+    found.push(account);
+  }
+  return found ?? none;
 }
 
 function collectReleases(answers: readonly Answer[]): (() => void) | null {

@@ -11,6 +11,7 @@ import type { Plugin } from 'graphql-yoga';
 import { toGraphQLError } from './errors.ts';
 import type { MeasureOperation, OperationDemand } from './operation-cost.ts';
 import type { RateLimiter } from './rate-limit.ts';
+import { meterBytes } from './rate-limit-bytes.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { RateLimitSubject } from './rate-limit-key.ts';
 import type { CompiledRule } from './rate-limit-rule.ts';
@@ -96,6 +97,7 @@ export function buildSubject(gateway: RequestContext): RateLimitSubject {
 /** What was decided is told in the headers of the answer; what it holds, it holds until the end of the request. */
 export function noteDecision(limiter: RateLimiter, gateway: RequestContext, decision: RateLimitDecision): void {
   if (decision.release !== null) gateway.atEnd(decision.release);
+  meterBytes(gateway, decision.accounts);
   // Of a batch, a refusal is what the answer's headers tell.
   if (gateway.rateLimit?.allowed === false) return;
   gateway.rateLimit = limiter.merge(gateway.rateLimit, decision);

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { clientNameHeaders } from './client-name.ts';
+import { readClientName } from './client-name.ts';
 import type { Departure, Viewer } from './request-context.ts';
 
 /** What a rule may look at. */
@@ -31,7 +31,7 @@ type KeyReader = (subject: RateLimitSubject) => string;
 
 /** The words for a key. */
 export const rateLimitKeyPattern =
-  '^(viewer|ip|api-key|client-name|route|service|operation|field|header:[A-Za-z0-9-]+|claim:[!-~]+)$';
+  '^(viewer|ip(/([1-9]|[12][0-9]|3[0-2])(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?)?|api-key|client-name|route|service|operation|field|header:[A-Za-z0-9-]+|claim:[!-~]+)$';
 
 /** A reader for one word or a combination. What a request does not have is replaced by its address. */
 export function buildKeyReader(prefix: string, keys: string | readonly string[]): KeyReader {
@@ -48,6 +48,10 @@ export function buildKeyReader(prefix: string, keys: string | readonly string[])
 }
 
 function buildPartReader(key: string): KeyReader {
+  if (key.startsWith('ip/')) {
+    const [bits4 = 32, bits6 = 64] = key.slice('ip/'.length).split('/').map(Number);
+    return ({ address }) => addressKey(address, bits4, bits6);
+  }
   if (key.startsWith('header:')) {
     const name = key.slice('header:'.length).toLowerCase();
     return ({ headers, address }) => headerKey(headers[name]) ?? addressKey(address);
@@ -66,10 +70,7 @@ const partReaders: Readonly<Record<string, KeyReader>> = {
   viewer: readViewer,
   'api-key': ({ viewer, address }) =>
     viewer?.kind === 'api-key' ? `k:${boundedName(viewer.id)}` : addressKey(address),
-  'client-name': ({ headers, address }) => {
-    const name = clientNameHeaders.find((header) => headers[header] !== undefined);
-    return (name === undefined ? undefined : headerKey(headers[name])) ?? addressKey(address);
-  },
+  'client-name': ({ headers, address }) => headerKey(readClientName(headers)) ?? addressKey(address),
   route: ({ route }) => `r:${boundedWord(route ?? 'graphql')}`,
   service: ({ service }) => `s:${boundedWord(service ?? 'graphql')}`,
   operation: ({ operation, route }) => `o:${boundedWord(operation ?? route ?? '')}`,
@@ -111,21 +112,38 @@ function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 22);
 }
 
-/** An IPv4 address, or the first 64 bits of an IPv6 one: a single customer has at least that many to choose from. */
-function addressKey(address: string): string {
+/**
+ * The first bits of an address: by default a whole IPv4 address, or the first 64 bits of an IPv6 one, as a single customer
+ * has at least that many to choose from. Where the length is not the usual one it is told, so that no two networks read alike.
+ */
+function addressKey(address: string, bits4 = 32, bits6 = 64): string {
   const family = isIP(address);
-  if (family === 4) return `4:${address}`;
+  if (family === 4 && bits4 === 32) return `4:${address}`;
+  if (family === 4) return ipv4Key(address.split('.').map(Number), bits4);
   if (family !== 6) return `x:${digest(address)}`;
   const groups = expandIpv6(address);
   // ::ffff:0:0/96 is IPv4 in the form that a dual-stack socket shows (RFC 4291 section 2.5.5.2).
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
     const [high = 0, low = 0] = groups.slice(6);
-    return `4:${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
+    return ipv4Key([high >> 8, high & 255, low >> 8, low & 255], bits4);
   }
-  return `6:${groups
-    .slice(0, 4)
-    .map((group) => group.toString(16))
-    .join(':')}`;
+  const network = keepBits(groups, 16, bits6).map((group) => group.toString(16));
+  return `6:${network.join(':')}${bits6 === 64 ? '' : `/${bits6}`}`;
+}
+
+function ipv4Key(bytes: readonly number[], bits: number): string {
+  const network = keepBits(bytes, 8, bits);
+  while (network.length < 4) network.push(0);
+  return `4:${network.join('.')}${bits === 32 ? '' : `/${bits}`}`;
+}
+
+/** The parts that the first `bits` lie in, with zeros behind them. */
+function keepBits(parts: readonly number[], width: 8 | 16, bits: number): number[] {
+  const kept = parts.slice(0, Math.ceil(bits / width));
+  const last = kept.length - 1;
+  const rest = kept.length * width - bits;
+  kept[last] = ((kept[last] ?? 0) >> rest) << rest;
+  return kept;
 }
 
 /** The eight groups of a valid IPv6 address; a zone is dropped. */

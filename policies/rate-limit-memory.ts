@@ -13,6 +13,7 @@ export interface MemoryRateLimitStoreOptions {
 /** A store that never makes its caller wait. */
 export interface MemoryRateLimitStore extends RateLimitStore {
   take(key: string, rule: CountRule, cost: number): CountResult;
+  charge(key: string, rule: CountRule, cost: number): CountResult;
   /** How many keys are kept. */
   readonly size: number;
 }
@@ -26,10 +27,10 @@ export function createMemoryRateLimitStore(options: MemoryRateLimitStoreOptions 
   const slots = createSlots(now);
   let lastHolder = 0;
 
-  function takeGcra(key: string, rule: GcraRule, cost: number): CountResult {
+  function takeGcra(key: string, rule: GcraRule, cost: number, isCharge: boolean): CountResult {
     const nowMs = now();
     // Whole microseconds: with intervals in quarters of them no sum is ever rounded.
-    const { arrivalUs, result } = decide(arrivals.find(key, nowMs), Math.floor(nowMs * 1_000), rule, cost);
+    const { arrivalUs, result } = decide(arrivals.find(key, nowMs), Math.floor(nowMs * 1_000), rule, cost, isCharge);
     arrivals.set(key, arrivalUs);
     return result;
   }
@@ -40,18 +41,21 @@ export function createMemoryRateLimitStore(options: MemoryRateLimitStoreOptions 
     return result.allowed ? { ...result, release: () => slots.release(key, holder) } : result;
   }
 
+  function count(key: string, rule: CountRule, cost: number, isCharge: boolean): CountResult {
+    if ('emissionUs' in rule) return takeGcra(key, rule, cost, isCharge);
+    if (rule.algorithm === 'concurrency') return takeSlot(key, rule.limit);
+    const nowMs = now();
+    let window = windows.find(key, nowMs);
+    if (window === undefined) {
+      window = { endsAtMs: 0, parts: [] };
+      windows.set(key, window);
+    }
+    return takeFromWindow(window, rule, cost, nowMs, isCharge);
+  }
+
   return {
-    take(key, rule, cost) {
-      if ('emissionUs' in rule) return takeGcra(key, rule, cost);
-      if (rule.algorithm === 'concurrency') return takeSlot(key, rule.limit);
-      const nowMs = now();
-      let window = windows.find(key, nowMs);
-      if (window === undefined) {
-        window = { endsAtMs: 0, parts: [] };
-        windows.set(key, window);
-      }
-      return takeFromWindow(window, rule, cost, nowMs);
-    },
+    take: (key, rule, cost) => count(key, rule, cost, false),
+    charge: (key, rule, cost) => count(key, rule, cost, true),
     get size() {
       return arrivals.size + windows.size + slots.size;
     },
@@ -115,18 +119,19 @@ function createRecent<Value>(maxKeys: number, isExpired: (value: Value, nowMs: n
  * GCRA (ITU-T I.371): the theoretical arrival time moves one interval per request and may lie `burst` intervals ahead of
  * now. The script of the Redis store is the same, line by line.
  */
-function decide(known: number | undefined, nowUs: number, rule: GcraRule, cost: number) {
+function decide(known: number | undefined, nowUs: number, rule: GcraRule, cost: number, isCharge: boolean) {
   const toleranceUs = rule.emissionUs * rule.burst;
-  let arrivalUs = Math.min(Math.max(known ?? nowUs, nowUs), nowUs + toleranceUs);
+  const latestUs = nowUs + toleranceUs + (rule.debtUs ?? 0);
+  let arrivalUs = Math.min(Math.max(known ?? nowUs, nowUs), latestUs);
   let waitUs = arrivalUs + rule.emissionUs * cost - toleranceUs - nowUs;
-  const allowed = waitUs <= 0;
+  const allowed = isCharge || waitUs <= 0;
   if (allowed) {
-    arrivalUs += rule.emissionUs * cost;
+    arrivalUs = Math.min(arrivalUs + rule.emissionUs * cost, latestUs);
     waitUs = arrivalUs + rule.emissionUs - toleranceUs - nowUs;
   }
   const result: CountResult = {
     allowed,
-    remaining: Math.floor((nowUs + toleranceUs - arrivalUs) / rule.emissionUs),
+    remaining: Math.max(0, Math.floor((nowUs + toleranceUs - arrivalUs) / rule.emissionUs)),
     retryAfterMs: Math.max(0, Math.ceil(waitUs / 1_000)),
     resetMs: Math.ceil((arrivalUs - nowUs) / 1_000),
   };

@@ -8,14 +8,15 @@ import {
   type RateLimitStore,
   windowParts,
 } from './rate-limit-count.ts';
-import { type LimitScripts, limitScripts, type ScriptReply } from './rate-limit-scripts.ts';
+import { createAnswerPatience } from './rate-limit-patience.ts';
+import { type CountMode, type LimitScripts, limitScripts, type ScriptReply } from './rate-limit-scripts.ts';
 import { createLeaseKeeper, type HeldSlot } from './rate-limit-slots.ts';
 
 /** `url` makes a connection of its own; a ready `redis` stays its owner's to configure and to close. */
 export type RedisRateLimitStoreOptions = {
   /** @default 'selvage:rl:' */
   readonly keyPrefix?: string | undefined;
-  /** How long an answer is waited for. @default 25 */
+  /** How long an answer is waited for; twice as long while others come. @default 25 */
   readonly answerTimeoutMs?: number | undefined;
 } & ({ readonly url: string } | { readonly redis: Redis | Cluster });
 
@@ -27,8 +28,9 @@ export const rateLimitConnection = {
   maxRetriesPerRequest: 0,
   enableAutoPipelining: true,
   connectTimeout: 500,
-  // Longer than the answer timeout, which decides: this one only frees the pipeline that a hanging Redis holds.
-  commandTimeout: 200,
+  // Much longer than the answer timeout, which decides, and than any stall of ours: this one only frees the pipeline that a
+  // hanging Redis holds.
+  commandTimeout: 1_000,
   // A peer that vanished without a word is noticed here, not after the kernel's quarter of an hour.
   socketTimeout: 2_000,
   retryStrategy: (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 10), 2_000),
@@ -38,6 +40,8 @@ export const rateLimitConnection = {
 export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): RateLimitStore {
   const { keyPrefix = 'selvage:rl:', answerTimeoutMs = 25 } = options;
   const redis = 'redis' in options ? options.redis : new Redis(options.url, rateLimitConnection);
+  // Counted from the call, not from the sending: ioredis holds commands back while a pipeline is under way.
+  const within = createAnswerPatience(answerTimeoutMs);
   let connectionFailure: unknown;
   const remember = (error: unknown) => {
     connectionFailure = error;
@@ -54,23 +58,23 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
     ({ key, holder }) => void redis.zrem(key, holder).catch(ignore),
   );
 
-  function ask(key: string, rule: CountRule, cost: number): Promise<ScriptReply> {
+  function ask(key: string, rule: CountRule, cost: number, mode: CountMode): Promise<ScriptReply> {
     switch (rule.algorithm) {
       case 'fixed-window':
-        return scripted.selvageFixedWindow(key, rule.limit, rule.windowMs, cost);
+        return scripted.selvageFixedWindow(key, rule.limit, rule.windowMs, cost, mode);
       case 'sliding-window':
-        return scripted.selvageSlidingWindow(key, rule.limit, rule.windowMs, windowParts, cost);
+        return scripted.selvageSlidingWindow(key, rule.limit, rule.windowMs, windowParts, cost, mode);
       case 'concurrency':
         throw new TypeError('slots are taken otherwise');
       default:
-        return scripted.selvageGcra(key, rule.emissionUs, rule.burst, cost);
+        return scripted.selvageGcra(key, rule.emissionUs, rule.burst, cost, rule.debtUs ?? 0, mode);
     }
   }
 
   async function takeSlot(key: string, { limit, leaseMs }: ConcurrencyRule): Promise<CountResult> {
     const slot: HeldSlot = { key, holder: randomUUID(), leaseMs };
     try {
-      const reply = await within(answerTimeoutMs, scripted.selvageSlotTake(key, limit, slot.holder, leaseMs));
+      const reply = await within(scripted.selvageSlotTake(key, limit, slot.holder, leaseMs));
       const result = readReply(reply);
       return result.allowed ? { ...result, release: leases.hold(slot) } : result;
     } catch (error) {
@@ -80,10 +84,10 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
     }
   }
 
-  async function take(key: string, rule: CountRule, cost: number): Promise<CountResult> {
+  async function count(key: string, rule: CountRule, cost: number, mode: CountMode): Promise<CountResult> {
     try {
       if (rule.algorithm === 'concurrency') return await takeSlot(keyPrefix + key, rule);
-      return readReply(await within(answerTimeoutMs, ask(keyPrefix + key, rule, cost)));
+      return readReply(await within(ask(keyPrefix + key, rule, cost, mode)));
     } catch (error) {
       // "Stream isn't writeable" is no news; why there is no connection is.
       throw new Error('Redis cannot be asked', {
@@ -93,7 +97,8 @@ export function createRedisRateLimitStore(options: RedisRateLimitStoreOptions): 
   }
 
   return {
-    take,
+    take: (key, rule, cost) => count(key, rule, cost, 'take'),
+    charge: (key, rule, cost) => count(key, rule, cost, 'charge'),
     close() {
       leases.close();
       if ('redis' in options) redis.off('error', remember);
@@ -111,23 +116,4 @@ function readReply([allowed, remaining, retryAfterMs, resetMs]: ScriptReply): Co
 function defineScripts(redis: Redis | Cluster): LimitScripts {
   for (const [name, lua] of Object.entries(limitScripts)) redis.defineCommand(name, { lua, numberOfKeys: 1 });
   return redis as unknown as LimitScripts;
-}
-
-/** Counted from the call, not from the sending: ioredis holds commands back while a pipeline is under way. */
-function within<T>(timeoutMs: number, reply: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const giveUp = () => reject(new Error(`no answer within ${timeoutMs} ms`));
-    // After a stall of our own event loop timers run before sockets are read: look there once before giving up.
-    const timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
-    reply.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
 }

@@ -7,11 +7,28 @@ import { slotRetryMs } from './rate-limit-count.ts';
 /** Whether it is allowed, what remains, milliseconds until another may pass, milliseconds until nothing is counted. */
 export type ScriptReply = readonly [number, number, number, number];
 
+/** Whether there must be room for what is counted. */
+export type CountMode = 'take' | 'charge';
+
 /** The scripts as commands of a client. */
 export interface LimitScripts {
-  selvageGcra(key: string, emissionUs: number, burst: number, cost: number): Promise<ScriptReply>;
-  selvageFixedWindow(key: string, limit: number, windowMs: number, cost: number): Promise<ScriptReply>;
-  selvageSlidingWindow(key: string, limit: number, windowMs: number, parts: number, cost: number): Promise<ScriptReply>;
+  selvageGcra(
+    key: string,
+    emissionUs: number,
+    burst: number,
+    cost: number,
+    debtUs: number,
+    mode: CountMode,
+  ): Promise<ScriptReply>;
+  selvageFixedWindow(key: string, limit: number, windowMs: number, cost: number, mode: CountMode): Promise<ScriptReply>;
+  selvageSlidingWindow(
+    key: string,
+    limit: number,
+    windowMs: number,
+    parts: number,
+    cost: number,
+    mode: CountMode,
+  ): Promise<ScriptReply>;
   selvageSlotTake(key: string, limit: number, holder: string, leaseMs: number): Promise<ScriptReply>;
   selvageSlotRenew(key: string, holder: string, leaseMs: number): Promise<void>;
 }
@@ -25,17 +42,18 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local emission, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local tolerance = emission * burst
-local arrival = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or now), now), now + tolerance)
+local latest = now + tolerance + tonumber(ARGV[4])
+local arrival = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or now), now), latest)
 local wait = arrival + emission * cost - tolerance - now
 local allowed = 0
-if wait <= 0 then
+if wait <= 0 or ARGV[5] == 'charge' then
   allowed = 1
-  arrival = arrival + emission * cost
+  arrival = math.min(arrival + emission * cost, latest)
   wait = arrival + emission - tolerance - now
   local ttl = string.format('%.0f', math.ceil((arrival - now) / 1000))
   redis.call('SET', KEYS[1], string.format('%.2f', arrival), 'PX', ttl)
 end
-local remaining = math.floor((now + tolerance - arrival) / emission)
+local remaining = math.max(0, math.floor((now + tolerance - arrival) / emission))
 return {allowed, remaining, math.max(0, math.ceil(wait / 1000)), math.ceil((arrival - now) / 1000)}
 `;
 
@@ -44,14 +62,14 @@ const fixedWindowScript = `
 local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local used = tonumber(redis.call('GET', KEYS[1]) or 0)
 local allowed = 0
-if used + cost <= limit then
+if used + cost <= limit or ARGV[4] == 'charge' then
   allowed = 1
   if used == 0 then redis.call('SET', KEYS[1], cost, 'PX', string.format('%.0f', math.ceil(window)))
   else redis.call('INCRBY', KEYS[1], cost) end
   used = used + cost
 end
 local reset = math.max(0, redis.call('PTTL', KEYS[1]))
-local remaining = limit - used
+local remaining = math.max(0, limit - used)
 local wait = reset
 if allowed == 1 and remaining > 0 then wait = 0 end
 return {allowed, remaining, wait, reset}
@@ -76,7 +94,7 @@ for i = 1, #stored, 2 do
 end
 table.sort(counted, function(a, b) return a[1] < b[1] end)
 local allowed, excess = 0, used + cost - limit
-if excess <= 0 then
+if excess <= 0 or ARGV[5] == 'charge' then
   allowed = 1
   redis.call('HINCRBY', KEYS[1], string.format('%.0f', current), cost)
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(window + width)))

@@ -112,6 +112,15 @@ export function createLocalShares(store: RateLimitStore, now: () => number = () 
       const held = heldOf(key);
       return spend(held, cost) ?? takeInTurn(key, rule, cost, share, held);
     },
+    charge(key, rule, cost) {
+      const share = rule.algorithm === 'concurrency' ? undefined : rule.share;
+      if (share === undefined) return store.charge(key, rule, cost);
+      const held = heldOf(key);
+      const own = held.keptUntilMs > now() ? Math.min(held.left, cost) : 0;
+      held.left -= own;
+      if (own < cost) return store.charge(key, rule, cost - own);
+      return { allowed: true, remaining: held.remaining + held.left, retryAfterMs: 0, resetMs: held.resetMs };
+    },
     close: () => store.close(),
   };
 }

@@ -1,4 +1,5 @@
 /** Rate limits: asks the rules that cover a request, over counts in memory or in Redis, and says what comes of it. */
+import { type ByteAccount, isByteCount } from './rate-limit-bytes.ts';
 import type { CountResult, RateLimitStore } from './rate-limit-count.ts';
 import {
   type Answer,
@@ -52,8 +53,11 @@ export function createRateLimiter(dependencies: RateLimiterDependencies): RateLi
 
   function ask(rule: CompiledRule, subject: RateLimitSubject): Answer | Promise<Answer> {
     const key = rule.readKey(subject);
-    const cost = (rule.count === 'cost' ? subject.cost : subject.times) ?? 1;
-    const answer = rule.queue === null ? count(rule, key, cost) : countOrWait(rule, rule.queue, key, cost, subject);
+    const cost = (rule.count === 'cost' ? subject.cost : rule.count === 'requests' ? subject.times : 1) ?? 1;
+    const asked = rule.queue === null ? count(rule, key, cost) : countOrWait(rule, rule.queue, key, cost, subject);
+    const answer = isByteCount(rule.count)
+      ? withAccount(asked, { key, count: rule.count, charge: (bytes) => void charge(rule, key, bytes) })
+      : asked;
     return answer instanceof Promise ? answer.then(hear) : hear(answer);
   }
 
@@ -73,6 +77,20 @@ export function createRateLimiter(dependencies: RateLimiterDependencies): RateLi
     }
     pause.succeeded();
     return { rule, result };
+  }
+
+  /** Nobody waits for it. With the store away, what this process counts by itself is charged. */
+  async function charge(rule: CompiledRule, key: string, bytes: number): Promise<void> {
+    try {
+      if (shared === undefined) await local.charge(key, rule.counting, bytes);
+      else if (pause.mayAsk()) {
+        await shared.charge(key, rule.counting, bytes);
+        pause.succeeded();
+      } else if (rule.onStoreError === 'local') await local.charge(key, rule.counting, bytes);
+    } catch (error) {
+      if (pause.failed()) onStoreFailure?.(error);
+      if (shared !== undefined && rule.onStoreError === 'local') await local.charge(key, rule.counting, bytes);
+    }
   }
 
   function fallBack(rule: CompiledRule, key: string, cost: number): Answer | Promise<Answer> {
@@ -146,6 +164,10 @@ export function createRateLimiter(dependencies: RateLimiterDependencies): RateLi
 
 function toAnswer(rule: CompiledRule, result: CountResult | Promise<CountResult> | null): Answer | Promise<Answer> {
   return result instanceof Promise ? result.then((settled) => ({ rule, result: settled })) : { rule, result };
+}
+
+function withAccount(answer: Answer | Promise<Answer>, account: ByteAccount): Answer | Promise<Answer> {
+  return answer instanceof Promise ? answer.then((settled) => ({ ...settled, account })) : { ...answer, account };
 }
 
 function waitMs({ result }: Answer): number {

@@ -3,7 +3,9 @@
  * call read it. It holds facts only: no policy hides in it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
+import type { ByteMeter } from './rate-limit-bytes.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
 import type { ServiceHeaders } from './service-headers.ts';
 
@@ -68,8 +70,14 @@ export interface RequestContext {
   operationCost?: number | undefined;
   /** What services say in headers that reach the client of a GraphQL answer; undefined where none do. */
   serviceHeaders?: ServiceHeaders | undefined;
+  /** Bytes of the request's body that were read before the rate limits were asked. @default 0 */
+  requestBytes?: number | undefined;
+  /** Counts the bytes that pass, where rate limits want to know; undefined where none do. */
+  meter?: ByteMeter | undefined;
   /** Code of the first error that was answered, if any. */
   errorCode: ErrorCode | null;
+  /** Where something stands in for a field of a GraphQL answer. */
+  readonly degraded?: Degradation[] | undefined;
   /** Calls back once when the request is over, however it ends; at once if it is over already. */
   atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */

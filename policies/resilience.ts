@@ -1,6 +1,12 @@
 /** Options of timeouts, retries, circuit breakers, outlier detection and concurrency limits, and the numbers that the call works with. */
 import Type from 'typebox';
 import { BulkheadOptions } from './bulkhead.ts';
+import {
+  type BreakerSettings,
+  buildBreakerSettings,
+  CircuitBreakerOptions,
+  ServiceBreakerOptions,
+} from './circuit-breaker-options.ts';
 import { OutlierDetectionOptions } from './outlier-detection.ts';
 import { Duration, Percentage, parseDurationMs, parsePercentage } from './units.ts';
 
@@ -57,30 +63,6 @@ export const HedgingOptions = Type.Object(
   },
 );
 
-export const CircuitBreakerOptions = Type.Object(
-  {
-    failures: Type.Optional(
-      Type.Unsafe<string>({ ...Percentage, default: '50%', description: 'Share of failed calls that opens it.' }),
-    ),
-    minimumCalls: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 10_000,
-        default: 10,
-        description: 'Calls that must have been seen before it may open.',
-      }),
-    ),
-    openFor: Type.Optional(
-      Type.Unsafe<string>({
-        ...Duration,
-        default: '5s',
-        description: 'How long it stays open before one call probes.',
-      }),
-    ),
-  },
-  { additionalProperties: false },
-);
-
 const resilienceProperties = {
   timeout: Type.Optional(
     Type.Unsafe<string>({
@@ -92,6 +74,7 @@ const resilienceProperties = {
   retry: Type.Optional(RetryOptions),
   hedging: Type.Optional(HedgingOptions),
   circuitBreaker: Type.Optional(CircuitBreakerOptions),
+  serviceBreaker: Type.Optional(ServiceBreakerOptions),
   outlierDetection: Type.Optional(OutlierDetectionOptions),
   bulkhead: Type.Optional(BulkheadOptions),
   concurrency: Type.Optional(
@@ -110,7 +93,7 @@ export type ResilienceOptions = Type.Static<typeof ResilienceOptions>;
 export { resilienceProperties };
 
 /** The same in numbers. */
-export interface Resilience {
+export interface Resilience extends BreakerSettings {
   readonly timeoutMs: number;
   readonly retryAttempts: number;
   /** Retries per call, between 0 and 1. */
@@ -119,9 +102,8 @@ export interface Resilience {
   /** Hedged requests per call, between 0 and 1; 0 where there is no hedging. */
   readonly hedgingBudget: number;
   readonly hedgingMinimumDelayMs: number;
-  readonly breakerFailureShare: number;
-  readonly breakerMinimumCalls: number;
-  readonly breakerOpenForMs: number;
+  /** Of the service as a whole; null where there is none. */
+  readonly serviceBreaker: BreakerSettings | null;
   readonly concurrency: number;
   readonly bulkhead: BulkheadOptions;
 }
@@ -133,7 +115,7 @@ export interface Resilience {
 export function buildResilience(...options: readonly ResilienceOptions[]): Resilience {
   const first = <Kind extends keyof ResilienceOptions>(kind: Kind): ResilienceOptions[Kind] | undefined =>
     options.find((option) => option[kind] !== undefined)?.[kind];
-  const [retry, hedging, breaker] = [first('retry'), first('hedging'), first('circuitBreaker')];
+  const [retry, hedging, serviceBreaker] = [first('retry'), first('hedging'), first('serviceBreaker')];
   return {
     timeoutMs: parseDurationMs(first('timeout') ?? '5s'),
     retryAttempts: retry?.attempts ?? 2,
@@ -141,9 +123,8 @@ export function buildResilience(...options: readonly ResilienceOptions[]): Resil
     retryMaxAfterMs: parseDurationMs(retry?.maxRetryAfter ?? '2s'),
     hedgingBudget: parsePercentage(hedging === undefined ? '0%' : (hedging.budget ?? '5%')),
     hedgingMinimumDelayMs: parseDurationMs(hedging?.minimumDelay ?? '10ms'),
-    breakerFailureShare: parsePercentage(breaker?.failures ?? '50%'),
-    breakerMinimumCalls: breaker?.minimumCalls ?? 10,
-    breakerOpenForMs: parseDurationMs(breaker?.openFor ?? '5s'),
+    ...buildBreakerSettings(first('circuitBreaker')),
+    serviceBreaker: serviceBreaker === undefined ? null : buildBreakerSettings(serviceBreaker),
     concurrency: first('concurrency') ?? 1_000,
     bulkhead: first('bulkhead') ?? {},
   };

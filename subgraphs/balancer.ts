@@ -42,9 +42,9 @@ export function createBalancer(settings: BalancingSettings, random: () => number
   }
 }
 
-/** Calls in flight per weight. */
-function loadOf({ inFlight, weight }: Candidate): number {
-  return inFlight / weight;
+/** Calls in flight, and connections that have left HTTP, per weight. */
+function loadOf({ inFlight, upgrades, weight }: Candidate): number {
+  return (inFlight + upgrades) / weight;
 }
 
 /** One after the other, whatever their weights; one that starts slowly lets some of its turns pass. */

@@ -56,9 +56,25 @@ export class BufferedAnswer implements Receiver {
 
   onEnd(): void {}
 
+  hasErrorCode(codes: ReadonlySet<string>): boolean {
+    // Most answers have no errors, and are not parsed for this.
+    return this.body.includes('"errors"') && listErrorCodes(this.body).some((code) => codes.has(code));
+  }
+
   #giveUp(): void {
     this.#chunks = [];
     this.#sizeBytes = 0;
     this.#flow?.abort(new GatewayError('DOWNSTREAM_SERVICE_ERROR', 'The answer of the service is too large'));
+  }
+}
+
+function listErrorCodes(body: Buffer): string[] {
+  try {
+    const { errors }: { errors?: unknown } = JSON.parse(body.toString('utf8')) ?? {};
+    if (!Array.isArray(errors)) return [];
+    return errors.map((error: { extensions?: { code?: unknown } } | null) => String(error?.extensions?.code));
+  } catch {
+    // No JSON: whoever reads the answer finds out.
+    return [];
   }
 }

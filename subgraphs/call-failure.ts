@@ -48,6 +48,28 @@ const poolGone: ReadonlySet<string> = new Set(['UND_ERR_CLOSED', 'UND_ERR_DESTRO
 
 const late: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
+/** What RFC 9209 section 2.3 calls it. Codes that are not here are told by the code of the error. */
+const proxyErrors: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection_refused',
+  ENOTFOUND: 'dns_error',
+  EAI_AGAIN: 'dns_error',
+  EHOSTUNREACH: 'destination_ip_unroutable',
+  ENETUNREACH: 'destination_ip_unroutable',
+  ETIMEDOUT: 'connection_timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'connection_timeout',
+  ECONNRESET: 'connection_terminated',
+  EPIPE: 'connection_terminated',
+  UND_ERR_SOCKET: 'connection_terminated',
+  UND_ERR_HEADERS_OVERFLOW: 'http_response_header_section_size',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'http_response_incomplete',
+  CERT_HAS_EXPIRED: 'tls_certificate_error',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_certificate_error',
+  SELF_SIGNED_CERT_IN_CHAIN: 'tls_certificate_error',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_certificate_error',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'tls_certificate_error',
+  EPROTO: 'tls_protocol_error',
+};
+
 const innocent = { connectFailure: false, countsAgainstInstance: false, final: false } as const;
 
 /**
@@ -62,7 +84,7 @@ export function classifyFailure(thrown: unknown, service: string, sent: boolean)
   if (thrown instanceof GatewayError) return { ...innocent, error: thrown, sent, final: true };
   const code = failureCode(thrown);
   const fail = (as: ErrorCode, message?: string): GatewayError =>
-    new GatewayError(as, message, { service, cause: thrown });
+    new GatewayError(as, message, { service, proxyError: proxyErrors[code], cause: thrown });
 
   if (unsendable.has(code)) {
     return { ...innocent, error: fail('BAD_REQUEST', 'The request cannot be forwarded'), sent, final: true };

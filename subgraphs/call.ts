@@ -1,18 +1,16 @@
 /**
  * The call: one request from the gateway to a service, the same function for both doors. Order, outermost first:
- * bulkhead of the service -> deadline -> retry (budgeted) -> [per attempt: pick instance -> circuit breaker of that instance -> concurrency limit
+ * breaker and bulkhead of the service -> deadline -> retry (budgeted) -> [per attempt: pick instance -> circuit breaker of that instance -> concurrency limit
  * -> timeout -> dispatch].
  */
 import type { Readable } from 'node:stream';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { Attempt, RequestContext } from '../policies/request-context.ts';
-import { type CallFailure, departureFailure } from './call-failure.ts';
-import { type CallScope, Dispatch, type Outcome } from './dispatch.ts';
-import type { InstanceState } from './instance-state.ts';
+import { CallRun } from './call-run.ts';
 import type { Ejection } from './outlier-detector.ts';
 import type { PoolHealth } from './pool-health.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
-import { Upload } from './upload.ts';
 import type { SpillOver } from './zone-preference.ts';
 
 export interface CallRequest {
@@ -52,11 +50,15 @@ export type AcceptsVersion = (version: string | undefined) => boolean;
 
 /** Where an answer goes while it arrives. Nothing is called before an attempt is final. */
 export interface Receiver {
+  /** The head of an answer before the final one: 102 or 103. There may be several, also of attempts that came to nothing. */
+  onInterim?(status: number, rawHeaders: readonly string[]): void;
   /** The head of the final answer; name, value, ... as received, hop-by-hop fields included. No attempt follows. */
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void;
   /** A piece of the body. `false` asks for a pause until `flow.resume()`. */
   onData(chunk: Buffer): boolean;
   onEnd(trailers: readonly string[]): void;
+  /** Whether the answer, which has ended, holds a GraphQL error with one of the codes. Without it, no answer does. */
+  hasErrorCode?(codes: ReadonlySet<string>): boolean;
 }
 
 /** The receiver's hold on the answer that is arriving. */
@@ -76,7 +78,10 @@ export type Call = (request: CallRequest, context: RequestContext) => Promise<vo
 /** Who wants to know what calls do: metrics and logs. */
 export interface CallObserver {
   onAttempt(attempt: Attempt, context: RequestContext): void;
-  onBreakerChange(service: string, instance: string, state: 'closed' | 'open' | 'half-open'): void;
+  onBreakerChange(service: string, instance: string, state: BreakerState): void;
+  /** The breaker of a service as a whole. */
+  onServiceBreakerChange?(service: string, state: BreakerState): void;
+  onResilience?(service: string, event: ResilienceEvent): void;
   /** Calls to a service begin to leave the gateway's zone, or stay in it again (null). */
   onSpillOver?(service: string, why: SpillOver): void;
   /**
@@ -90,6 +95,16 @@ export interface CallObserver {
   onPoolChange?(service: string, pool: PoolHealth | null): void;
 }
 
+/** What the call did for a service, or did not do to it. */
+export type ResilienceEvent =
+  | 'bulkhead-refusal-anonymous'
+  | 'bulkhead-refusal-authenticated'
+  | 'retry'
+  | 'retry-budget-exhausted'
+  | 'hedge'
+  /** The second request had the answer first. */
+  | 'hedge-won';
+
 export interface CallOptions {
   readonly observer?: CallObserver | undefined;
   readonly random: () => number;
@@ -98,12 +113,6 @@ export interface CallOptions {
   /** Time without a byte, in a body that a service sends. */
   readonly bodyIdleTimeoutMs: number;
 }
-
-const nothingTried: readonly InstanceState[] = [];
-/** How often a call may lose an idle connection before it is treated like any other failure. */
-const maxReconnects = 3;
-const firstBackoffMs = 25;
-const longestBackoffMs = 200;
 
 /** The call over the services that `find` knows. */
 export function createCall(find: (service: string) => ServiceUpstream | undefined, options: CallOptions): Call {
@@ -114,216 +123,4 @@ export function createCall(find: (service: string) => ServiceUpstream | undefine
       new GatewayError('SERVICE_UNAVAILABLE', undefined, { service: request.service, retryAfterSeconds: 1 }),
     );
   };
-}
-
-/**
- * One call: attempts, one after the other, until an answer has ended or nothing more may be tried. A further attempt is
- * made
- * - when nothing was sent, at once to an instance that this call has not tried. That is free of the budget and of the
- *   number of attempts: the service has done no work for it, each dead instance is met at most once (it is out of the
- *   rotation then), and a dead instance shall not become a client's error while a living one exists;
- * - when nothing was sent because a connection was lost that had been idle: at once, to the same instance if need be, a
- *   few times. It is not the instance that failed, and the next connection is a new one;
- * - when nothing was sent and all were tried, or when something was sent but the request is idempotent and its body is
- *   still whole: within the number of attempts and the retry budget, to an untried instance if there is one, else after
- *   a short pause to any.
- * With hedging, a further attempt is also made beside one that takes longer than usual, if the request is idempotent and
- * its body no stream; whichever has the head of an answer first is the answer, and the other is given up.
- * Never after the head of an answer, after the deadline, or when the client has left.
- */
-class CallRun implements CallScope {
-  readonly request: CallRequest;
-  readonly context: RequestContext;
-  readonly options: CallOptions;
-  readonly upload: Upload | null;
-  readonly timeoutMs: number;
-  readonly #upstream: ServiceUpstream;
-  readonly #tried: InstanceState[] = [];
-  #retries = 0;
-  /** Whether an attempt has the head of the answer. */
-  #claimed = false;
-  #reconnects = 0;
-  #departed = false;
-  readonly #running = new Set<Dispatch>();
-  /** An instance that was asked says not to come back before. */
-  #notBeforeMs = 0;
-  #endPause: (() => void) | null = null;
-
-  constructor(upstream: ServiceUpstream, request: CallRequest, context: RequestContext, options: CallOptions) {
-    this.request = request;
-    this.context = context;
-    this.options = options;
-    this.timeoutMs = request.timeoutMs ?? upstream.settings.timeoutMs;
-    this.#upstream = upstream;
-    const { body } = request;
-    const streams = body !== null && typeof body === 'object' && !Buffer.isBuffer(body);
-    this.upload = streams ? new Upload(body, options.now) : null;
-  }
-
-  async run(): Promise<void> {
-    const { bulkhead } = this.#upstream;
-    // Kept: whoever authenticates does so before the call, but a call must leave where it has entered.
-    const { viewer } = this.context;
-    bulkhead.enter(viewer);
-    const unsubscribe = this.context.departure.subscribe(this.#onDeparture);
-    try {
-      await this.#attempt();
-    } finally {
-      bulkhead.leave(viewer);
-      unsubscribe();
-      this.upload?.stop();
-    }
-  }
-
-  /** Asked by an attempt whose answer is 502, 503 or 504. True commits this call to another attempt. */
-  setsAside(retryAfterMs: number | undefined): boolean {
-    if (!this.#mayGoOn()) return false;
-    // Another attempt is under way beside it.
-    if (this.#running.size > 1) return true;
-    if (retryAfterMs !== undefined && !this.#hasAvailable(this.#tried)) {
-      const nowMs = this.options.now();
-      const tooLong = retryAfterMs > this.#upstream.settings.retryMaxAfterMs;
-      if (tooLong || nowMs + retryAfterMs >= this.context.deadlineAtMs) return false;
-      this.#notBeforeMs = nowMs + retryAfterMs;
-    }
-    return this.#mayRepeat(true);
-  }
-
-  claim(dispatch: Dispatch, waitedMs: number): void {
-    this.#claimed = true;
-    if (!this.#mayHedge) return;
-    const { usualLatency } = this.#upstream;
-    usualLatency.observe(waitedMs);
-    // What was cut short would have taken longer still: left out, it would make the service look faster than it is.
-    for (const other of this.#running) if (other !== dispatch) usualLatency.observe(other.lose());
-  }
-
-  sessionCookie(instance: InstanceState): string | null {
-    const { context } = this;
-    return context.door === 'rest' ? (this.#upstream.sessions?.cookieFor(instance, context) ?? null) : null;
-  }
-
-  async #attempt(): Promise<void> {
-    this.#upstream.budget.deposit();
-    if (this.#mayHedge) this.#upstream.hedgingBudget.deposit();
-    let last: Error | null = null;
-    for (;;) {
-      if (this.#departed) throw departureFailure(this.request.service, false).error;
-      const first = this.#start(this.#nextInstance(last));
-      const outcome = await (this.#mayHedge ? this.#hedge(first) : first);
-      if (outcome.kind === 'answered') return;
-      last = outcome.failure.error;
-      if (outcome.kind === 'failed' && !this.#mayTryAgain(outcome.failure)) throw last;
-      if (!this.#departed && !this.#hasAvailable(this.#tried)) await this.#pause();
-    }
-  }
-
-  get #mayHedge(): boolean {
-    if (this.#upstream.settings.hedgingBudget === 0 || !this.request.idempotent || this.upload !== null) return false;
-    // Another instance does not have the client's session.
-    return this.context.door !== 'rest' || this.#upstream.sessions === null;
-  }
-
-  #start(instance: InstanceState): Promise<Outcome> {
-    const dispatch = new Dispatch(this, instance);
-    this.#running.add(dispatch);
-    return dispatch.start().finally(() => this.#running.delete(dispatch));
-  }
-
-  /** What becomes of an attempt, or of a second one beside it: the answer of either, else the last failure. */
-  async #hedge(first: Promise<Outcome>): Promise<Outcome> {
-    const { usualLatency, settings } = this.#upstream;
-    const delayMs = Math.max(usualLatency.valueMs, settings.hedgingMinimumDelayMs);
-    if (delayMs >= Math.min(this.timeoutMs, this.context.deadlineAtMs - this.options.now())) return first;
-    if (await endsWithin(first, delayMs)) return first;
-    const second = this.#startSecond();
-    if (second === null) return first;
-    const sooner = await Promise.race([first, second]);
-    if (sooner.kind === 'answered') return sooner;
-    const [one, other] = await Promise.all([first, second]);
-    return one === sooner ? other : one;
-  }
-
-  #startSecond(): Promise<Outcome> | null {
-    // None is left waiting for its head: then it has been claimed, or there is nothing to hedge.
-    if (!this.#mayGoOn() || this.#claimed) return null;
-    const instance = this.#pick(this.options.now(), this.#tried);
-    if (instance === undefined || !this.#upstream.hedgingBudget.withdraw()) return null;
-    this.#tried.push(instance);
-    return this.#start(instance);
-  }
-
-  #nextInstance(last: Error | null): InstanceState {
-    const nowMs = this.options.now();
-    if (nowMs >= this.context.deadlineAtMs) {
-      throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
-    }
-    const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
-    if (instance === undefined) throw last ?? this.#upstream.refusal(nowMs, this.request.accepts);
-    this.#tried.push(instance);
-    return instance;
-  }
-
-  #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
-    const { context } = this;
-    const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
-    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts, this.request.zone);
-  }
-
-  #hasAvailable(tried: readonly InstanceState[]): boolean {
-    return this.#upstream.hasAvailable(this.options.now(), tried, this.request.accepts);
-  }
-
-  #mayTryAgain(failure: CallFailure): boolean {
-    if (failure.final || !this.#mayGoOn()) return false;
-    if (!failure.sent) {
-      if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
-      if (this.#hasAvailable(this.#tried)) return true;
-    }
-    return this.#mayRepeat(failure.sent);
-  }
-
-  #mayGoOn(): boolean {
-    return !this.#departed && this.options.now() < this.context.deadlineAtMs;
-  }
-
-  #mayRepeat(sent: boolean): boolean {
-    const upstream = this.#upstream;
-    if (sent && (!this.request.idempotent || this.upload?.started === true)) return false;
-    if (this.#retries >= upstream.settings.retryAttempts) return false;
-    if (!this.#hasAvailable(nothingTried) || !upstream.budget.withdraw()) return false;
-    this.#retries++;
-    return true;
-  }
-
-  /** Waits a little, at random, so that those who failed together do not come back together. */
-  async #pause(): Promise<void> {
-    const leftMs = this.context.deadlineAtMs - this.options.now();
-    const longestMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#retries, leftMs);
-    const toldMs = Math.max(0, this.#notBeforeMs - this.options.now());
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, toldMs + this.options.random() * longestMs);
-      this.#endPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#endPause = null;
-  }
-
-  readonly #onDeparture = (): void => {
-    this.#departed = true;
-    for (const dispatch of this.#running) dispatch.leave();
-    this.#endPause?.();
-  };
-}
-
-function endsWithin(outcome: Promise<Outcome>, ms: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), ms);
-    void outcome.then(() => {
-      clearTimeout(timer);
-      resolve(true);
-    });
-  });
 }

@@ -11,6 +11,8 @@ export interface Candidate {
   readonly weight: number;
   /** Calls it is serving now. */
   readonly inFlight: number;
+  /** Connections that it holds open beside calls, such as WebSockets. */
+  readonly upgrades: number;
   readonly latency: PeakLatency;
   /** 32 bits that are its own and always the same, for the consistent hash. */
   readonly hash: number;

@@ -4,6 +4,8 @@ import type { Dispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { parseRetryAfterMs } from '../policies/retry-after.ts';
+import { findFramingFault } from './answer-framing.ts';
+import { AttemptAccount } from './attempt-account.ts';
 import type { CallOptions, CallRequest, Flow } from './call.ts';
 import {
   type CallFailure,
@@ -30,7 +32,7 @@ export interface CallScope {
   /** Whether an answer with a status that invites another try is set aside for that try. */
   setsAside(retryAfterMs: number | undefined): boolean;
   /** This attempt has the answer: any other one is over. `waitedMs`: how long it took. */
-  claim(dispatch: Dispatch, waitedMs: number): void;
+  claim(dispatch: Dispatch, waitedMs: number, status: number): void;
   /** The cookie with which an answer of this instance goes out; null for none. */
   sessionCookie(instance: InstanceState): string | null;
 }
@@ -44,6 +46,8 @@ export type Outcome =
 
 /** How much of an answer that was set aside is read to keep its connection. Beyond it a new connection is cheaper. */
 const maxDiscardedBytes = 65_536;
+/** Of one attempt. An endless row of them would hold a request without ever answering it. */
+const maxInterims = 20;
 /** Node's timers take 31 bits, and fire at once beyond. */
 const longestTimerMs = 2_147_483_647;
 const answered: Outcome = { kind: 'answered' };
@@ -57,28 +61,27 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   readonly #scope: CallScope;
   readonly #instance: InstanceState;
   readonly #outcome = Promise.withResolvers<Outcome>();
-  #permit = 0;
-  readonly #startedAtMs: number;
+  readonly #account: AttemptAccount;
   /** Waiting for the head; handing the answer over; reading an answer set aside; over. */
   #state: 'waiting' | 'streaming' | 'discarding' | 'over' = 'waiting';
   #sent = false;
   #status = 0;
   #discardedBytes = 0;
+  #interims = 0;
   #controller: Controller | null = null;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(scope: CallScope, instance: InstanceState) {
     this.#scope = scope;
     this.#instance = instance;
-    this.#startedAtMs = scope.options.now();
+    this.#account = new AttemptAccount(scope, instance, scope.options.now());
   }
 
   /** Sends the request. The promise never rejects. */
   start(): Promise<Outcome> {
-    const remainingMs = this.#scope.context.deadlineAtMs - this.#startedAtMs;
+    const remainingMs = this.#scope.context.deadlineAtMs - this.#account.startedAtMs;
     const options = this.#buildOptions(remainingMs);
-    this.#permit = this.#instance.breaker.begin(this.#startedAtMs);
-    this.#instance.inFlight++;
+    this.#account.open();
     this.#wake(Math.min(this.#scope.timeoutMs, remainingMs));
     this.#instance.pool.dispatch(options, this);
     return this.#outcome.promise;
@@ -91,7 +94,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   /** Another attempt has the answer. Returns how long this one has waited for its own. */
   lose(): number {
-    const waitedMs = this.#waitedMs(this.#scope.options.now());
+    const waitedMs = this.#account.waitedMs(this.#scope.options.now());
     if (this.#state === 'waiting') this.#cut(outrunFailure(this.#scope.request.service), 'HEDGED');
     return waitedMs;
   }
@@ -117,14 +120,19 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   }
 
   onResponseStart(controller: Controller, status: number): void {
-    if (status < 200 || this.#state !== 'waiting') return;
+    if (this.#state !== 'waiting') return;
+    if (status < 200) {
+      this.#passInterim(controller, status);
+      return;
+    }
+    const fault = findFramingFault(status, toStrings(controller.rawHeaders));
+    if (fault !== null) {
+      this.#cut(classifyFailure(new Error(`the answer is malformed: ${fault}`), this.#scope.request.service, true));
+      return;
+    }
     clearTimeout(this.#timer);
     this.#status = status;
-    this.#noteLatency(status >= 500);
-    const { breaker } = this.#instance;
-    if (status >= 500) breaker.fail(this.#permit, this.#scope.options.now());
-    else breaker.succeed(this.#permit);
-    this.#instance.health.noteStatus(status, this.#latencyMs());
+    this.#account.noteHead(status);
     if (status >= 502 && status <= 504 && this.#scope.setsAside(retryAfterMs(controller))) this.#setAside(status);
     else this.#handOver(controller, status);
   }
@@ -151,9 +159,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       this.abort(toError(thrown));
       return;
     }
+    this.#account.noteEnd();
     this.#release();
     this.#outcome.resolve(answered);
-    this.#record(this.#status);
+    this.#account.record(this.#status);
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
@@ -173,7 +182,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const nowMs = options.now();
     const remainingMs = context.deadlineAtMs - nowMs;
     const waitsForClient = upload?.waitsForClient ?? false;
-    const sinceMs = waitsForClient ? nowMs : Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
+    const sinceMs = waitsForClient ? nowMs : Math.max(this.#account.startedAtMs, upload?.movedAtMs ?? 0);
     const leftMs = this.#state === 'streaming' ? remainingMs : Math.min(remainingMs, timeoutMs - (nowMs - sinceMs));
     // Timers may come a little early; what is left then is not worth another one.
     if (leftMs >= 1) this.#wake(leftMs);
@@ -198,7 +207,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   #handOver(controller: Controller, status: number): void {
     this.#state = 'streaming';
-    this.#scope.claim(this, this.#waitedMs(this.#scope.options.now()));
+    this.#scope.claim(this, this.#account.waitedMs(this.#scope.options.now()), status);
     const { request, context, options } = this.#scope;
     if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
     const rawHeaders = toStrings(controller.rawHeaders);
@@ -211,6 +220,15 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     }
   }
 
+  /** A receiver that fails here fails at the head again, where it counts. */
+  #passInterim(controller: Controller, status: number): void {
+    if (++this.#interims > maxInterims) {
+      controller.abort(new Error('more interim answers than make sense'));
+    } else if (status === 102 || status === 103) {
+      this.#scope.request.receiver.onInterim?.(status, toStrings(controller.rawHeaders));
+    }
+  }
+
   #wake(afterMs: number): void {
     this.#timer = setTimeout(checkTime, Math.min(afterMs, longestTimerMs), this);
   }
@@ -220,7 +238,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const failure = statusFailure(this.#scope.request.service, status);
     this.#instance.noteFailure(failure);
     this.#outcome.resolve({ kind: 'set aside', failure });
-    this.#record(status);
+    this.#account.record(status);
   }
 
   #cut(failure: CallFailure, outcome?: string): void {
@@ -233,56 +251,15 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     if (this.#state === 'over') return;
     const headSeen = this.#state === 'streaming';
     this.#release();
-    this.#blame(failure, headSeen);
+    this.#account.noteFailure(failure, this.#sent, headSeen);
     this.#outcome.resolve({ kind: 'failed', failure: headSeen ? { ...failure, final: true } : failure });
-    this.#record(outcome ?? (failure.error instanceof GatewayError ? failure.error.code : 'ABORTED'));
-  }
-
-  /** Tells the breaker, unless the head told it already; an answer that breaks off afterwards counts once more. */
-  #blame(failure: CallFailure, headSeen: boolean): void {
-    const { breaker } = this.#instance;
-    const nowMs = this.#scope.options.now();
-    this.#instance.noteFailure(failure);
-    if (failure.countsAgainstInstance) this.#noteLatency(true);
-    // Nobody waited any longer. Of what was never sent, or waited for the client, the instance knows nothing.
-    else if (!headSeen && this.#sent) this.#instance.latency.observeAtLeast(this.#waitedMs(nowMs), nowMs);
-    if (failure.countsAgainstInstance) this.#instance.health.noteBreak(headSeen);
-    if (!failure.countsAgainstInstance) breaker.release(this.#permit);
-    else if (!headSeen) breaker.fail(this.#permit, nowMs);
-    else if (breaker.state === 'closed') breaker.fail(breaker.begin(nowMs), nowMs);
-  }
-
-  /** Tells the balancer how long the head of the answer took, or that there was no good one. */
-  #noteLatency(failed: boolean): void {
-    const nowMs = this.#scope.options.now();
-    const { latency } = this.#instance;
-    if (failed) latency.observeFailure(this.#waitedMs(nowMs), this.#scope.timeoutMs, nowMs);
-    else latency.observe(this.#waitedMs(nowMs), nowMs);
-  }
-
-  /** Since the instance had all that there was to send: what a slow client takes is not the instance's time. */
-  #waitedMs(nowMs: number): number {
-    const { upload } = this.#scope;
-    return upload?.waitsForClient === true ? 0 : nowMs - Math.max(this.#startedAtMs, upload?.movedAtMs ?? 0);
-  }
-
-  /** How long the instance took; NaN where the client's upload was part of it. */
-  #latencyMs(): number {
-    return this.#scope.upload === null ? this.#scope.options.now() - this.#startedAtMs : Number.NaN;
+    this.#account.record(outcome ?? (failure.error instanceof GatewayError ? failure.error.code : 'ABORTED'));
   }
 
   #release(): void {
     this.#state = 'over';
     clearTimeout(this.#timer);
-    this.#instance.inFlight--;
-  }
-
-  #record(outcome: number | string): void {
-    const { context, options, request } = this.#scope;
-    const durationMs = options.now() - this.#startedAtMs;
-    const attempt = { service: request.service, instance: this.#instance.id, outcome, durationMs };
-    context.attempts.push(attempt);
-    options.observer?.onAttempt(attempt, context);
+    this.#account.close();
   }
 }
 

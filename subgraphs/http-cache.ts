@@ -10,6 +10,7 @@ import type { HttpCacheRule } from '../policies/cache-options.ts';
 import type { CacheStatus, ForwardReason } from '../policies/cache-status.ts';
 import { formatCacheStatus } from '../policies/cache-status.ts';
 import type { CacheEntry, CacheStore } from '../policies/cache-store.ts';
+import { DerivedContext } from '../policies/derived-context.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { createHttpCaching, freshen, type HttpCaching, type StoredHead, validators } from '../policies/http-caching.ts';
 import { isNotModified, notModifiedHeaders } from '../policies/http-conditions.ts';
@@ -17,7 +18,6 @@ import { filterHeaders, toHeaderMap } from '../policies/http-headers.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { CachedReceiver, type Collecting, type KeptAnswer } from './cached-receiver.ts';
 import type { Call, CallRequest, Flow, Receiver } from './call.ts';
-import { createDetachedContext, departed } from './detached-context.ts';
 import { buildCacheRequest, type CacheRequest, isVariesByExchange, variantKey } from './http-cache-key.ts';
 
 /** What became of a request, for metrics. */
@@ -237,7 +237,7 @@ class Exchange {
     const { promise, resolve, reject } = Promise.withResolvers<{ readonly kind: 'pass' }>();
     const patienceMs = Math.min(longestWaitMs, (deadlineAtMs - this.#parts.now()) / 2);
     const timer = setTimeout(() => resolve({ kind: 'pass' }), Math.max(0, patienceMs));
-    const unsubscribe = departure.subscribe(() => reject(departed()));
+    const unsubscribe = departure.subscribe(() => reject(new GatewayError('CLIENT_CLOSED_REQUEST')));
     try {
       return await Promise.race([outcome, promise]);
     } finally {
@@ -361,7 +361,7 @@ class Exchange {
   #refresh(found: Found): void {
     const boarding = this.#parts.flights.board(found.key);
     if (boarding.kind !== 'lead') return;
-    const context = createDetachedContext(this.#context);
+    const context = new DerivedContext(this.#context, { detached: true });
     const request: CallRequest = { ...this.#request, method: 'GET', receiver: sink };
     const exchange = new Exchange(
       { ...this.#parts, observer: onlyStored(this.#parts.observer) },

@@ -37,6 +37,8 @@ export interface HealthSurroundings {
   readonly lookup?: LookupFunction | undefined;
   /** When set, nothing is probed here: health is told, and this hears of instances that could not be connected to. */
   readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
+  /** Where `onEject` is set: a connection broke in the middle of a call. */
+  readonly onDoubt?: ((service: string, instance: string) => void) | undefined;
 }
 
 export interface InstanceHealthOptions {
@@ -148,9 +150,16 @@ export class InstanceHealth implements PoolMember {
 
   #createSource(): HealthSource {
     const { service, id, url, settings, surroundings } = this.#options;
-    const { random, lookup, onEject, clock } = surroundings;
+    const { random, lookup, onEject, onDoubt, clock } = surroundings;
     const onChange = (health: Health): void => this.#onHealthChange(health);
-    if (onEject !== undefined) return new ToldHealth({ onChange, onEject: (why) => onEject(service, id, why), clock });
+    if (onEject !== undefined) {
+      return new ToldHealth({
+        onChange,
+        onEject: (why) => onEject(service, id, why),
+        onDoubt: () => onDoubt?.(service, id),
+        clock,
+      });
+    }
     return new HealthMonitor({
       settings,
       probe: ({ check, timeoutMs }) => probeHealth({ url, check, timeoutMs, lookup }),

@@ -1,5 +1,5 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
@@ -23,6 +23,8 @@ export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   readonly state: HealthStatus['state'] | 'draining';
   readonly breaker: BreakerState;
   readonly inFlight: number;
+  /** Open connections that have left HTTP; left out while there are none. */
+  readonly upgrades?: number;
   /** What the balancer takes for the time of an answer: it jumps to peaks and fades. Null: not known yet. */
   readonly latencyMs: number | null;
   /** Less than `weight` during slow start. */
@@ -50,6 +52,8 @@ const firstRamp = 0.1;
 export class InstanceState implements Candidate {
   turn = 0;
   inFlight = 0;
+  /** Connections that have left HTTP: load, but no calls that `concurrency` counts. */
+  upgrades = 0;
   ramp = 1;
   weight: number;
   readonly latency: PeakLatency;
@@ -57,6 +61,7 @@ export class InstanceState implements Candidate {
   /** By id and URL: an instance that moves is another one. */
   readonly key: string;
   pool: Pool;
+  #connector: buildConnector.connector | undefined;
   readonly breaker: CircuitBreaker;
   readonly health: InstanceHealth;
   /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
@@ -188,6 +193,20 @@ export class InstanceState implements Candidate {
     else if (brokenConnection.has(why)) this.health.doubt();
   }
 
+  /** A connection for the caller alone, as the pool makes its own. Rejects with a {@link ConnectFailure}. */
+  connect(): Promise<Socket> {
+    const { protocol, hostname, port } = new URL(this.url);
+    const servername = this.serverName;
+    return new Promise((resolve, reject) => {
+      const options = { protocol, hostname: hostname.replace(/^\[|\]$/g, ''), port, ...(servername && { servername }) };
+      this.#connector ??= this.#buildConnector();
+      this.#connector(options, (...[error, socket]) => {
+        if (error !== null) reject(new ConnectFailure(error));
+        else resolve(socket);
+      });
+    });
+  }
+
   /** Stops probing. Connections close when the calls in flight have ended. */
   retire(): void {
     this.health.stop();
@@ -214,6 +233,7 @@ export class InstanceState implements Candidate {
       ...(draining && { state: 'draining' }),
       breaker: this.breaker.state,
       inFlight: this.inFlight,
+      ...(this.upgrades > 0 && { upgrades: this.upgrades }),
       latencyMs: this.latency.known ? toHundredths(this.latency.valueMs(nowMs)) : null,
       weightInEffect: toHundredths(this.weight),
       ...(this.#lastFailure !== undefined && { lastFailure: this.#lastFailure }),
@@ -242,10 +262,14 @@ export class InstanceState implements Candidate {
     void pool.close().finally(() => closingPools.delete(pool));
   }
 
-  #createPool(): Pool {
+  #buildConnector(): buildConnector.connector {
     const { lookup } = this.#surroundings;
+    return buildConnector({ timeout: connectTimeoutMs, allowH2: false, ...(lookup && { lookup }) });
+  }
+
+  #createPool(): Pool {
     const { maxConnectionAgeMs } = this.#balancing;
-    const connect = buildConnector({ timeout: connectTimeoutMs, allowH2: false, ...(lookup && { lookup }) });
+    const connect = this.#buildConnector();
     return new Pool(this.url, {
       connections: this.#concurrency,
       pipelining: 1,

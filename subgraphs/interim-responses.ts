@@ -1,4 +1,4 @@
-/** Keeps interim answers (1xx) that nobody asked for away from undici. */
+/** Keeps `100 Continue`, when nobody asked for it, away from undici. */
 import type { Socket } from 'node:net';
 
 /** More than any sane interim head; beyond it undici may judge for itself. */
@@ -9,9 +9,9 @@ const empty = Buffer.alloc(0);
 const statusLength = 12;
 
 /**
- * Drops every 1xx head but 101 from what a connection reads. A client must be able to parse and may ignore them
+ * Drops every 100 head from what a connection reads. A client must be able to parse and may ignore them
  * (RFC 9110 section 15.2), but undici tears the connection down at a 100 it did not ask for, and some servers send one
- * before every answer to a POST.
+ * before every answer to a POST. Other interim answers are undici's: it hands them on.
  *
  * Only the first bytes after a request was written can be such a head; bytes in a body that look like one stay. The
  * head of a request is the only string undici writes that does not begin with a line break (chunk sizes do).
@@ -27,18 +27,21 @@ export function dropInterimResponses<T extends Socket>(socket: T): T {
     if (!atHead || chunk === null) return chunk;
     if (held.length > 0) chunk = Buffer.concat([held, chunk]);
     held = empty;
+    const passed: Buffer[] = [];
     while (isInterim(chunk)) {
       const end = chunk.indexOf(headEnd);
       if (end === -1) break;
-      chunk = chunk.subarray(end + headEnd.length);
+      const next = end + headEnd.length;
+      if (!isContinue(chunk)) passed.push(chunk.subarray(0, next));
+      chunk = chunk.subarray(next);
     }
-    if (chunk.length === 0) return null;
-    if (mayBecomeInterim(chunk) && chunk.length <= maxHeadBytes) {
-      held = chunk;
-      return null;
+    if (mayBecomeInterim(chunk) && chunk.length <= maxHeadBytes) held = chunk;
+    else {
+      atHead = false;
+      passed.push(chunk);
     }
-    atHead = false;
-    return chunk;
+    if (passed.length === 0) return null;
+    return passed.length === 1 ? (passed[0] ?? null) : Buffer.concat(passed);
   };
   const writeWatched = (...args: Parameters<typeof socket.write>): boolean => {
     const [chunk] = args;
@@ -53,6 +56,11 @@ function isInterim(chunk: Buffer): boolean {
   if (chunk.length < statusLength || chunk[9] !== 0x31 || chunk[0] !== 0x48) return false;
   const line = chunk.toString('latin1', 0, statusLength);
   return /^HTTP\/1\.\d 1\d\d$/.test(line) && !line.endsWith('101');
+}
+
+/** Of an interim head. */
+function isContinue(chunk: Buffer): boolean {
+  return chunk[10] === 0x30 && chunk[11] === 0x30;
 }
 
 /** Whether what is there so far may turn out to be an interim head: its status, or its end, has not arrived yet. */

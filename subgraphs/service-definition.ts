@@ -5,11 +5,12 @@
 import Type from 'typebox';
 import { AuthorizeOptions } from '../policies/authorize-options.ts';
 import { HttpCacheOptions } from '../policies/cache-options.ts';
+import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
-import { CircuitBreakerOptions, resilienceProperties } from '../policies/resilience.ts';
+import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
@@ -166,7 +167,7 @@ export const Route = Type.Object(
     mirror: Type.Optional(RouteMirror),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
-      Type.Object(CircuitBreakerOptions.properties, {
+      Type.Object(StatusBreakerOptions.properties, {
         additionalProperties: false,
         description:
           'A breaker for this route alone, beside those of the instances. It counts failures and statuses from 500 on; while it is open the route fails at once.',

@@ -15,6 +15,7 @@ import { InstanceState, type InstanceSurroundings, instanceKey } from './instanc
 import { type BalancingSettings, buildBalancingSettings } from './load-balancing-options.ts';
 import { OutlierDetector } from './outlier-detector.ts';
 import { assessPool, isOpen, type PoolHealth } from './pool-health.ts';
+import { ServiceBreaker } from './service-breaker.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
 import type { Service } from './snapshot.ts';
 import { StickySessions } from './sticky-sessions.ts';
@@ -39,6 +40,8 @@ export class ServiceUpstream {
   /** Time to the head of the answer of calls that may be hedged. */
   readonly usualLatency = new LatencyQuantile(0.95);
   readonly bulkhead: Bulkhead;
+  /** Of the service as a whole. */
+  readonly breaker: ServiceBreaker;
   settings: Resilience;
   /** Sessions at the REST door; null where they are not wished. */
   sessions: StickySessions<InstanceState> | null = null;
@@ -71,6 +74,9 @@ export class ServiceUpstream {
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget = new RetryBudget({ ratio: this.settings.retryBudget, now: surroundings.now });
     this.bulkhead = new Bulkhead(service.name, this.settings.bulkhead, surroundings.processes);
+    this.breaker = new ServiceBreaker(service.name, this.settings.serviceBreaker, (state) =>
+      surroundings.observer?.onServiceBreakerChange?.(service.name, state),
+    );
     this.hedgingBudget = new RetryBudget({ ratio: this.settings.hedgingBudget, now: surroundings.now });
     this.#balancing = buildBalancingSettings(service.definition.loadBalancing);
     this.#balance = createBalancer(this.#balancing, surroundings.random);
@@ -102,6 +108,7 @@ export class ServiceUpstream {
     this.settings = buildResilience(service.definition, defaults.resilience);
     this.budget.configure(this.settings.retryBudget);
     this.bulkhead.configure(this.settings.bulkhead, this.#surroundings.processes);
+    this.breaker.configure(this.settings.serviceBreaker);
     this.hedgingBudget.configure(this.settings.hedgingBudget);
     this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
     this.#detector.configure(this.#outliers);

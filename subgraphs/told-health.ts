@@ -9,6 +9,8 @@ export interface ToldHealthOptions {
   readonly onChange: (health: Health) => void;
   /** A call of this process could not connect: for whoever probes, and tells the others. */
   readonly onEject: (why: string) => void;
+  /** A connection broke in the middle of a call: for whoever probes, to look whether anybody still listens. */
+  readonly onDoubt?: (() => void) | undefined;
   /** @default the system's */
   readonly clock?: Pick<Clock, 'setTimer'>;
 }
@@ -16,10 +18,14 @@ export interface ToldHealthOptions {
 /** How long a suspicion holds that nobody answers: the one who probes may be gone, and the instance may be back. */
 const suspicionMs = 2_000;
 
+/** How long the answer to a doubt may take: a probe of whoever probes. */
+const doubtEveryMs = 250;
+
 export class ToldHealth implements HealthSource {
   #told: Health = unblemished;
   #suspicion: Health | null = null;
   #timer: Timer | null = null;
+  #doubtTimer: Timer | null = null;
   #stopped = false;
   readonly #options: ToldHealthOptions;
 
@@ -42,8 +48,15 @@ export class ToldHealth implements HealthSource {
     this.#options.onEject(why);
   }
 
-  /** Nothing: the next call that cannot connect says it. */
-  doubt(): void {}
+  /** Passed on; once in a while is enough, for many calls break when a process dies. */
+  doubt(): void {
+    if (this.#stopped || this.#doubtTimer !== null || this.health.state !== 'healthy') return;
+    const clock = this.#options.clock ?? systemClock;
+    this.#doubtTimer = clock.setTimer(() => {
+      this.#doubtTimer = null;
+    }, doubtEveryMs);
+    this.#options.onDoubt?.();
+  }
 
   /** What whoever probes has found out. It settles a suspicion, too. */
   tell(health: Health): void {
@@ -63,5 +76,6 @@ export class ToldHealth implements HealthSource {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#doubtTimer?.cancel();
   }
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
 import type { Pool } from 'undici';
+import type { BreakerState } from '../policies/circuit-breaker.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -11,6 +12,7 @@ import type { PoolHealth } from './pool-health.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
 import { ServiceUpstream, type UpstreamDefaults } from './service-upstream.ts';
 import { emptySnapshot, type Snapshot } from './snapshot.ts';
+import { createUpgradeCall, type OpenUpgrade } from './upgrade-call.ts';
 
 export interface UpstreamsOptions {
   /** Settings of services that do not say otherwise. */
@@ -40,6 +42,8 @@ export interface UpstreamsOptions {
    * could not be connected to.
    */
   readonly onEject?: ((service: string, instance: string, why: string) => void) | undefined;
+  /** Where `onEject` is set: hears of connections that broke in the middle of a call. */
+  readonly onDoubt?: ((service: string, instance: string) => void) | undefined;
   /** Processes of this gateway that call the same instances and share what `concurrency` allows. @default 1 */
   readonly processes?: number | undefined;
 }
@@ -52,12 +56,18 @@ export interface Upstreams extends AsyncDisposable {
   /** The GraphQL endpoint of a service; undefined when it is not known or has none. */
   endpointOf(service: string): GraphqlEndpoint | undefined;
   readonly call: Call;
+  /** For requests that ask to leave HTTP. */
+  readonly openUpgrade: OpenUpgrade;
   /** The instances of a service as they are now; none for an unknown service. */
   status(service: string): readonly InstanceStatus[];
   /** The instances of a service as a whole; undefined for an unknown service. */
   poolHealth(service: string): PoolHealth | undefined;
+  /** The breaker of a service as a whole; null where it has none. */
+  serviceBreaker(service: string): BreakerState | null;
   /** Takes an instance out, because another process could not connect to it, until a probe has succeeded. */
   eject(service: string, instance: string, why: string): void;
+  /** Looks at an instance, because a connection of another process to it broke. */
+  doubt(service: string, instance: string): void;
   /** Says how an instance is, where `onEject` is set. `reachable`: whether it can at least be connected to. */
   tellHealth(service: string, instance: string, healthy: boolean, why: string, reachable?: boolean): void;
   /** Looks at all instances of a service now, then as {@link status}. */
@@ -74,6 +84,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     now = () => performance.now(),
     clock = { now, setTimer: systemClock.setTimer },
     onEject,
+    onDoubt,
   } = options;
   const closingPools = new Set<Pool>();
   const surroundings: InstanceSurroundings = {
@@ -83,6 +94,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     now,
     clock,
     onEject,
+    onDoubt,
     processes: options.processes,
     closingPools,
   };
@@ -161,10 +173,15 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     },
     endpointOf: (service) => find(service)?.endpoint,
     call: createCall(find, { observer, random, now, bodyIdleTimeoutMs }),
+    openUpgrade: createUpgradeCall(find, { observer, now, bodyIdleTimeoutMs }),
     status,
     poolHealth: (service) => upstreams.get(service)?.health,
+    serviceBreaker: (service) => upstreams.get(service)?.breaker.state ?? null,
     eject(service, id, why) {
       for (const instance of findInstances(service, id)) instance.health.eject(why);
+    },
+    doubt(service, id) {
+      for (const instance of findInstances(service, id)) instance.health.doubt();
     },
     tellHealth(service, id, healthy, why, reachable = true) {
       const health = healthy ? unblemished : ({ state: 'unhealthy', why, reachable } as const);

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { GatewayConfig } from '../../gateway/config-schema.ts';
 
-const cores = { gateway: '0', load: '1' } as const;
+export const cores = { gateway: '0', load: '1' } as const;
 const isPinned = hasTaskset();
 
 function hasTaskset(): boolean {
@@ -22,7 +22,8 @@ function hasTaskset(): boolean {
   }
 }
 
-function pin(core: string, command: string, args: readonly string[]): [string, string[]] {
+/** The command on one core, where that can be had. */
+export function pin(core: string, command: string, args: readonly string[]): [string, string[]] {
   return isPinned ? ['taskset', ['-c', core, command, ...args]] : [command, [...args]];
 }
 
@@ -31,8 +32,13 @@ export interface Services extends Disposable {
   readonly port: number;
 }
 
-export async function startServices(...args: readonly string[]): Promise<Services> {
-  const file = fileURLToPath(new URL('./services.ts', import.meta.url));
+export function startServices(...args: readonly string[]): Promise<Services> {
+  return startService('services.ts', ...args);
+}
+
+/** A file of this folder that says over IPC at which port it listens. */
+export async function startService(name: string, ...args: readonly string[]): Promise<Services> {
+  const file = fileURLToPath(new URL(name, import.meta.url));
   const [command, argv] = pin(cores.load, process.execPath, [file, ...args]);
   const child = spawn(command, argv, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const port = await Promise.race([
@@ -118,11 +124,28 @@ const run = promisify(execFile);
 const autocannon = fileURLToPath(import.meta.resolve('autocannon'));
 
 /** Sends one operation over and over. */
-export async function runLoad({ url, query, connections, seconds }: Load): Promise<LoadResult> {
+export function runLoad({ url, query, connections, seconds }: Load): Promise<LoadResult> {
+  const headers = { 'content-type': 'application/json' };
+  return runRequests({ url: `${url}/graphql`, headers, body: JSON.stringify({ query }), connections, seconds });
+}
+
+export interface RequestLoad {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** With one it is a POST. */
+  readonly body?: string | undefined;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+/** Sends one request over and over. */
+export async function runRequests({ url, headers, body, connections, seconds }: RequestLoad): Promise<LoadResult> {
   const [command, argv] = pin(cores.load, process.execPath, [
     autocannon,
-    ...['--connections', String(connections), '--duration', String(seconds), '--method', 'POST', '--json'],
-    ...['--headers', 'content-type=application/json', '--body', JSON.stringify({ query }), `${url}/graphql`],
+    ...['--connections', String(connections), '--duration', String(seconds), '--json'],
+    ...Object.entries(headers).flatMap(([name, value]) => ['--headers', `${name}=${value}`]),
+    ...(body === undefined ? [] : ['--method', 'POST', '--body', body]),
+    url,
   ]);
   const { stdout } = await run(command, argv, { maxBuffer: 10_000_000 });
   const { requests, latency, errors, timeouts, non2xx } = JSON.parse(stdout);

@@ -124,3 +124,38 @@ for (const workers of [1, 2]) {
     assert.equal((await explain({ query: '{' })).outcome.refusal.code, 'GRAPHQL_PARSE_FAILED');
   });
 }
+
+test('explain knows roles, expressions, filtered fields and the limits of classes', async (t) => {
+  const orders = await startServer(t, (_, response) => response.end('ok'));
+  const gateway = await startGateway(t, {
+    authentication: { apiKeys: [{ name: 'ada', sha256, scopes: ['orders:read'] }] },
+    authorization: { mode: 'filter' },
+    graphql: { limits: { classes: [{ for: 'anonymous', depth: 1 }] } },
+    services: {
+      orders: {
+        instances: [{ url: orders.url }],
+        routes: [
+          {
+            match: { path: '/orders/*' },
+            authorize: { expression: "request.path.startsWith('/orders/7') && viewer.id == 'ada'" },
+          },
+        ],
+      },
+    },
+    fields: { 'Item.price': { authorize: { scopes: ['prices'] } } },
+  });
+  const subgraph = await startSubgraph(t, 'type Query { items: [Item!]! } type Item { name: String price: Int }', {
+    Query: { items: () => [] },
+  });
+  await registerGraphql(gateway, 'items', subgraph.url);
+  const explain = async (body: object) => (await gateway.admin('POST', '/explain', body)).body;
+  const headers = { 'x-api-key': key };
+  const passes = async (path: string) => (await explain({ method: 'GET', path, headers })).outcome.passes;
+  assert.equal(await passes('/orders/7?x=1'), true);
+  assert.equal(await passes('/orders/8'), false);
+  const filtered = await explain({ query: '{ items { name price } }', headers });
+  assert.deepEqual(filtered.access, { granted: true, filtered: true });
+  const anonymous = await explain({ query: '{ items { name } }' });
+  assert.equal(anonymous.limits.class, 'anonymous');
+  assert.equal(anonymous.outcome.refusal.code, 'OPERATION_TOO_DEEP');
+});

@@ -240,8 +240,12 @@ test('clients in a hurry open no breaker of a field for others', async (t) => {
 
 test('settings of resilience are refused where they could not hold', async () => {
   assert.throws(
-    () => parseConfig({ fields: { 'Mutation.buy': { timeout: '1s' }, 'Product.name': { fallback: 'x' } } }),
+    () =>
+      parseConfig({
+        fields: { 'Mutation.buy': { timeout: '1s' }, 'Product.name': { fallback: 'x', staleIfError: '1m' } },
+      }),
     (error: GatewayError) =>
-      error.reasons?.map(({ path }) => path).join(' ') === '/fields/Mutation.buy/timeout /fields/Product.name/fallback',
+      error.reasons?.map(({ path }) => path).join(' ') ===
+      '/fields/Mutation.buy/timeout /fields/Product.name/staleIfError',
   );
 });

@@ -4,10 +4,11 @@ import { describe, it } from 'node:test';
 import { makeExecutableSchema } from '@graphql-tools/schema';
 import { type DocumentNode, type GraphQLSchema, parse } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
-import { type FieldAuthorizationOptions, useFieldAuthorization } from '../../policies/authorize-fields.ts';
+import { useFieldAuthorization } from '../../policies/authorize-fields.ts';
 import { buildFieldRequirements, mergeFieldRequirements } from '../../policies/field-requirements.ts';
 import type { GraphqlContext, RequestContext, Viewer } from '../../policies/request-context.ts';
 import { buildRequirement, type Requirement } from '../../policies/requirement.ts';
+import type { FieldAuthorizationOptions } from '../../policies/schema-authorization.ts';
 import { createRequestContext } from '../support/request-context.ts';
 
 const ada = { id: 'ada', secret: 's3cret', email: 'ada@example.com', __typename: 'User' };

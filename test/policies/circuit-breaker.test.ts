@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CircuitBreaker } from '../../policies/circuit-breaker.ts';
 
-const numbers = { breakerFailureShare: 0.5, breakerMinimumCalls: 10, breakerOpenForMs: 1_000 };
+const numbers = {
+  breakerFailureShare: 0.5,
+  breakerMinimumCalls: 10,
+  breakerOpenForMs: 1_000,
+  breakerErrorCodes: new Set<string>(),
+};
 
 function report(breaker: CircuitBreaker, results: readonly boolean[], nowMs = 0): void {
   for (const good of results) {

@@ -46,6 +46,7 @@ describe('the error table', () => {
     assert.deepEqual(
       codes.filter((code) => errorKinds[code].retryMayHelp),
       [
+        'REQUEST_TIMEOUT',
         'RATE_LIMIT_EXCEEDED',
         'DOWNSTREAM_SERVICE_ERROR',
         'SERVICE_UNAVAILABLE',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LoadShedder, type Priority } from '../../policies/load-shedding.ts';
+import type { Viewer } from '../../policies/request-context.ts';
 
 function createShedder() {
   let nowMs = 0;
@@ -45,6 +46,60 @@ test('a single pause sheds nothing of normal priority unless it is twice as long
   using _ = shedder;
   sampleLate(390);
   assert.deepEqual(passing(), ['normal', 'high']);
+});
+
+test('who asks may count for more or less than where; the first that fits decides', () => {
+  let nowMs = 0;
+  using shedder = new LoadShedder(
+    {
+      maxEventLoopDelay: '200ms',
+      priorities: [
+        { for: 'role:ops', priority: 'high' },
+        { for: 'client-name:crawler', priority: 'low' },
+        { for: 'anonymous', priority: 'low' },
+      ],
+    },
+    { now: () => nowMs },
+  );
+  const sampleLate = (lateMs: number): void => {
+    for (let i = 0; i < 10; i++) {
+      nowMs += 50 + lateMs;
+      shedder.sample();
+    }
+  };
+  const viewer = (roles: string[]): Viewer => ({
+    id: 'ada',
+    kind: 'jwt',
+    issuer: 'idp',
+    scopes: new Set(),
+    roles,
+    claims: {},
+  });
+  const passes = (check: () => void): boolean => {
+    try {
+      check();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const crawler = { 'x-client-name': 'crawler' };
+  const passing = () =>
+    [
+      () => shedder.check('rest', 'low'),
+      () => shedder.checkViewer('rest', { viewer: viewer(['ops']), headers: crawler }, 'low'),
+      () => shedder.checkViewer('rest', { viewer: viewer([]), headers: {} }, 'low'),
+      () => shedder.checkViewer('graphql', { viewer: viewer([]), headers: {} }),
+      () => shedder.checkViewer('graphql', { viewer: viewer([]), headers: crawler }),
+      () => shedder.checkViewer('rest', { viewer: null, headers: {} }, 'high'),
+    ].map(passes);
+  assert.deepEqual(passing(), [true, true, true, true, true, true]);
+  sampleLate(120);
+  assert.deepEqual(passing(), [true, true, false, true, false, false]);
+  sampleLate(300);
+  assert.deepEqual(passing(), [true, true, false, false, false, false]);
+  sampleLate(500);
+  assert.deepEqual(passing(), [false, false, false, false, false, false]);
 });
 
 test('a refusal is OVERLOADED, says when to come back, and is counted', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { buildKeyReader, type RateLimitSubject } from '../../policies/rate-limit-key.ts';
+import { buildKeyReader, type RateLimitSubject, rateLimitKeyPattern } from '../../policies/rate-limit-key.ts';
 import type { Viewer } from '../../policies/request-context.ts';
 
 function subjectOf(part: Partial<RateLimitSubject>): RateLimitSubject {
@@ -105,6 +105,23 @@ describe('the key of a rate limit', () => {
     assert.equal(read('operation', subjectOf({ route: 'GET /a' })), 'o:6:GET /a');
     assert.equal(read('route', subjectOf({})), 'r:7:graphql');
     assert.ok(read('operation', subjectOf({ operation: 'x'.repeat(10_000) })).length < 40);
+  });
+
+  it('counts networks of the length that is asked for, and no two of them alike', () => {
+    const of = (key: string, address: string) => buildKeyReader('', key)(subjectOf({ address }));
+    assert.equal(of('ip/24', '192.0.2.1'), of('ip/24', '192.0.2.200'));
+    assert.notEqual(of('ip/24', '192.0.2.1'), of('ip/24', '192.0.3.1'));
+    assert.equal(of('ip/24', '::ffff:192.0.2.1'), of('ip/24', '192.0.2.9'));
+    assert.equal(of('ip/12', '10.16.0.1'), of('ip/12', '10.31.9.9'));
+    assert.notEqual(of('ip/12', '10.16.0.1'), of('ip/12', '10.32.0.1'));
+    assert.notEqual(of('ip/24', '192.0.2.1'), of('ip', '192.0.2.0'), 'a network is no address');
+    assert.equal(of('ip/24', '2001:db8:1:2::1'), of('ip', '2001:db8:1:2::9'), 'IPv6 stays at /64');
+    assert.equal(of('ip/32/48', '2001:db8:1:2::1'), of('ip/32/48', '2001:db8:1:ffff::1'));
+    assert.notEqual(of('ip/32/48', '2001:db8:1::1'), of('ip/32/48', '2001:db8:2::1'));
+    assert.notEqual(of('ip/32/128', '2001:db8::1'), of('ip/32/128', '2001:db8::2'));
+    const pattern = new RegExp(rateLimitKeyPattern);
+    for (const key of ['ip/0', 'ip/33', 'ip/24/129', 'ip/024', 'ip/']) assert.doesNotMatch(key, pattern);
+    for (const key of ['ip/1', 'ip/32', 'ip/24/128', 'ip/8/9']) assert.match(key, pattern);
   });
 
   it('counts each combination of a list, and no two of them alike', () => {

@@ -21,6 +21,7 @@ function openLimiter(redis: Pick<TestRedis, 'url'>, answerTimeoutMs: number, now
       counts.asked++;
       return store.take(key, rule, cost);
     },
+    charge: (key, rule, cost) => store.charge(key, rule, cost),
     close: () => store.close(),
   };
   const limiter = createRateLimiter({

@@ -15,6 +15,10 @@ function createFixture(processes: number) {
       await new Promise(setImmediate);
       return shared.take(key, rule, cost);
     },
+    async charge(key, rule, cost) {
+      asked++;
+      return shared.charge(key, rule, cost);
+    },
     close() {},
   };
   const stores = Array.from({ length: processes }, () => createLocalShares(remote, () => clock.nowMs));
@@ -67,8 +71,22 @@ describe('local shares of a count', () => {
     assert.equal((await store?.take('key', rule, 1))?.allowed, true);
   });
 
+  it('pay what is charged, and ask for the rest of it', async () => {
+    const { stores, questions } = createFixture(1);
+    const [store] = stores;
+    await store?.take('key', fixed, 1);
+    await store?.take('key', fixed, 1);
+    const before = questions();
+    assert.equal((await store?.charge('key', fixed, 40))?.remaining, 949 + 9);
+    assert.equal(questions(), before, 'of the 50 that were taken');
+    assert.equal((await store?.charge('key', fixed, 100))?.remaining, 949 - 91);
+    await store?.charge('key', fixed, 5_000);
+    assert.equal((await store?.take('key', fixed, 1))?.allowed, false);
+  });
+
   it('do not hide that the store fails', async () => {
-    const failing: RateLimitStore = { take: () => Promise.reject(new Error('gone')), close() {} };
+    const fail = () => Promise.reject(new Error('gone'));
+    const failing: RateLimitStore = { take: fail, charge: fail, close() {} };
     const store = createLocalShares(failing);
     const asked = Array.from({ length: 3 }, async () => await store.take('key', hourly, 1));
     const settled = await Promise.allSettled(asked);

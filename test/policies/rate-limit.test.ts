@@ -85,6 +85,7 @@ describe('a rate limiter', () => {
       headers: {},
       error: null,
       release: null,
+      accounts: [],
       answers: [],
     });
   });
@@ -251,6 +252,10 @@ describe('a rate limiter whose shared store fails', () => {
         shared.asked++;
         if (shared.broken) throw new Error('gone');
         return memory.take(key, rule, cost);
+      },
+      async charge(key, rule, cost): Promise<CountResult> {
+        if (shared.broken) throw new Error('gone');
+        return memory.charge(key, rule, cost);
       },
       close() {},
     };

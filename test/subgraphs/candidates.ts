@@ -16,6 +16,7 @@ export class Given implements Candidate {
   readonly fullWeight: number;
   ramp = 1;
   inFlight = 0;
+  upgrades = 0;
   turn = 0;
   /** Whether it may be chosen. */
   able = true;

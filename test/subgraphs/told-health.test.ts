@@ -12,12 +12,14 @@ function listen() {
   const clock = createFakeClock();
   const changes: string[] = [];
   const suspicions: string[] = [];
+  let doubts = 0;
   const told = new ToldHealth({
     clock,
     onChange: ({ state }) => void changes.push(state),
     onEject: (why) => void suspicions.push(why),
+    onDoubt: () => void doubts++,
   });
-  return { clock, changes, suspicions, told };
+  return { clock, changes, suspicions, told, doubts: () => doubts };
 }
 
 test('what another process tells is the health, and only changes are passed on', () => {
@@ -61,6 +63,19 @@ test('a suspicion that was confirmed holds until the next report', async () => {
   told.tell(refused);
   await clock.advance(60_000);
   assert.deepEqual(told.health, refused);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('whoever probes hears of broken connections, once in a while', async () => {
+  const { told, clock, doubts } = listen();
+  for (let i = 0; i < 3; i++) told.doubt();
+  assert.equal(doubts(), 1);
+  await clock.advance(250);
+  told.doubt();
+  assert.equal(doubts(), 2);
+  told.stop();
+  told.doubt();
+  assert.equal(doubts(), 2);
   assert.equal(clock.pendingTimers, 0);
 });
 
