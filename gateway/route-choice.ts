@@ -50,6 +50,9 @@ export function refuseUnmatched(match: Exclude<RouteMatch<unknown>, { kind: 'fou
   if (match.kind === 'wrong-method') {
     return new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${method}`, { allow: match.allow });
   }
+  if (match.kind === 'too-long') {
+    return new GatewayError('URI_TOO_LONG', 'The path is longer than what the expression of a route is tried on');
+  }
   if (match.kind === 'none' && !match.unauthenticated) {
     return new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
   }

@@ -15,6 +15,8 @@ export type RouteMatch<Target> =
   | { readonly kind: 'wrong-method'; readonly allow: readonly string[] }
   /** The next route in order asks for claims: find out who is asking, and ask again. */
   | { readonly kind: 'needs-viewer' }
+  /** Longer than what the expression of the next route in order is tried on: whether that one takes it, nobody knows. */
+  | { readonly kind: 'too-long' }
   /** `unauthenticated`: some route might take it if the client said who it is. */
   | { readonly kind: 'none'; readonly unauthenticated: boolean };
 
@@ -47,8 +49,11 @@ interface MethodList<Target> {
   readonly others: readonly Candidate<Target>[];
 }
 
+/** None: what is too long for a parameter would silently be a prefix's. Heads have their limit. */
+const maxParamLength = Number.MAX_SAFE_INTEGER;
 const nobody: RouteFacts = { headers: {}, query: '', address: '', viewer: null };
 const needsViewer = { kind: 'needs-viewer' } as const;
+const tooLong = { kind: 'too-long' } as const;
 const none = { kind: 'none', unauthenticated: false } as const;
 const unauthenticated = { kind: 'none', unauthenticated: true } as const;
 
@@ -82,7 +87,7 @@ function createTree<Target>(
   all: readonly CompiledRoute<Target>[],
 ): (path: string) => Place<Target> | null {
   const caseSensitive = routes[0]?.ranked.pattern.ignoreCase !== true;
-  const router = createRouter({ caseSensitive, ignoreTrailingSlash: false, maxParamLength: 2_048 });
+  const router = createRouter({ caseSensitive, ignoreTrailingSlash: false, maxParamLength });
   const known = new Set<string>();
   for (const { ranked } of routes) {
     const { structure } = ranked.pattern;
@@ -130,7 +135,10 @@ class Place<Target> {
         decoded ??= decodeURI(path);
         if (!shape.test(decoded)) continue;
       }
-      if (route.test?.(facts, path) === false) continue;
+      if (route.test?.(facts) === false) continue;
+      const fit = route.fits?.(path) ?? 'fits';
+      if (fit === 'fails') continue;
+      if (fit === 'too-long') return tooLong;
       if (route.claims === null) return route.found;
       if (facts.viewer === undefined) return needsViewer;
       if (facts.viewer === null) asksWho = true;
@@ -196,7 +204,13 @@ function cut<Target>(candidates: readonly Candidate<Target>[], isHostKnown: bool
 }
 
 function isCertain<Target>({ route, path }: Candidate<Target>, isHostKnown: boolean): boolean {
-  return path === null && route.test === null && route.claims === null && (isHostKnown || route.host === null);
+  return (
+    path === null &&
+    route.test === null &&
+    route.fits === null &&
+    route.claims === null &&
+    (isHostKnown || route.host === null)
+  );
 }
 
 /** A route as it stands at a place; none where it cannot fit. */

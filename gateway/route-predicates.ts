@@ -20,13 +20,17 @@ export interface RouteFacts {
   readonly viewer: Viewer | null | undefined;
 }
 
-export type TestRequest = (facts: RouteFacts, path: string) => boolean;
+export type TestRequest = (facts: RouteFacts) => boolean;
+/** What expressions over a path say of it. */
+export type TestPath = (path: string) => 'fits' | 'fails' | 'too-long';
 
 export interface CompiledPredicates {
   /** Null for a route that takes any host. */
   readonly host: ((authority: string) => boolean) | null;
-  /** All but the host and claims; null when there are none. */
+  /** All but the host, expressions over the path, and claims; null when there are none. */
   readonly test: TestRequest | null;
+  /** Null for a route without expressions over the path. */
+  readonly fits: TestPath | null;
   /** Null for a route that asks for no claims. */
   readonly claims: ((viewer: Viewer) => boolean) | null;
 }
@@ -34,13 +38,14 @@ export interface CompiledPredicates {
 export function compilePredicates({ predicates, pattern }: RankedMatch): CompiledPredicates {
   const host = predicates.find(({ kind }) => kind === 'host');
   const claims = predicates.filter(({ kind }) => kind === 'claim').map(compileClaim);
-  const tests = [
-    ...compileParameters(pattern),
-    ...predicates.filter(({ kind }) => kind !== 'host' && kind !== 'claim').map(compilePredicate),
-  ];
+  const regex = predicates.find(({ kind }) => kind === 'regex');
+  const tests = predicates.filter(({ kind }) => !['host', 'claim', 'regex'].includes(kind)).map(compilePredicate);
+  const fitting = compileParameters(pattern);
+  if (regex !== undefined) fitting.push(compilePathTest(String(regex.value), (path) => path));
   return {
     host: host === undefined ? null : compileHost(String(host.value)),
-    test: tests.length === 0 ? null : (facts, path) => tests.every((test) => test(facts, path)),
+    test: tests.length === 0 ? null : (facts) => tests.every((test) => test(facts)),
+    fits: fitting.length === 0 ? null : combine(fitting),
     claims: claims.length === 0 ? null : (viewer) => claims.every((test) => test(viewer)),
   };
 }
@@ -62,27 +67,39 @@ export function withoutPort(authority: string): string {
   return colon < 0 || authority.endsWith(']') ? authority : authority.slice(0, colon);
 }
 
-function compileParameters({ segments }: RoutePattern): TestRequest[] {
-  return segments.flatMap((segment, index): TestRequest[] => {
+/** One that certainly does not fit decides, however long the others are. */
+function combine(tests: readonly TestPath[]): TestPath {
+  return (path) => {
+    let fit: ReturnType<TestPath> = 'fits';
+    for (const test of tests) {
+      const one = test(path);
+      if (one === 'fails') return one;
+      if (one === 'too-long') fit = one;
+    }
+    return fit;
+  };
+}
+
+function compileParameters({ segments }: RoutePattern): TestPath[] {
+  return segments.flatMap((segment, index): TestPath[] => {
     if (segment.kind !== 'parameter' || segment.regex === null) return [];
-    const { regex } = compileLinearRegex(segment.regex);
-    return [
-      (_, path) => {
-        const text = normalizePath(path).split('/')[index + 1] ?? '';
-        return text.length <= maxRegexInput && regex.test(text);
-      },
-    ];
+    return [compilePathTest(segment.regex, (path) => path.split('/')[index + 1] ?? '')];
   });
+}
+
+function compilePathTest(source: string, pick: (path: string) => string): TestPath {
+  const { regex, literalPrefix } = compileLinearRegex(source);
+  return (path) => {
+    const text = pick(normalizePath(path));
+    if (text.length <= maxRegexInput) return regex.test(text) ? 'fits' : 'fails';
+    return text.startsWith(literalPrefix) ? 'too-long' : 'fails';
+  };
 }
 
 function compilePredicate({ kind, name = '', value }: Predicate): TestRequest {
   if (kind === 'networks') {
     const isWithin = createNetworkTest(value as readonly string[], 'networks');
     return ({ address }) => isWithin(address);
-  }
-  if (kind === 'regex') {
-    const { regex } = compileLinearRegex(String(value));
-    return (_, path) => path.length <= maxRegexInput && regex.test(normalizePath(path));
   }
   const test = compileValueMatch(value as ValueMatch);
   if (kind === 'cookie') return ({ headers }) => test(readCookie(headers.cookie, name));

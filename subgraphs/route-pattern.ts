@@ -80,7 +80,7 @@ export function readPattern(
   return { captures, mistakes };
 }
 
-/** Longest path that expressions are tried on; a longer one fits none. */
+/** Longest path that expressions are tried on; a longer one is refused where they would decide. */
 export const maxRegexInput = 4 * maxRegexLength;
 
 /**

@@ -3,7 +3,7 @@ import { GatewayError } from '../policies/errors.ts';
 import { compileLinearRegex } from '../policies/linear-regex.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
 import { listCaptures, type RouteMatch } from './route-match.ts';
-import { maxRegexInput, parseRoutePattern, readPattern } from './route-pattern.ts';
+import { parseRoutePattern, readPattern } from './route-pattern.ts';
 
 const captureForm = /(:[A-Za-z0-9_]+|\*)/;
 const unreserved = /^[A-Za-z0-9._~-]$/;
@@ -50,7 +50,8 @@ export function buildRewrite(match: Pick<RouteMatch, 'path' | 'regex'>, rewrite:
     });
   return (path) => {
     const captured = path.split('/');
-    const found = usesGroups && path.length <= maxRegexInput ? (regex?.exec(normalizePath(path)) ?? null) : null;
+    // Its length was looked at when the route was found.
+    const found = usesGroups ? (regex?.exec(normalizePath(path)) ?? null) : null;
     const rewritten = parts.map((part) => part(captured, found)).join('');
     if (usesGroups) assertInside(rewritten);
     return rewritten;

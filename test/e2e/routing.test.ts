@@ -32,6 +32,9 @@ test('routes of one path go by header, query and expression, and rewrite with wh
   assert.equal((await ask(`${gateway.url}/o/x`))['url'], '/rest/x');
   assert.equal((await ask(`${gateway.url}/o/x`, { 'x-beta': 'yes' }))['url'], '/beta/x');
   assert.equal((await ask(`${gateway.url}/o/x?v=2`))['url'], '/v2?v=2');
+  const long = await fetch(`${gateway.url}/o/${'7'.repeat(2_100)}`);
+  assert.equal(long.status, 414);
+  assert.equal((await long.json()).code, 'URI_TOO_LONG');
   const { body } = await gateway.admin('GET', '/routes');
   assert.deepEqual(
     body.routes.map(({ order, label }: { order: number; label: string }) => `${order} ${label}`),

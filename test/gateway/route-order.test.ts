@@ -185,6 +185,27 @@ test('what is found does not depend on the order of registration, and is what co
   assert.ok(found > 3_000, `${found} requests were taken by a route`);
 });
 
+test("what is too long for an expression is refused where that would decide, and never becomes the next one's", () => {
+  const find = tableOf({
+    secret: { path: '/files/*', regex: '/files/[a-z]+/secret/.*' },
+    numbered: { path: '/n/:id(\\d+)', headers: { 'x-kind': 'number' } },
+    named: { path: '/n/:name' },
+    below: { path: '/p/:a/:b(x[0-9]+)' },
+    rest: { path: '/*' },
+  });
+  const long = 'a'.repeat(3_000);
+  assert.equal(find('/files/a/secret/b'), 'secret');
+  assert.equal(find(`/files/a/secret/${long}`), 'too-long');
+  assert.equal(find(`/files/${'%61'.repeat(2_000)}`), 'rest', 'spellings of what is short enough');
+  assert.equal(find(`/files/${'%61'.repeat(2_100)}`), 'too-long');
+  assert.equal(find(`/other/${long}`), 'rest', 'no expression would decide');
+  assert.equal(find(`/n/${long}`), 'named', 'the header says already that it is not the other one');
+  assert.equal(find(`/n/${long}`, { headers: { 'x-kind': 'number' } }), 'too-long');
+  assert.equal(find(`/p/${long}/${long}`), 'rest', 'the expression begins with another character');
+  assert.equal(find(`/p/${long}/x${long}`), 'too-long');
+  assert.equal(find(`/p/${long}/x1`), 'below', 'a parameter without a constraint is as long as it likes');
+});
+
 /** The rule, told without any index. */
 function takes(ranked: ReturnType<typeof rankMatch>, path: string, host: string, given: RouteFacts): boolean {
   const { pattern } = ranked;
@@ -193,6 +214,7 @@ function takes(ranked: ReturnType<typeof rankMatch>, path: string, host: string,
   const isPrefix = pattern.segments.at(-1)?.kind === 'rest';
   if (isPrefix ? words.length < pattern.segments.length : words.length !== pattern.segments.length) return false;
   const fits = pattern.segments.every((one, i) => one.kind !== 'literal' || same(one.text, words[i] ?? ''));
-  const { host: hostTest, test: rest } = compilePredicates(ranked);
-  return fits && ranked.methods.has('GET') && hostTest?.(host) !== false && rest?.(given, path) !== false;
+  const { host: hostTest, test: rest, fits: onPath } = compilePredicates(ranked);
+  if (!fits || onPath?.(path) === 'fails') return false;
+  return ranked.methods.has('GET') && hostTest?.(host) !== false && rest?.(given) !== false;
 }
