@@ -1,5 +1,5 @@
 /** Where two answers to the same request differ: status, chosen headers, bodies of JSON by structure. */
-import { createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { formatPointer } from '../policies/schema-mistakes.ts';
 
 export interface ComparedAnswer {
@@ -21,17 +21,26 @@ export interface DifferenceOptions {
   readonly showValues: boolean;
 }
 
+/** Options, and what hashes of values are keyed with: without it, short values would be found by trying them all. */
+export interface KeyedDifferenceOptions extends DifferenceOptions {
+  readonly key: Buffer;
+}
+
 /** Differences that are told of one pair of answers. */
 const maxDifferences = 10;
 const maxDepth = 64;
 const maxShownCharacters = 64;
 const missing = Symbol('missing');
 
-export function findDifferences(a: ComparedAnswer, b: ComparedAnswer, options: DifferenceOptions): AnswerDifference[] {
+export function findDifferences(
+  a: ComparedAnswer,
+  b: ComparedAnswer,
+  options: KeyedDifferenceOptions,
+): AnswerDifference[] {
   const differences: AnswerDifference[] = [];
   const add = (at: string, one: unknown, two: unknown, isPlain = false): void => {
     if (differences.length >= maxDifferences) return;
-    const show = (value: unknown) => describe(value, isPlain || options.showValues);
+    const show = (value: unknown) => describe(value, isPlain || options.showValues ? null : options.key);
     differences.push({ at, primary: show(one), mirror: show(two) });
   };
   if (a.status !== b.status) add('status', a.status, b.status, true);
@@ -84,11 +93,11 @@ function parseJson({ headers, body }: ComparedAnswer): unknown {
   }
 }
 
-/** What of a value may be told: answers hold what is nobody's business but the client's. */
-function describe(value: unknown, isShown: boolean): string {
+/** What of a value may be told, hashed with a key unless it may be shown: answers hold what is nobody's business but the client's. */
+function describe(value: unknown, key: Buffer | null): string {
   if (value === missing) return 'missing';
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  if (isShown) return text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
+  if (key === null) return text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
   const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
-  return `${type} ${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
+  return `${type} ${createHmac('sha256', key).update(text).digest('hex').slice(0, 8)}`;
 }

@@ -1,8 +1,9 @@
 /**
  * Mirroring: copies of requests go to another service, and nothing of it reaches the client. A copy is sent when the body
- * has passed whole; it has a deadline of its own, is never retried once sent, and never waited for. What is held for it is bounded by
+ * has passed whole; it has a deadline of its own, makes one attempt, and is never waited for. What is held for it is bounded by
  * `concurrency` times `maxBodySize`, twice where answers are compared.
  */
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Readable, Transform } from 'node:stream';
 import type { RequestContext } from '../policies/request-context.ts';
@@ -10,7 +11,7 @@ import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/un
 import type { AcceptsVersion, Call, CallRequest } from '../subgraphs/call.ts';
 import type { RouteMirror } from '../subgraphs/route-mirror.ts';
 import { compileVersion } from '../subgraphs/route-split.ts';
-import { type DifferenceOptions, findDifferences } from './answer-difference.ts';
+import { type DifferenceOptions, findDifferences, type KeyedDifferenceOptions } from './answer-difference.ts';
 import { KeptAnswer, watchAnswer } from './kept-answer.ts';
 import {
   type DifferentAnswers,
@@ -69,6 +70,8 @@ interface MirrorState {
 export class Mirrors {
   #states = new Map<string, { readonly service: string; readonly route: string; readonly state: MirrorState }>();
   readonly #options: MirrorsOptions;
+  /** Hashes of values are for comparing two answers, and mean nothing to any other process. */
+  readonly #key = randomBytes(32);
 
   constructor(options: MirrorsOptions) {
     this.#options = options;
@@ -128,6 +131,7 @@ export class Mirrors {
         body,
         headers: [...forwarded.headers, 'x-mirrored', '1'],
         idempotent: false,
+        aside: true,
         timeoutMs: mirror.timeoutMs,
         bodyByDeadline: true,
         receiver: copied,
@@ -137,7 +141,7 @@ export class Mirrors {
         .then(async () => {
           count('sent');
           if (mirror.compare === null || watched === null) return;
-          const differences = await compareAnswers(watched.answer, copied, mirror.compare);
+          const differences = await compareAnswers(watched.answer, copied, { ...mirror.compare, key: this.#key });
           count(differences === null ? 'not-compared' : differences.length === 0 ? 'equal' : 'different');
           if (differences !== null && differences.length > 0) remember(state.last, context, differences);
         })
@@ -190,7 +194,11 @@ function createState(rule: MirrorRule): MirrorState {
 }
 
 /** Null where they cannot be compared: one is too large, encoded, or did not come to its end. */
-async function compareAnswers(primary: Promise<KeptAnswer | null>, copied: KeptAnswer, options: DifferenceOptions) {
+async function compareAnswers(
+  primary: Promise<KeptAnswer | null>,
+  copied: KeptAnswer,
+  options: KeyedDifferenceOptions,
+) {
   const one = (await primary)?.toCompared() ?? null;
   const two = copied.toCompared();
   return one === null || two === null ? null : findDifferences(one, two, options);
