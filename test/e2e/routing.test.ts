@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { startGateway } from '../support/gateway.ts';
 import { registerRest } from '../support/registration.ts';
 import { startServer } from '../support/subgraph.ts';
+import { startTokenIssuer } from '../support/token-issuer.ts';
 
 async function startEcho(t: TestContext, name: string) {
   return startServer(t, (request, response) => {
@@ -179,4 +180,38 @@ test('a route that nothing reaches is said to be so', async (t) => {
   assert.equal(found['ANY /fine'].unreached, undefined);
   assert.deepEqual(found['ANY /n/7'].shadowedBy, { service: 'a', label: 'ANY /n/:id(\\d+)' });
   assert.equal(found['ANY /n/x'].unreached, undefined);
+});
+
+test('claims of a real token choose the route; without one, or with a bad one, nothing of it is reached', async (t) => {
+  await using issuer = await startTokenIssuer();
+  const gateway = await startGateway(t, {
+    authentication: { jwt: [{ issuer: issuer.issuer, jwksUri: issuer.jwksUri, audience: 'selvage' }] },
+  });
+  const service = await startEcho(t, 'shop');
+  await registerRest(gateway, 'shop', service.url, [
+    { match: { path: '/price', claims: { plan: 'gold' } }, rewrite: '/gold' },
+    { match: { path: '/price', claims: { groups: 'staff' }, precedence: 1 }, rewrite: '/staff' },
+    { match: { path: '/price' }, rewrite: '/plain' },
+    { match: { path: '/only', claims: { plan: { oneOf: ['gold', 'silver'] } } }, rewrite: '/members' },
+  ]);
+  const reach = async (path: string, claims?: Record<string, unknown>) => {
+    const headers: Record<string, string> = {};
+    if (claims !== undefined) headers['authorization'] = `Bearer ${await issuer.sign({ aud: 'selvage', ...claims })}`;
+    const answer = await fetch(gateway.url + path, { headers });
+    const body = await answer.json();
+    return answer.status === 200 ? body.url : [answer.status, body.code];
+  };
+  assert.equal(await reach('/price'), '/plain');
+  assert.equal(await reach('/price', { plan: 'gold' }), '/gold');
+  assert.equal(await reach('/price', { plan: 'gold', groups: ['other', 'staff'] }), '/staff');
+  assert.equal(await reach('/price', { plan: 'bronze' }), '/plain');
+  assert.deepEqual(await reach('/price', { plan: 'gold', aud: 'somebody else' }), [401, 'UNAUTHENTICATED']);
+  assert.equal(await reach('/only', { plan: 'silver' }), '/members');
+  assert.deepEqual(await reach('/only'), [401, 'UNAUTHENTICATED']);
+  assert.deepEqual(await reach('/only', { plan: 'bronze' }), [404, 'ROUTE_NOT_FOUND']);
+  await registerRest(gateway, 'rest', service.url, [{ match: { path: '/*' } }]);
+  assert.equal(await reach('/only'), '/only', 'claims are a predicate: what fits otherwise takes the request');
+  assert.equal(await reach('/other;x'), '/other;x');
+  // A service that cuts `;x` off would take it for the path of the route with claims.
+  assert.deepEqual(await reach('/only;x', { plan: 'silver' }), [400, 'BAD_REQUEST']);
 });
