@@ -87,7 +87,13 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target, response, context)) return;
     if (answerLastHop(routes, target, response, context)) return;
-    const asked = { routes, target, authenticate: () => authenticator.authenticate(request.headers, context) };
+    const shed = (possible: readonly RouteTarget[]) =>
+      shedder.checkAny(
+        'rest',
+        possible.map(({ route: { priority } }) => priority),
+      );
+    const authenticate = () => authenticator.authenticate(request.headers, context);
+    const asked = { routes, target, shed, authenticate };
     const { route, isAuthenticated } = await matchRoute(asked, context);
     context.name = route.label;
     context.service = route.service;
@@ -97,7 +103,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const origin = { method: context.method, host: context.client.host, headers: request.headers };
     route.edge.csrf?.(origin);
     if (protocol === 'websocket') assertHandshake(origin, route.edge);
-    if (!isAuthenticated) context.viewer = await authenticator.authenticate(request.headers, context);
+    if (!isAuthenticated) context.viewer = await authenticate();
     shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);

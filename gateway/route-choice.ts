@@ -20,12 +20,14 @@ export interface RouteChoice {
 interface Asked {
   readonly routes: RouteTable;
   readonly target: RequestTarget;
+  /** Throws where none of the routes, of which the viewer decides, would take the request anyway. */
+  readonly shed: (possible: readonly RouteTarget[]) => void;
   readonly authenticate: () => Promise<Viewer | null> | Viewer | null;
 }
 
 /** The route. Who is asking is found out before it only where the next route in order depends on that. */
 export async function matchRoute(
-  { routes, target, authenticate }: Asked,
+  { routes, target, shed, authenticate }: Asked,
   context: GatewayRequest,
 ): Promise<RouteChoice> {
   const { method, headers, client } = context;
@@ -37,6 +39,7 @@ export async function matchRoute(
     return { route: match.target, isAuthenticated: false };
   }
   if (match.kind !== 'needs-viewer') throw refuseUnmatched(match, method);
+  shed(match.possible);
   context.viewer = await authenticate();
   const known = { ...facts, viewer: context.viewer };
   const second = routes.find(method, target.path, client.host, known);

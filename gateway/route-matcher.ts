@@ -13,8 +13,8 @@ import { type CompiledPredicates, compilePredicates, type RouteFacts, withoutPor
 export type RouteMatch<Target> =
   | { readonly kind: 'found'; readonly target: Target }
   | { readonly kind: 'wrong-method'; readonly allow: readonly string[] }
-  /** The next route in order asks for claims: find out who is asking, and ask again. */
-  | { readonly kind: 'needs-viewer' }
+  /** The next route in order asks for claims: find out who is asking, and ask again. `possible`: what it may come to. */
+  | { readonly kind: 'needs-viewer'; readonly possible: readonly Target[] }
   /** Longer than what the expression of the next route in order is tried on: whether that one takes it, nobody knows. */
   | { readonly kind: 'too-long' }
   /** `unauthenticated`: some route might take it if the client said who it is. */
@@ -52,7 +52,6 @@ interface MethodList<Target> {
 /** None: what is too long for a parameter would silently be a prefix's. Heads have their limit. */
 const maxParamLength = Number.MAX_SAFE_INTEGER;
 const nobody: RouteFacts = { headers: {}, query: '', address: '', viewer: null };
-const needsViewer = { kind: 'needs-viewer' } as const;
 const tooLong = { kind: 'too-long' } as const;
 const none = { kind: 'none', unauthenticated: false } as const;
 const unauthenticated = { kind: 'none', unauthenticated: true } as const;
@@ -128,6 +127,7 @@ class Place<Target> {
 
   #choose(list: MethodList<Target>, path: string, authority: string, facts: RouteFacts): RouteMatch<Target> | null {
     let asksWho = false;
+    let possible: Target[] | null = null;
     let decoded: string | undefined;
     for (const { route, path: shape } of ofHost(list, authority)) {
       if (route.host?.(authority) === false) continue;
@@ -138,12 +138,19 @@ class Place<Target> {
       if (route.test?.(facts) === false) continue;
       const fit = route.fits?.(path) ?? 'fits';
       if (fit === 'fails') continue;
-      if (fit === 'too-long') return tooLong;
-      if (route.claims === null) return route.found;
-      if (facts.viewer === undefined) return needsViewer;
-      if (facts.viewer === null) asksWho = true;
+      if (fit === 'too-long') {
+        if (possible === null) return tooLong;
+        break;
+      }
+      if (facts.viewer === undefined && (route.claims !== null || possible !== null)) {
+        possible ??= [];
+        possible.push(route.target);
+        if (route.claims === null) break;
+      } else if (route.claims === null) return route.found;
+      else if (!facts.viewer) asksWho = true;
       else if (route.claims(facts.viewer)) return route.found;
     }
+    if (possible !== null) return { kind: 'needs-viewer', possible };
     return asksWho ? unauthenticated : null;
   }
 

@@ -206,6 +206,20 @@ test("what is too long for an expression is refused where that would decide, and
   assert.equal(find(`/p/${long}/x1`), 'below', 'a parameter without a constraint is as long as it likes');
 });
 
+test('whoever waits for the viewer is told what it may come to, and no more', () => {
+  const of = (match: RouteMatch, target: string) => ({ ranked: rankMatch(match, target, 0), target });
+  const { find } = createRouteMatcher([
+    of({ path: '/x', claims: { role: 'staff' } }, 'staff'),
+    of({ path: '/x', claims: { role: 'staff' }, headers: { 'x-beta': '1' } }, 'beta'),
+    of({ path: '/x', headers: { 'x-old': '1' } }, 'old'),
+    of({ path: '/x' }, 'all'),
+    of({ path: '/*' }, 'rest'),
+  ]);
+  assert.deepEqual(find('GET', '/x', 'h', quiet), { kind: 'needs-viewer', possible: ['staff', 'all'] });
+  const beta = facts({ headers: { 'x-beta': '1' } });
+  assert.deepEqual(find('GET', '/x', 'h', beta), { kind: 'needs-viewer', possible: ['beta', 'staff', 'all'] });
+});
+
 /** The rule, told without any index. */
 function takes(ranked: ReturnType<typeof rankMatch>, path: string, host: string, given: RouteFacts): boolean {
   const { pattern } = ranked;
