@@ -1,4 +1,5 @@
 /** Routes that no request reaches: no mistake of the registry, but surely none of the author's wishes. */
+import { RouteCoverIndex } from '../subgraphs/route-cover-index.ts';
 import { compareRoutes, coversRoute, findContradiction, type RankedMatch } from '../subgraphs/route-order.ts';
 import type { MatchedRoute } from './route-matcher.ts';
 import type { RouteTarget } from './route-table.ts';
@@ -21,12 +22,12 @@ export function sortRoutes(routes: Routes): Routes {
 
 /** All of them, in the order in which routes are asked. */
 export function findUnreached(routes: Routes): readonly UnreachedRoute[] {
-  const before = new RoutesBefore();
+  const before = new RouteCoverIndex<Routes[number]>(routes.map(({ ranked }) => ranked));
   return sortRoutes(routes).flatMap((route): UnreachedRoute[] => {
     const { service, label } = route.target;
     const contradiction = findContradiction(route.ranked);
     if (contradiction !== null) return [{ service, label, shadowedBy: null, why: contradiction }];
-    const shadow = before.findCovering(route.ranked);
+    const shadow = findFirst(before, route.ranked);
     before.add(route);
     if (shadow === undefined) return [];
     const shadowedBy = { service: shadow.target.service, label: shadow.target.label };
@@ -36,27 +37,14 @@ export function findUnreached(routes: Routes): readonly UnreachedRoute[] {
   });
 }
 
-/** By first segment, so that a table of thousands is not compared route by route. */
-class RoutesBefore {
-  readonly #byStart = new Map<string, MatchedRoute<RouteTarget>[]>();
-
-  add(route: MatchedRoute<RouteTarget>): void {
-    const start = startOf(route.ranked);
-    const known = this.#byStart.get(start);
-    if (known === undefined) this.#byStart.set(start, [route]);
-    else known.push(route);
+/** The one that is asked first of those that cover a route. */
+function findFirst(before: RouteCoverIndex<Routes[number]>, ranked: RankedMatch): Routes[number] | undefined {
+  let first: Routes[number] | undefined;
+  for (const route of before.candidates(ranked)) {
+    if (first !== undefined && compareRoutes(first.ranked, route.ranked) < 0) continue;
+    if (coversRoute(route.ranked, ranked)) first = route;
   }
-
-  findCovering(ranked: RankedMatch): MatchedRoute<RouteTarget> | undefined {
-    const candidates = [...(this.#byStart.get(startOf(ranked)) ?? []), ...(this.#byStart.get('') ?? [])];
-    return candidates.find((route) => coversRoute(route.ranked, ranked));
-  }
-}
-
-/** The first segment, where it is a text; empty otherwise. */
-function startOf({ pattern }: RankedMatch): string {
-  const [first] = pattern.segments;
-  return first?.kind === 'literal' ? first.text.toLowerCase() : '';
+  return first;
 }
 
 /** Calls back with the unreached routes whenever they are others than the last time. */

@@ -1,5 +1,6 @@
 /** Two services cannot have the same route: which of them answers would depend on who came first. */
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { RouteCoverIndex } from './route-cover-index.ts';
 import { buildMatchKeys } from './route-match.ts';
 import { capturesByPrecedence, type RankedMatch, rankMatch } from './route-order.ts';
 import type { Service } from './snapshot.ts';
@@ -47,11 +48,18 @@ function findCaptures(services: readonly Service[]): ErrorReason[] {
     (definition.routes ?? []).map(({ match }, index) => rankMatch(match, name, index)),
   );
   const levels = all.map(({ match }) => match.precedence ?? 0);
-  const lowest = Math.min(...new Set(levels));
-  const raised = all.filter(({ match }) => (match.precedence ?? 0) > lowest);
-  return raised.flatMap((route) => {
-    const captured = all.find((other) => capturesByPrecedence(route, other));
-    return captured === undefined ? [] : [describeCapture(route, captured)];
+  const lowest = levels.reduce((least, level) => Math.min(least, level), Number.POSITIVE_INFINITY);
+  const raised = new RouteCoverIndex<{ readonly ranked: RankedMatch }>(all);
+  for (const ranked of all) if ((ranked.match.precedence ?? 0) > lowest) raised.add({ ranked });
+  const captured = new Map<RankedMatch, RankedMatch>();
+  for (const route of all) {
+    for (const { ranked } of raised.candidates(route)) {
+      if (!captured.has(ranked) && capturesByPrecedence(ranked, route)) captured.set(ranked, route);
+    }
+  }
+  return all.flatMap((route) => {
+    const other = captured.get(route);
+    return other === undefined ? [] : [describeCapture(route, other)];
   });
 }
 

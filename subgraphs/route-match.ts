@@ -117,10 +117,16 @@ export function listPredicates(match: RouteMatch): readonly Predicate[] {
     }
   }
   if (networks !== undefined) predicates.push({ kind: 'networks', value: networks.toSorted() });
-  return predicates.map((predicate) => ({
-    ...predicate,
-    key: [predicate.kind, predicate.name, JSON.stringify(predicate.value)].filter(Boolean).join(' '),
-  }));
+  return predicates.map((predicate) => ({ ...predicate, key: writeKey(predicate) }));
+}
+
+function writeKey({ kind, name, value }: Omit<Predicate, 'key'>): string {
+  return [kind, name, JSON.stringify(value)].filter(Boolean).join(' ');
+}
+
+/** The key of the predicate that asks only whether there is a value of that name. */
+export function presenceKey({ kind, name }: Pick<Predicate, 'kind' | 'name'>): string {
+  return writeKey({ kind, ...(name !== undefined && { name }), value: { present: true } });
 }
 
 /** Short text about predicates for names of routes: no values, which may be nobody's business. */
