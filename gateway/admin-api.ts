@@ -136,8 +136,12 @@ function listCalls(endpoints: readonly AdminEndpoint[]): AdminAnswer {
   return ok({ calls: endpoints.map(({ method, path }) => `${method} ${path}`) });
 }
 
-async function invalidateCache({ serving }: AdminApiOptions, request: AdminRequest): Promise<AdminAnswer> {
-  const { tags, services } = buildInvalidation(request.body);
+async function invalidateCache(
+  { serving, registry, routes }: AdminApiOptions,
+  request: AdminRequest,
+): Promise<AdminAnswer> {
+  const known = registry.snapshot.services.map(({ name }) => name);
+  const { tags, services } = buildInvalidation(request.body, { targets: routes().targets, services: known });
   if (services === 'all') assertMayChangeAll(request.administrator);
   else for (const name of services) assertMayChange(request.administrator, name);
   const invalidated = await serving.invalidate(tags);

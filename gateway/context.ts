@@ -1,12 +1,21 @@
 /** One request as the gateway sees it, from its head to its end: what both doors share. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode } from '../policies/errors.ts';
 import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
-import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type {
+  AnswerFreshness,
+  Attempt,
+  ChangeCall,
+  Client,
+  Departure,
+  RequestContext,
+  Viewer,
+} from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
@@ -92,6 +101,8 @@ class HttpRequest implements GatewayRequest {
   name: string | null = null;
   errorCode: ErrorCode | null = null;
   cacheStatus: string | undefined = undefined;
+  lifetime: AnswerLifetime | undefined = undefined;
+  freshness: AnswerFreshness | undefined = undefined;
   operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
   calledAtMs: number | undefined = undefined;

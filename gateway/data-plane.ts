@@ -115,6 +115,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         describeViewer,
         maxBodyBytes: settings.limits.maxGraphqlBodyBytes,
         graphiql: settings.graphql.graphiql,
+        tellsFreshness: settings.graphql.cache?.clientHeaders === true,
         shedder,
         contract: { onUnexpected, suggestions: settings.graphql.suggestions },
         persisted: options.persisted,

@@ -8,6 +8,7 @@ import type { LoadShedder } from '../policies/load-shedding.ts';
 import type { PersistedOperations } from '../policies/persisted-operations.ts';
 import { ServiceHeaders } from '../policies/service-headers.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
+import { withFreshness } from './answer-freshness.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import type { GraphqlEdge } from './edge-policies.ts';
@@ -26,6 +27,8 @@ export interface GraphqlDoorOptions {
   readonly describeViewer: DescribeViewer;
   readonly maxBodyBytes: number;
   readonly graphiql: boolean;
+  /** Whether answers say how long they may be kept. */
+  readonly tellsFreshness: boolean;
   readonly shedder: LoadShedder;
   readonly contract: ErrorContract;
   /** Operations by an id in place of their text. */
@@ -71,7 +74,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
         : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
       const short = await runPlainOperation(yoga, plain, context, contract);
-      if (short !== null) send(short.status, Object.entries(short.headers), short.body, response, context);
+      if (short !== null) send(options, short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
@@ -80,7 +83,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    send(answer.status, answer.headers, await answer.text(), response, context);
+    send(options, answer.status, answer.headers, await answer.text(), response, context);
   };
 }
 
@@ -127,6 +130,7 @@ function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
 }
 
 function send(
+  { tellsFreshness }: GraphqlDoorOptions,
   status: number,
   fields: Iterable<readonly [string, string]>,
   text: string,
@@ -134,16 +138,17 @@ function send(
   context: GatewayRequest,
 ): void {
   if (context.departure.happened) return;
-  context.bodyBytes = Buffer.byteLength(text, 'utf8');
-  context.meter?.passResponse(context.bodyBytes);
-  context.meter?.settle();
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
-  headers.push('content-length', String(context.bodyBytes));
-  response.writeHead(status, finishHeaders(context, headers));
+  const answer = tellsFreshness ? withFreshness({ status, headers, text }, context) : { status, headers, text };
+  context.bodyBytes = Buffer.byteLength(answer.text, 'utf8');
+  context.meter?.passResponse(context.bodyBytes);
+  context.meter?.settle();
+  if (answer.status !== 304) answer.headers.push('content-length', String(context.bodyBytes));
+  response.writeHead(answer.status, finishHeaders(context, answer.headers));
   // As a string: Node joins head and body of a short answer then, and writes them at once.
-  response.end(text, 'utf8');
+  response.end(answer.text, 'utf8');
 }
 
 async function sendGraphiql(load: LoadPage, response: ServerResponse, context: GatewayRequest): Promise<void> {

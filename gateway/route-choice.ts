@@ -77,6 +77,8 @@ export function buildOutgoing(
   const headers = buildForwardedHeaders(route, target.path, request, context);
   const variant = route.choose === null ? null : takeVariant(route.choose, headers, context);
   const accepts = variant === null ? route.accepts : variant.accepts;
+  // Routes that differ in a header may lead to one path at two versions: what a cache keeps is for one of them.
+  const told = variant?.name ?? (accepts === undefined ? null : `version ${route.route.version}`);
   const zone = variant?.zone ?? route.findZone?.(context);
   return {
     service: variant?.service ?? route.service,
@@ -85,7 +87,7 @@ export function buildOutgoing(
     headers,
     ...(accepts !== undefined && { accepts }),
     ...(zone !== undefined && { zone }),
-    ...(variant?.name && { variant: variant.name }),
+    ...(told !== null && { variant: told }),
   };
 }
 

@@ -46,6 +46,8 @@ export interface RouteTarget {
   readonly answer: AnswerRoute | null;
   /** Which variant takes a request; null where there is only one. */
   readonly choose: ChooseVariant | null;
+  /** The other services that variants lead to. */
+  readonly alsoAt: readonly string[];
   /** Who gets copies of requests; null for nobody. */
   readonly mirror: MirrorRule | null;
   readonly accepts: AcceptsVersion | undefined;
@@ -117,6 +119,7 @@ function buildTarget(
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),
     answer: buildRouteAnswer(route),
     choose: buildChoice(snapshot, service, route),
+    alsoAt: listOthers(snapshot, service, route),
     mirror: buildMirror(snapshot, service, route),
     findZone: route.region === undefined ? null : compileRegion(route.region),
     accepts: route.version === undefined ? undefined : compileVersion(route.version),
@@ -127,6 +130,11 @@ function buildChoice({ services }: Snapshot, service: string, { match, split }: 
   if (split === undefined) return null;
   const mayUse = (wanted: string) => agrees(services, wanted, service);
   return buildVariantChoice(split, { service, salt: `${service} ${match.path}`, mayUse });
+}
+
+function listOthers({ services }: Snapshot, service: string, { split }: Route): readonly string[] {
+  const named = (split?.variants ?? []).flatMap((variant) => variant.service ?? []);
+  return [...new Set(named)].filter((name) => name !== service && agrees(services, name, service));
 }
 
 function buildMirror({ services }: Snapshot, service: string, { mirror }: Route): MirrorRule | null {

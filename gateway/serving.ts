@@ -171,6 +171,7 @@ export function createServing(options: ServingOptions): LocalServing {
     endpointOf: upstreams.endpointOf,
     maxResponseBytes: settings.limits.maxSubgraphResponseBytes,
     sharesRequests: () => current.graphql.shareSubgraphRequests,
+    readsHints: () => current.graphql.cache?.subgraphHeaders === true,
   });
   const execute = createGuardedEntities({
     execute: transport,
