@@ -215,3 +215,30 @@ test('claims of a real token choose the route; without one, or with a bad one, n
   // A service that cuts `;x` off would take it for the path of the route with claims.
   assert.deepEqual(await reach('/only;x', { plan: 'silver' }), [400, 'BAD_REQUEST']);
 });
+
+test('what is kept of one version, or one variant, is never the answer of another', async (t) => {
+  const gateway = await startGateway(t);
+  const start = (name: string) =>
+    startServer(t, (_request, response) => {
+      response.setHeader('cache-control', 'max-age=60');
+      response.end(JSON.stringify({ name }));
+    });
+  const [one, two] = await Promise.all([start('1.4'), start('2.0')]);
+  const beta = { 'x-beta': 'yes' };
+  await gateway.admin('PUT', '/services/shop', {
+    routes: [
+      { match: { path: '/item', headers: beta }, version: '2.x', cache: {} },
+      { match: { path: '/item' }, version: '1.x', cache: {} },
+    ],
+    instances: [
+      { url: one.url, version: '1.4' },
+      { url: two.url, version: '2.0' },
+    ],
+  });
+  for (let i = 0; i < 3; i++) {
+    assert.deepEqual(await ask(`${gateway.url}/item`, beta), { name: '2.0' });
+    assert.deepEqual(await ask(`${gateway.url}/item`), { name: '1.4' });
+  }
+  const kept = await fetch(`${gateway.url}/item`);
+  assert.match(String(kept.headers.get('cache-status')), /hit/);
+});
