@@ -6,6 +6,7 @@ import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
 import { postExplain } from './admin-explain.ts';
 import { rollBack, showGeneration, showGraph, showUsage } from './admin-graph.ts';
+import { listMirrors } from './admin-mirrors.ts';
 import {
   type AdminPolicyOptions,
   deletePolicy,
@@ -39,7 +40,7 @@ import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions {
   readonly serving: AdminServiceOptions['serving'] &
-    Pick<Serving, 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
+    Pick<Serving, 'mirrors' | 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
   readonly routeUsage: RouteUsage;
@@ -104,6 +105,8 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
     on('GET', '/routes', () => listRoutes(routes())),
     on('GET', '/routes/usage', () => showRouteUsage(routes(), options.routeUsage)),
+    on('GET', '/mirrors', (request) => listMirrors(serving, request)),
+    on('GET', '/mirrors/:service', (request) => listMirrors(serving, request)),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),

@@ -47,6 +47,8 @@ export interface GatewayRequest extends RequestContext {
   readonly isTimed: boolean;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
+  /** The variant of a route's split that it goes to; null where there is none. */
+  variant: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
   /** What policies make of the head of the answer; null where there are none. */
@@ -109,6 +111,7 @@ class HttpRequest implements GatewayRequest {
   calledAtMs: number | undefined = undefined;
   readonly isTimed: boolean;
   service: string | null = null;
+  variant: string | null = null;
   bodyBytes = 0;
   requestBytes: number | undefined = undefined;
   meter: ByteMeter | undefined = undefined;

@@ -28,6 +28,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { Mirrors } from './mirrors.ts';
 import type { PluginSet } from './plugin-set.ts';
 import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
@@ -73,6 +74,7 @@ export interface DataPlaneOptions {
   /** Who calls routes that are retired. */
   readonly routeUsage: RouteUsage;
   readonly call: Call;
+  readonly mirrors: Mirrors;
   readonly httpCache: HttpCache;
   readonly upgrades: Upgrades;
   readonly cacheStore: CacheStore;
@@ -134,6 +136,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         guards: routeGuards,
         onInvalid: options.onInvalidRequest ?? (() => {}),
         usage: options.routeUsage,
+        mirrors: options.mirrors,
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),
@@ -197,6 +200,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       edge: settings.edge,
     });
     routeGuards.configure(routes.targets);
+    options.mirrors.configure(routes.targets);
     return routes;
   };
 

@@ -27,6 +27,7 @@ import { createDiscoveryObserver, createSnapshotObserver } from './observation.t
 import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
+import { createRouteWatch } from './route-check.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createRouteUsage } from './route-usage.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
@@ -151,9 +152,12 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const watchBindings = createUnmatchedWatch((unmatched) =>
     log.info('bindings of policies that match nothing now', { unmatched }),
   );
+  const watchRoutes = createRouteWatch((unreached) => log.warn('routes that no request reaches', { unreached }));
+  watchRoutes(registry.snapshot);
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
     watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
+    watchRoutes(snapshot);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });

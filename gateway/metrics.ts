@@ -16,6 +16,7 @@ import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createRouteMetrics, type RouteMetrics } from './metrics-routes.ts';
+import { createRoutingMetrics, type RoutingMetrics } from './metrics-routing.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
 import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
@@ -50,6 +51,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly plugins: PluginMetrics;
   readonly tls: TlsMetrics;
   readonly queries: QueryMetrics;
+  readonly routing: RoutingMetrics;
   readonly upgrades: UpgradeMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
@@ -194,6 +196,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     plugins: createPluginMetrics(registry),
     tls: createTlsMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
+    routing: createRoutingMetrics(registry, maxLabelValues),
     upgrades: createUpgradeMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);

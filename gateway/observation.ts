@@ -23,6 +23,8 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       if (context.switched === undefined) {
         metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       }
+      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
@@ -59,6 +61,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,
+    variant: context.variant,
     ...(switched !== undefined && { switched }),
   };
 }

@@ -15,16 +15,18 @@ import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
-import { assertUnambiguous } from './ambiguous-path.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { answerLastHop } from './local-answers.ts';
+import type { Mirrors } from './mirrors.ts';
 import { isReplayable, readReplayable } from './replayable-body.ts';
 import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { InvalidListener } from './request-validity.ts';
-import { answerPreflight, buildForwardedHeaders } from './rest-edge.ts';
+import { answerPreflight } from './rest-edge.ts';
 import { leadRetired } from './retired-route.ts';
+import { writeRouteAnswer } from './route-answers.ts';
+import { buildOutgoing, matchRoute } from './route-choice.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 import type { RouteUsage } from './route-usage.ts';
@@ -44,6 +46,7 @@ export interface RestDoorOptions {
   readonly guards: RouteGuards;
   /** Who calls routes that are retired. */
   readonly usage: RouteUsage;
+  readonly mirrors: Mirrors;
   /** Something answered in place of a route that failed. */
   readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
@@ -68,12 +71,19 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades, mirrors } = options;
   const { onFallback, onInvalid, usage } = options;
   return async (routes, target, request, response, context) => {
-    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
-    if (answerLastHop(routes, target.path, response, context)) return;
-    const route = matchRoute(routes, target.path, context);
+    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target, response, context)) return;
+    if (answerLastHop(routes, target, response, context)) return;
+    const shed = (possible: readonly RouteTarget[]) =>
+      shedder.checkAny(
+        'rest',
+        possible.map(({ route: { priority } }) => priority),
+      );
+    const authenticate = () => authenticator.authenticate(request.headers, context);
+    const asked = { routes, target, shed, authenticate };
+    const { route, isAuthenticated } = await matchRoute(asked, context);
     context.name = route.label;
     context.service = route.service;
     context.shapeAnswer = route.edge.answer;
@@ -82,21 +92,17 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const origin = { method: context.method, host: context.client.host, headers: request.headers };
     route.edge.csrf?.(origin);
     if (protocol === 'websocket') assertHandshake(origin, route.edge);
-    context.viewer = await authenticator.authenticate(request.headers, context);
+    if (!isAuthenticated) context.viewer = await authenticate();
     shedder.checkViewer('rest', context, route.route.priority);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
     await limit(limiter, route, context);
-    const { service, rewrite } = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
+    const destination = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
+    if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
     const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
+    const outgoing = buildOutgoing(route, destination, prepared?.query ?? target.query, target, request, context);
     if (protocol !== null && route.edge.upgrade !== null) {
-      const outgoing = {
-        service,
-        method: context.method,
-        path: rewrite(target.path) + (prepared?.query ?? target.query),
-        headers: buildForwardedHeaders(route, target.path, request, context),
-      };
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
       const leave = { ...outgoing, headers, route, rule: route.edge.upgrade, protocol };
       const send = () => upgrades.forward(leave, request, response, context);
@@ -110,12 +116,9 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
         : replayable
           ? await readReplayable(request, route, context)
           : limitBody(request, route.maxBodyBytes, context.meter);
-    const own = buildForwardedHeaders(route, target.path, request, context);
-    const forwarded: CallRequest = {
-      service,
-      method: context.method,
-      path: rewrite(target.path) + (prepared?.query ?? target.query),
-      headers: prepared?.changeHeaders(own) ?? own,
+    const own: CallRequest = {
+      ...outgoing,
+      headers: prepared === undefined ? outgoing.headers : prepared.changeHeaders([...outgoing.headers]),
       body,
       idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
@@ -124,6 +127,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       ...(prepared?.reshape !== undefined && { reshape: prepared.reshape }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
+    const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     context.calledAtMs = performance.now();
@@ -175,7 +179,8 @@ async function standIn(
   if (fallbackService !== null && forwarded.idempotent) {
     try {
       onFallback(`${service} ${label}`, thrown.code, 'service');
-      return await call({ ...forwarded, service: fallbackService }, context);
+      const { accepts: _, zone: __, variant: ___, ...plain } = forwarded;
+      return await call({ ...plain, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
     }
@@ -190,16 +195,6 @@ async function standIn(
   if (isUnread(response.req)) headers.push('connection', 'close');
   response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
-}
-
-function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {
-  const match = routes.find(context.method, path, context.client.host);
-  if (match.kind === 'found') {
-    assertUnambiguous(routes, context.method, path, context.client.host, match.target);
-    return match.target;
-  }
-  if (match.kind === 'none') throw new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
-  throw new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${context.method}`, { allow: match.allow });
 }
 
 async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {

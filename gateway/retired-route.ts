@@ -4,6 +4,7 @@ import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import { compileRetirement, type Retirement, type RetireOptions } from '../policies/retirement.ts';
 import { hashText } from '../subgraphs/balancing-key.ts';
+import { buildRewrite } from '../subgraphs/route-rewrite.ts';
 import type { Route } from '../subgraphs/service-definition.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import type { GatewayRequest } from './context.ts';
@@ -22,12 +23,7 @@ export interface Destination {
 }
 
 /** Null for a route that is not retired. */
-export function buildRetiredRoute(
-  { services }: Snapshot,
-  service: string,
-  route: Route,
-  buildRewrite: (pattern: string, rewrite: string) => (path: string) => string,
-): RetiredRoute | null {
+export function buildRetiredRoute({ services }: Snapshot, service: string, route: Route): RetiredRoute | null {
   if (route.retire === undefined) return null;
   const compiled = compileRetirement(route.retire);
   const { replacement } = route.retire;
@@ -43,7 +39,7 @@ export function buildRetiredRoute(
         ? null
         : {
             service: wanted.name,
-            rewrite: rewrite === undefined ? (path) => path : buildRewrite(route.match.path, rewrite),
+            rewrite: rewrite === undefined ? (path) => path : buildRewrite(route.match, rewrite),
           },
   };
 }

@@ -42,6 +42,8 @@ import { listen } from './listen.ts';
 import { openListenTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { MirrorReport } from './mirror-report.ts';
+import { Mirrors } from './mirrors.ts';
 import {
   createAuthenticationObserver,
   createCallObserver,
@@ -89,6 +91,8 @@ export interface Serving extends AsyncDisposable {
   probe(service: string): Promise<readonly InstanceStatus[]>;
   /** What would happen to a request, and why. */
   explain(question: ExplainQuestion): Promise<Explanation>;
+  /** What became of copies of requests, in all processes. */
+  mirrors(): Promise<readonly MirrorReport[]>;
   renderMetrics(): ReturnType<Metrics['render']>;
   /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
   invalidate(tags: CacheTags): Promise<number>;
@@ -199,6 +203,7 @@ export function createServing(options: ServingOptions): LocalServing {
   const sharedCache = createTellingCache(cache, metrics.cache.onInvalidated, tell);
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
+  const mirrors = new Mirrors({ call: upstreams.call, onOutcome: metrics.routing.onMirror });
   const upgrades = new Upgrades({
     open: upstreams.openUpgrade,
     maxOpen: Math.ceil(settings.limits.maxUpgrades / (processes ?? 1)),
@@ -216,6 +221,7 @@ export function createServing(options: ServingOptions): LocalServing {
       usage,
       routeUsage: options.routeUsage,
       call: upstreams.call,
+      mirrors,
       httpCache,
       upgrades,
       cacheStore: sharedCache,
@@ -325,6 +331,7 @@ export function createServing(options: ServingOptions): LocalServing {
       if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
       return explain({ ...published, configured, dataPlane }, question);
     },
+    mirrors: async () => mirrors.reports(),
     renderMetrics: metrics.render,
     async invalidate(tags) {
       const count = await dropCached(cache, tags);

@@ -9,6 +9,7 @@ import type { OpenUpgrade, UpgradeAnswer } from '../subgraphs/upgrade-call.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { rewriteCookies } from './rest-edge.ts';
+import type { OutgoingRequest } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
 import { Tunnel, type TunnelEnd } from './tunnel.ts';
 import { isSwitched } from './upgrade-request.ts';
@@ -22,14 +23,12 @@ export interface SwitchedFacts {
 }
 
 /** A request that may go on in another protocol, as it goes to the service. */
-export interface OutgoingUpgrade {
+export interface OutgoingUpgrade extends OutgoingRequest {
   readonly route: RouteTarget;
   /** Not the route's where that one is retired and replaced. */
   readonly service: string;
   readonly rule: UpgradeRule;
   readonly protocol: string;
-  readonly path: string;
-  readonly headers: readonly string[];
 }
 
 export interface UpgradeObserver {
@@ -67,7 +66,7 @@ export class Upgrades {
     context: GatewayRequest,
   ): Promise<void> {
     this.#assertRoom();
-    const { route, service, protocol, path, headers } = outgoing;
+    const { route, protocol, service, method, path, headers, accepts, zone } = outgoing;
     this.#asking.add(response);
     response.once('close', () => {
       this.#asking.delete(response);
@@ -76,9 +75,11 @@ export class Upgrades {
     const answer = await this.#options.open(
       {
         service,
-        method: context.method,
+        method,
         path,
         headers,
+        accepts,
+        zone,
         protocol,
         timeoutMs: route.timeoutMs,
         isAnsweredBy: (head) => isSwitched(request, protocol, head),

@@ -10,6 +10,7 @@ import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { Explanation } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
+import type { MirrorReport } from './mirror-report.ts';
 import type { RouteUse } from './route-usage.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
@@ -67,6 +68,8 @@ export interface ToWorker {
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
   /** What would happen to a request. */
   explain(body: ExplainQuestion): Explanation;
+  /** What became of copies of requests. */
+  mirrors(body: null): readonly MirrorReport[];
   /** The breakers of services as a whole; null where there is none. */
   breakers(body: null): Readonly<Record<string, BreakerState | null>>;
   /** Drops cached answers. */

@@ -47,6 +47,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
+    mirrors: () => required().serving.mirrors(),
     explain: (question) => required().serving.explain(question),
     breakers() {
       const { serving, names } = required();

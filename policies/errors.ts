@@ -60,6 +60,12 @@ export const errorKinds = {
     retryMayHelp: false,
     proxyError: 'http_request_denied',
   },
+  URI_TOO_LONG: {
+    status: 414,
+    title: 'URI too long',
+    retryMayHelp: false,
+    proxyError: 'http_request_error',
+  },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retryMayHelp: false },
   EXPECTATION_FAILED: {
     status: 417,

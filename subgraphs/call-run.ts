@@ -30,7 +30,7 @@ const longestBackoffMs = 200;
  *   a short pause to any.
  * With hedging, a further attempt is also made beside one that takes longer than usual, if the request is idempotent and
  * its body no stream; whichever has the head of an answer first is the answer, and the other is given up.
- * Never after the head of an answer, after the deadline, or when the client has left.
+ * Never of a copy, after the head of an answer, after the deadline, or when the client has left.
  */
 export class CallRun implements CallScope {
   readonly request: CallRequest;
@@ -74,7 +74,7 @@ export class CallRun implements CallScope {
     const nowMs = this.options.now();
     breaker.check(nowMs);
     this.#enterBulkhead(viewer);
-    this.#verdict = breaker.begin(nowMs, this.request.receiver);
+    if (this.request.aside !== true) this.#verdict = breaker.begin(nowMs, this.request.receiver);
     const unsubscribe = this.context.departure.subscribe(this.#onDeparture);
     try {
       await this.#attempt();
@@ -120,7 +120,7 @@ export class CallRun implements CallScope {
   }
 
   async #attempt(): Promise<void> {
-    this.#upstream.budget.deposit();
+    if (this.request.aside !== true) this.#upstream.budget.deposit();
     if (this.#mayHedge) this.#upstream.hedgingBudget.deposit();
     let last: Error | null = null;
     for (;;) {
@@ -185,7 +185,7 @@ export class CallRun implements CallScope {
   #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
     const { context } = this;
     const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
-    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts);
+    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts, this.request.zone);
   }
 
   #hasAvailable(tried: readonly InstanceState[]): boolean {
@@ -193,7 +193,7 @@ export class CallRun implements CallScope {
   }
 
   #mayTryAgain(failure: CallFailure): boolean {
-    if (failure.final || !this.#mayGoOn()) return false;
+    if (failure.final || this.request.aside === true || !this.#mayGoOn()) return false;
     if (!failure.sent) {
       if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
       if (this.#hasAvailable(this.#tried)) return true;
@@ -208,6 +208,7 @@ export class CallRun implements CallScope {
 
   #mayRepeat(sent: boolean): boolean {
     const upstream = this.#upstream;
+    if (this.request.aside === true) return false;
     if (sent && (!this.request.idempotent || this.upload?.started === true)) return false;
     if (this.#retries >= upstream.settings.retryAttempts) return false;
     if (upstream.breaker.state === 'open' || !this.#hasAvailable(nothingTried)) return false;

@@ -42,6 +42,15 @@ export interface CallRequest {
   readonly accepts?: AcceptsVersion;
   /** Changes the answer before anybody sees it, caches included. */
   readonly reshape?: AnswerReshaping;
+  /** Instances of this zone come first, instead of those of the gateway's. */
+  readonly zone?: string;
+  /** What answers depend on that is not said in the request itself: caches keep them apart by it. */
+  readonly variant?: string;
+  /**
+   * A copy that nobody waits for: one attempt, whatever becomes of it, and nothing of it is told to the breaker of the
+   * service or counted in its budgets, which are those of requests that matter. @default false
+   */
+  readonly aside?: boolean;
   readonly receiver: Receiver;
 }
 

@@ -17,6 +17,11 @@ import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
+import { RouteRedirect, RouteRespond } from './route-answer.ts';
+import { RouteMatch } from './route-match.ts';
+import { RouteMirror } from './route-mirror.ts';
+import { RegionOptions } from './route-region.ts';
+import { RouteSplit, VersionPattern } from './route-split.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -145,38 +150,23 @@ export const GraphqlEndpoint = Type.Object(
 );
 export type GraphqlEndpoint = Type.Static<typeof GraphqlEndpoint>;
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
-
 /** One REST route: which requests, where they go, and what holds for them. */
 export const Route = Type.Object(
   {
-    match: Type.Object(
-      {
-        path: Type.String({
-          pattern: '^/[!-~]*$',
-          maxLength: 2_048,
-          description: 'Exact (`/a/b`), with parameters (`/a/:id`), or a prefix with a wildcard at the end (`/a/*`).',
-        }),
-        methods: Type.Optional(
-          Type.Array(OneOf(methods), {
-            minItems: 1,
-            description: 'Default: all. GET brings HEAD with it.',
-          }),
-        ),
-        host: Type.Optional(
-          Type.String({ pattern: '^[A-Za-z0-9.-]+(:\\d+)?$', description: 'Only requests for this host.' }),
-        ),
-      },
-      { additionalProperties: false },
-    ),
+    match: RouteMatch,
     rewrite: Type.Optional(
       Type.String({
         pattern: '^/[!-~]*$',
         maxLength: 2_048,
         description:
-          'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
+          'Path at the service. `:name`, `:1` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
+    redirect: Type.Optional(RouteRedirect),
+    respond: Type.Optional(RouteRespond),
+    split: Type.Optional(RouteSplit),
+    version: Type.Optional(VersionPattern),
+    mirror: Type.Optional(RouteMirror),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
       Type.Object(StatusBreakerOptions.properties, {
@@ -206,12 +196,19 @@ export const Route = Type.Object(
     preserveHost: Type.Optional(
       Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." }),
     ),
+    host: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9.-]+(:\\d+)?$',
+        description: 'The Host that the service sees instead of its own.',
+      }),
+    ),
     public: Type.Optional(
       Type.Boolean({
         default: false,
         description: 'Open to anonymous requests also where authentication is required.',
       }),
     ),
+    region: Type.Optional(RegionOptions),
     priority: Type.Optional(PriorityOption),
     authorize: Type.Optional(AuthorizeOptions),
     cost: Type.Optional(
@@ -241,7 +238,7 @@ export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
 
 /** What a route may say itself, or leave to its service. */
 const { public: open, authorize, priority, cost, rateLimit, fallback } = Route.properties;
-const { maxBodySize, idleTimeout, preserveHost } = Route.properties;
+const { maxBodySize, idleTimeout, preserveHost, region } = Route.properties;
 const routeDefaults = {
   public: open,
   authorize,
@@ -252,6 +249,7 @@ const routeDefaults = {
   maxBodySize,
   idleTimeout,
   preserveHost,
+  region,
 };
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
@@ -266,6 +264,13 @@ export const ServiceDefinition = Type.Object(
         maxItems: 100,
         description:
           'Services whose routes may name this one as their `fallback.service` or `retire.replacement.service`. Without this nobody can lead requests here but by routes of this service.',
+      }),
+    ),
+    trafficFrom: Type.Optional(
+      Type.Array(Type.String({ pattern: serviceNamePattern }), {
+        maxItems: 100,
+        description:
+          'Services whose routes may lead requests here: by a variant of their `split`, or their `mirror`. Without this nobody can but by routes of this service.',
       }),
     ),
     instances: Type.Optional(

@@ -53,6 +53,8 @@ export class ServiceUpstream {
   #rotation = new CandidateGroup<InstanceState>([]);
   /** Those of the rotation in the gateway's zone; null when no zone comes first. */
   #local: CandidateGroup<InstanceState> | null = null;
+  /** By zone, those of the rotation in it. */
+  #zones: ReadonlyMap<string, CandidateGroup<InstanceState>> = new Map();
   #spillOver: SpillOver = null;
   #upkeepAtMs = 0;
   #defaults: UpstreamDefaults;
@@ -128,12 +130,24 @@ export class ServiceUpstream {
     subject: BalancingSubject,
     holder: InstanceState | undefined = undefined,
     accepts?: AcceptsVersion,
+    zone?: string,
   ): InstanceState | undefined {
     if (nowMs >= this.#upkeepAtMs) this.#keepUp(nowMs);
     const choice = this.#choice.about(nowMs, tried, subject, accepts);
     if (holder !== undefined && choice.accepts(holder)) return holder;
-    const near = this.#local !== null && this.#spillOver === null ? this.#balance(this.#local, choice) : undefined;
+    const near = zone === undefined ? this.#nearGateway(choice) : this.#nearZone(zone, choice);
     return near ?? this.#balance(this.#rotation, choice);
+  }
+
+  #nearGateway(choice: UpstreamChoice): InstanceState | undefined {
+    return this.#local !== null && this.#spillOver === null ? this.#balance(this.#local, choice) : undefined;
+  }
+
+  /** What a request prefers is judged as the gateway's own zone is: too few or too busy instances, and all are asked. */
+  #nearZone(zone: string, choice: UpstreamChoice): InstanceState | undefined {
+    const group = this.#zones.get(zone);
+    if (group === undefined || judgeZone(group.members, this.#balancing, choice.nowMs) !== null) return undefined;
+    return this.#balance(group, choice);
   }
 
   /** Whether {@link pick} would find one. */
@@ -214,6 +228,8 @@ export class ServiceUpstream {
     this.#rotation = new CandidateGroup(rotation);
     const local = zone === undefined || !prefersZone ? [] : rotation.filter((instance) => instance.zone === zone);
     this.#local = local.length > 0 && local.length < rotation.length ? new CandidateGroup(local) : null;
+    const byZone = Map.groupBy(rotation, (instance) => instance.zone ?? '');
+    this.#zones = new Map([...byZone].map(([name, members]) => [name, new CandidateGroup(members)]));
     this.sessions = options === null ? null : new StickySessions({ service: this.name, options, secrets }, rotation);
     this.#upkeepAtMs = 0;
   }
