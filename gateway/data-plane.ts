@@ -30,6 +30,7 @@ import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-gener
 import type { CacheMetrics } from './metrics-cache.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { PluginSet } from './plugin-set.ts';
+import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
@@ -86,6 +87,7 @@ export interface DataPlaneOptions {
   readonly onDegraded?: DegradedListener;
   /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
   readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
+  readonly onInvalidRequest?: InvalidListener;
   readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -130,6 +132,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         shedder,
         guards: routeGuards,
         mirrors: options.mirrors,
+        onInvalid: options.onInvalidRequest ?? (() => {}),
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),

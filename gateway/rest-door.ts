@@ -23,8 +23,10 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { forwardInterim } from './interim-answers.ts';
 import { answerLastHop } from './local-answers.ts';
 import type { Mirrors } from './mirrors.ts';
-import { isUnread, limitBody, readBody } from './request-body.ts';
+import { isReplayable, readReplayable } from './replayable-body.ts';
+import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import type { InvalidListener } from './request-validity.ts';
 import { answerPreflight, rewriteCookies } from './rest-edge.ts';
 import { writeRouteAnswer } from './route-answers.ts';
 import { buildOutgoing, matchRoute } from './route-choice.ts';
@@ -48,6 +50,7 @@ export interface RestDoorOptions {
   readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
+  readonly onInvalid: InvalidListener;
   /** For requests that leave HTTP. */
   readonly upgrades: Upgrades;
 }
@@ -65,25 +68,13 @@ export type RestDoor = (
 /** Methods that may be sent again when an attempt failed (RFC 9110 section 9.2.2). */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
-const maxReplayableBytes = 65_536;
 /** Pieces of a body up to this size go out as strings. */
 const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const {
-    authenticator,
-    describeViewer,
-    rights,
-    limiter,
-    call,
-    cache,
-    shedder,
-    guards,
-    mirrors,
-    onFallback,
-    upgrades,
-  } = options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, mirrors, upgrades } = options;
+  const { onFallback, onInvalid } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target, response, context)) return;
     if (answerLastHop(routes, target, response, context)) return;
@@ -110,7 +101,9 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
-    const outgoing = buildOutgoing(route, target, request, context);
+    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
+    const changed = prepared === undefined ? target : { ...target, query: prepared.query };
+    const outgoing = buildOutgoing(route, changed, request, context);
     if (protocol !== null && route.edge.upgrade !== null) {
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
       const leave = { ...outgoing, headers, route, rule: route.edge.upgrade, protocol };
@@ -118,16 +111,20 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       return callGuarded(send, guards.find(route), response, context);
     }
     const replayable = isReplayable(route, request);
-    const body = replayable
-      ? await readReplayable(request, route, context)
-      : limitBody(request, route.maxBodyBytes, context.meter);
-    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
+    const body =
+      prepared?.body !== undefined
+        ? prepared.body
+        : replayable
+          ? await readReplayable(request, route, context)
+          : limitBody(request, route.maxBodyBytes, context.meter);
     const own: CallRequest = {
       ...outgoing,
+      headers: prepared?.changeHeaders(outgoing.headers) ?? outgoing.headers,
       body,
-      idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+      idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
+      ...(prepared?.reshape !== undefined && { reshape: prepared.reshape }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
     const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
@@ -198,25 +195,6 @@ async function standIn(
   if (isUnread(response.req)) headers.push('connection', 'close');
   response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
-}
-
-/**
- * Whether the service will do the request once, however often it is sent (draft-ietf-httpapi-idempotency-key-header), and
- * its body is small enough to be held until it has an answer.
- */
-function isReplayable({ route }: RouteTarget, { headers }: IncomingMessage): boolean {
-  if (route.idempotencyKeys !== true || headers['transfer-encoding'] !== undefined) return false;
-  const key = headers['idempotency-key'];
-  return typeof key === 'string' && key !== '' && Number(headers['content-length'] ?? 0) <= maxReplayableBytes;
-}
-
-async function readReplayable(
-  request: IncomingMessage,
-  { maxBodyBytes }: RouteTarget,
-  { deadlineAtMs }: GatewayRequest,
-): Promise<Buffer | null> {
-  if ((request.headers['content-length'] ?? '0') === '0') return null;
-  return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), deadlineAtMs - performance.now());
 }
 
 async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {

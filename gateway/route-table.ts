@@ -19,6 +19,7 @@ import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
 import { buildMirrorRule, type MirrorRule } from './mirrors.ts';
 import { type AnswerRoute, buildRouteAnswer } from './route-answers.ts';
 import { createRouteMatcher, type MatchedRoute, type RouteMatch } from './route-matcher.ts';
+import { buildRouteMessages, type RouteMessages } from './route-messages.ts';
 import type { RouteFacts } from './route-predicates.ts';
 import { buildVariantChoice, type ChooseVariant } from './route-variants.ts';
 
@@ -40,6 +41,8 @@ export interface RouteTarget {
   readonly cache: HttpCacheRule | null;
   /** What holds for the heads of its messages. */
   readonly edge: EdgePolicies;
+  /** What is done to its messages; null where they pass as they are. */
+  readonly messages: RouteMessages | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
   /** The answer without a service; null where one is asked. */
@@ -116,6 +119,7 @@ function buildTarget(
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     cache: buildCacheRule(definition, route),
     edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
+    messages: buildRouteMessages(route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),
     answer: buildRouteAnswer(route),
     choose: buildChoice(snapshot, service, route),

@@ -5,6 +5,7 @@ import { findAuthorizeMistakes } from '../policies/authorize-mistakes.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { findMessageMistakes } from '../policies/message-options.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import { findHealthMistakes } from './health-settings.ts';
@@ -109,6 +110,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     ...buildReasons(findHealthMistakes(definition)),
     ...buildReasons(findEdgeMistakes(definition, { service: '' })),
     ...buildReasons(findRegionMistakes(definition.region)),
+    ...buildReasons(findMessageMistakes(definition)),
   );
   return [
     ...reasons,
@@ -149,6 +151,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
     ...buildReasons([
       ...findMatchMistakes(route.match).map(({ path, message }) => ({ path: ['match', ...path], message })),
       ...findEdgeMistakes(route, { service: '', routePath: route.match.path }),
+      ...findMessageMistakes(route),
       ...findRewriteMistakes(route),
       ...findAnswerMistakes(route),
       ...findSplitMistakes(route),

@@ -9,6 +9,7 @@ import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
+import { messageProperties } from '../policies/message-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { OneOf, Size } from '../policies/units.ts';
@@ -216,6 +217,7 @@ export const Route = Type.Object(
       }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    ...messageProperties,
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -278,6 +280,13 @@ export const ServiceDefinition = Type.Object(
     ),
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
+    http2: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
+      }),
+    ),
     health: Type.Optional(HealthOptions),
     cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
@@ -287,6 +296,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     ...routeDefaults,
+    ...messageProperties,
     ...resilienceProperties,
     ...edgeProperties,
   },
