@@ -115,7 +115,10 @@ export class Mirrors {
       return forwarded;
     };
     if (state.inFlight >= mirror.concurrency) return skip('busy');
-    if (Number(request.headers['content-length'] ?? 0) > mirror.maxBodyBytes) return skip('too-large');
+    // What was read whole may have been made larger, or came without a length.
+    const heldBytes = forwarded.body instanceof Readable ? 0 : Buffer.byteLength(forwarded.body ?? '');
+    const toldBytes = Number(request.headers['content-length'] ?? 0);
+    if (Math.max(heldBytes, toldBytes) > mirror.maxBodyBytes) return skip('too-large');
     state.inFlight++;
     const release = (): void => {
       state.inFlight--;

@@ -64,10 +64,10 @@ export function refuseUnmatched(match: Exclude<RouteMatch<unknown>, { kind: 'fou
 }
 
 /** A request as it goes to its service, whatever it is about to become there. */
-export type OutgoingRequest = Pick<
-  CallRequest,
-  'service' | 'method' | 'path' | 'headers' | 'accepts' | 'zone' | 'variant'
->;
+export interface OutgoingRequest
+  extends Pick<CallRequest, 'service' | 'method' | 'path' | 'accepts' | 'zone' | 'variant'> {
+  readonly headers: string[];
+}
 
 /** `destination`: the route itself, or what replaces it, which has no variants and versions. `query`: as it goes out. */
 export function buildOutgoing(

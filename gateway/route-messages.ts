@@ -144,7 +144,7 @@ function buildCaptures(pattern: string): (path: string) => Record<string, string
     const parts = path.split('/');
     const found: [string, string][] = [];
     for (const [at, segment] of segments.entries()) {
-      if (segment.startsWith(':')) found.push([segment.slice(1), decode(parts[at] ?? '')]);
+      if (segment.startsWith(':')) found.push([segment.slice(1).replace(/\(.*/, ''), decode(parts[at] ?? '')]);
       else if (segment === '*') found.push(['*', decode(parts.slice(at).join('/'))]);
     }
     return Object.fromEntries(found);

@@ -23,7 +23,8 @@ export interface SwitchedFacts {
 }
 
 /** A request that may go on in another protocol, as it goes to the service. */
-export interface OutgoingUpgrade extends OutgoingRequest {
+export interface OutgoingUpgrade extends Omit<OutgoingRequest, 'headers'> {
+  readonly headers: readonly string[];
   readonly route: RouteTarget;
   /** Not the route's where that one is retired and replaced. */
   readonly service: string;
