@@ -28,6 +28,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import type { PluginSet } from './plugin-set.ts';
 import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
@@ -72,6 +73,7 @@ export interface DataPlaneOptions {
   readonly call: Call;
   readonly httpCache: HttpCache;
   readonly upgrades: Upgrades;
+  readonly openapi: OpenapiSources;
   readonly cacheStore: CacheStore;
   readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
@@ -129,6 +131,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         shedder,
         guards: routeGuards,
         onInvalid: options.onInvalidRequest ?? (() => {}),
+        openapi: options.openapi,
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),

@@ -23,6 +23,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { forwardInterim } from './interim-answers.ts';
 import { answerLastHop } from './local-answers.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import { isReplayable, readReplayable } from './replayable-body.ts';
 import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
@@ -48,6 +49,8 @@ export interface RestDoorOptions {
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
   readonly onInvalid: InvalidListener;
+  /** Documents that requests are validated by. */
+  readonly openapi: OpenapiSources;
   /** For requests that leave HTTP. */
   readonly upgrades: Upgrades;
 }
@@ -71,7 +74,7 @@ const maxJoinedBytes = 4_096;
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades } = options;
-  const { onFallback, onInvalid } = options;
+  const { onFallback, onInvalid, openapi } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     if (answerLastHop(routes, target.path, response, context)) return;
@@ -90,7 +93,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     await limit(limiter, route, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
-    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
+    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, openapi, ...route });
     if (protocol !== null && route.edge.upgrade !== null) {
       const outgoing = {
         service: route.service,

@@ -49,6 +49,7 @@ import {
   createRequestObserver,
   createUpgradeObserver,
 } from './observation.ts';
+import { OpenapiSources } from './openapi-sources.ts';
 import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
@@ -194,6 +195,7 @@ export function createServing(options: ServingOptions): LocalServing {
   const sharedCache = createTellingCache(cache, metrics.cache.onInvalidated, tell);
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
+  const openapi = stack.use(new OpenapiSources({ call: upstreams.call, log }));
   const upgrades = new Upgrades({
     open: upstreams.openUpgrade,
     maxOpen: Math.ceil(settings.limits.maxUpgrades / (processes ?? 1)),
@@ -212,6 +214,7 @@ export function createServing(options: ServingOptions): LocalServing {
       call: upstreams.call,
       httpCache,
       upgrades,
+      openapi,
       cacheStore: sharedCache,
       cacheMetrics: metrics.cache,
       engineOf,
@@ -238,6 +241,7 @@ export function createServing(options: ServingOptions): LocalServing {
     const effective = resolvePolicies(snapshot, configured, graph);
     take(effective.settings);
     upstreams.apply(effective.snapshot);
+    openapi.follow(effective.snapshot);
     subgraphRules.apply(effective.snapshot);
     if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
     else dataPlane.publish(effective.snapshot, graph, effective.settings, plugins.current);
