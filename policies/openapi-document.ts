@@ -110,6 +110,15 @@ export function follow(value: unknown, document: unknown): Record<string, unknow
 
 /** What is wrong with a document; none when it can be compiled. */
 export function findOpenapiMistakes(source: unknown): Mistake[] {
+  try {
+    return findMistakes(source);
+  } catch (error) {
+    if (error instanceof RangeError) return [{ path: [], message: 'the document is nested too deep' }];
+    throw error;
+  }
+}
+
+function findMistakes(source: unknown): Mistake[] {
   if (!isObject(source)) return [{ path: [], message: 'expected an OpenAPI document' }];
   const version = source['openapi'];
   if (typeof version !== 'string' || !/^3\.[01]\./.test(version)) {

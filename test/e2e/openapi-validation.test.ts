@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import { findOpenapiMistakes } from '../../policies/openapi-document.ts';
 import { ask } from '../support/connections.ts';
 import { startGateway } from '../support/gateway.ts';
 import { registerRest, until } from '../support/registration.ts';
@@ -189,6 +190,8 @@ test('documents with mistakes, or that lead out of themselves, are refused at re
   assert.match(await refuse({ document: { openapi: '3.1.0' } }), /paths/);
   assert.match(await refuse(withSchema({ $ref: 'other.yaml#/x' })), /within the document/);
   assert.match(await refuse(withSchema({ pattern: '(a+)+$' })), /pattern is refused/);
+  const deep = `{"openapi":"3.1.0","paths":{},"x":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`;
+  assert.deepEqual(findOpenapiMistakes(JSON.parse(deep)), [{ path: [], message: 'the document is nested too deep' }]);
   const paths = { '/{a}{b}': {}, '/y': { get: { parameters: [{ $ref: 'http://a/b' }] } } };
   assert.match(await refuse({ document: { openapi: '3.1.0', paths } }), /text between them.*`in` and `name`/);
   const body = { routes: [{ match: { path: '/x' }, validate: { body: true, responses: 'log' } }] };
