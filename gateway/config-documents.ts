@@ -32,8 +32,19 @@ export async function readDocuments(
     return Object.fromEntries(await Promise.all(entries));
   }
 
+  async function copyOpenapi(openapi: Record<string, unknown>, path: ValuePath): Promise<unknown> {
+    const { document } = openapi;
+    const isFile = typeof document === 'string' && document.startsWith('file:');
+    return isFile
+      ? { ...openapi, document: await read(document.slice('file:'.length), [...path, 'document']) }
+      : openapi;
+  }
+
   async function copyOptions(options: Record<string, unknown>, path: ValuePath): Promise<unknown> {
     const entries = Object.entries(options).map(async ([key, inner]) => {
+      // `openapi: file:PATH` is short for that of its `document`.
+      const openapi = typeof inner === 'string' ? { document: inner } : inner;
+      if (key === 'openapi' && isObject(openapi)) return [key, await copyOpenapi(openapi, [...path, key])] as const;
       const isFile = keys.has(key) && typeof inner === 'string' && inner.startsWith('file:');
       return [key, isFile ? await read(inner.slice('file:'.length), [...path, key]) : inner] as const;
     });

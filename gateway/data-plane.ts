@@ -29,6 +29,7 @@ import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
 import type { Mirrors } from './mirrors.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import type { PluginSet } from './plugin-set.ts';
 import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
@@ -77,6 +78,7 @@ export interface DataPlaneOptions {
   readonly mirrors: Mirrors;
   readonly httpCache: HttpCache;
   readonly upgrades: Upgrades;
+  readonly openapi: OpenapiSources;
   readonly cacheStore: CacheStore;
   readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
@@ -137,6 +139,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         onInvalid: options.onInvalidRequest ?? (() => {}),
         usage: options.routeUsage,
         mirrors: options.mirrors,
+        openapi: options.openapi,
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),

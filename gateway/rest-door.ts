@@ -19,6 +19,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { answerLastHop } from './local-answers.ts';
 import type { Mirrors } from './mirrors.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import { isReplayable, readReplayable } from './replayable-body.ts';
 import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
@@ -52,6 +53,8 @@ export interface RestDoorOptions {
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
   readonly onInvalid: InvalidListener;
+  /** Documents that requests are validated by. */
+  readonly openapi: OpenapiSources;
   /** For requests that leave HTTP. */
   readonly upgrades: Upgrades;
 }
@@ -72,7 +75,7 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
   const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades, mirrors } = options;
-  const { onFallback, onInvalid, usage } = options;
+  const { onFallback, onInvalid, usage, openapi } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target, response, context)) return;
     if (answerLastHop(routes, target, response, context)) return;
@@ -100,7 +103,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
-    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
+    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, openapi, ...route });
     const outgoing = buildOutgoing(route, destination, prepared?.query ?? target.query, target, request, context);
     if (protocol !== null && route.edge.upgrade !== null) {
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;

@@ -7,17 +7,30 @@ import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import { TextMistake, TextTooLong } from '../policies/json-text.ts';
-import { compileValidation } from '../policies/request-validation.ts';
+import {
+  bodyMethods,
+  compileValidation,
+  type RequestPlan,
+  type RequestValidation,
+} from '../policies/request-validation.ts';
 import type { Rights } from '../policies/rights.ts';
 import { type BodyTransform, compileTransform, type Transform, TransformFailure } from '../policies/transform.ts';
 import { type AskedFacts, buildAskedFacts } from '../policies/transform-facts.ts';
 import type { AnswerReshaping } from '../subgraphs/call.ts';
+import { ObservedAnswer } from '../subgraphs/observed-answer.ts';
 import type { Route } from '../subgraphs/service-definition.ts';
 import { TransformedAnswer, withoutBodyFields } from '../subgraphs/transformed-answer.ts';
 import type { GatewayRequest } from './context.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import type { RequestTarget } from './request-target.ts';
-import { assertValidBody, assertValidHead, type InvalidListener } from './request-validity.ts';
-import { bodyMethods, listReaders, readWhole } from './whole-body.ts';
+import {
+  assertValidBody,
+  assertValidHead,
+  type InvalidListener,
+  type InvalidMessage,
+  tellRefusal,
+} from './request-validity.ts';
+import { listReaders, readWhole } from './whole-body.ts';
 
 export interface IncomingExchange {
   readonly request: IncomingMessage;
@@ -28,7 +41,10 @@ export interface IncomingExchange {
   /** Of the route. */
   readonly label: string;
   readonly maxBodyBytes: number;
+  /** The path at the service. */
+  readonly rewrite: (path: string) => string;
   readonly onInvalid: InvalidListener;
+  readonly openapi: OpenapiSources;
 }
 
 /** What became of a request. */
@@ -62,13 +78,68 @@ export function buildRouteMessages({ match, validate, transform: options }: Rout
     async prepare(exchange) {
       const transform = await compiling;
       const params = captures(exchange.target.path);
-      const wanted = listReaders(validation, transform?.request ?? null, transform?.maxBytes ?? 0);
-      if (validation !== null) assertValidHead(validation, exchange, params);
-      const body = await readWhole(exchange, wanted);
-      if (validation !== null) assertValidBody(validation, exchange, body);
-      if (transform === null) return { ...untouched, body, query: exchange.target.query };
-      return change(transform, exchange, body, params);
+      const plan = validation === null ? null : planValidation(validation, exchange, params);
+      const { request = null, maxBytes = 0 } = transform ?? {};
+      const readers = listReaders(validation, plan?.bodies ?? [], request, maxBytes);
+      const body = await tellRefusal(validation, exchange, async () => {
+        if (validation !== null && plan !== null) assertValidHead(validation, plan, exchange);
+        const whole = await readWhole(exchange, readers);
+        if (validation !== null && plan !== null) assertValidBody(validation, plan, exchange, whole);
+        return whole;
+      });
+      const prepared =
+        transform === null
+          ? { ...untouched, body, query: exchange.target.query }
+          : change(transform, exchange, body, params);
+      if (validation === null || plan === null || plan.findAnswer === null || !validation.looksAtAnswers)
+        return prepared;
+      return { ...prepared, reshape: observeAnswer(validation, plan.findAnswer, exchange, prepared.reshape) };
     },
+  };
+}
+
+function planValidation(
+  validation: RequestValidation,
+  { request, target, context, rewrite, service, label, openapi, onInvalid }: IncomingExchange,
+  params: Readonly<Record<string, string>>,
+): RequestPlan {
+  const document = validation.openapi === undefined ? null : openapi.find(service, validation);
+  if (validation.openapi !== undefined && document === null) {
+    const isRefused = validation.openapi.whileMissing === 'refuse' && validation.mode === 'enforce';
+    const mode = isRefused ? 'enforce' : 'log';
+    onInvalid({ route: label, of: 'request', mode, code: 'SERVICE_UNAVAILABLE', mistakes: [] });
+    if (isRefused) {
+      const message = 'What requests must be is not known yet';
+      throw new GatewayError('SERVICE_UNAVAILABLE', message, { service, retryAfterSeconds: 5 });
+    }
+  }
+  const { headers } = request;
+  return validation.plan({
+    method: context.method,
+    path: rewrite(target.path),
+    query: target.query,
+    headers,
+    params,
+    document,
+  });
+}
+
+/** Around the change of the answer, if there is one: what counts is what the service said. */
+function observeAnswer(
+  { maxBytes }: RequestValidation,
+  findAnswer: NonNullable<RequestPlan['findAnswer']>,
+  { context, label, onInvalid }: IncomingExchange,
+  reshape: AnswerReshaping | undefined,
+): AnswerReshaping {
+  const tell = (mistakes: InvalidMessage['mistakes']) => {
+    if (mistakes.length > 0) {
+      onInvalid({ route: label, of: 'answer', mode: 'log', code: 'DOWNSTREAM_SERVICE_ERROR', mistakes });
+    }
+  };
+  return {
+    key: reshape?.key ?? '',
+    wrap: (receiver) =>
+      new ObservedAnswer({ maxBytes, method: context.method, findAnswer, tell }, reshape?.wrap(receiver) ?? receiver),
   };
 }
 

@@ -51,6 +51,7 @@ import {
   createRequestObserver,
   createUpgradeObserver,
 } from './observation.ts';
+import { OpenapiSources } from './openapi-sources.ts';
 import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
@@ -204,6 +205,7 @@ export function createServing(options: ServingOptions): LocalServing {
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
   const mirrors = new Mirrors({ call: upstreams.call, onOutcome: metrics.routing.onMirror });
+  const openapi = stack.use(new OpenapiSources({ call: upstreams.call, log }));
   const upgrades = new Upgrades({
     open: upstreams.openUpgrade,
     maxOpen: Math.ceil(settings.limits.maxUpgrades / (processes ?? 1)),
@@ -224,6 +226,7 @@ export function createServing(options: ServingOptions): LocalServing {
       mirrors,
       httpCache,
       upgrades,
+      openapi,
       cacheStore: sharedCache,
       cacheMetrics: metrics.cache,
       engineOf,
@@ -250,6 +253,7 @@ export function createServing(options: ServingOptions): LocalServing {
     const effective = resolvePolicies(snapshot, configured, graph);
     take(effective.settings);
     upstreams.apply(effective.snapshot);
+    openapi.follow(effective.snapshot);
     subgraphRules.apply(effective.snapshot);
     if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
     else dataPlane.publish(effective.snapshot, graph, effective.settings, plugins.current);

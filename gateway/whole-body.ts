@@ -1,8 +1,8 @@
 /** Bodies of requests that are needed whole: of which kinds, up to which size. */
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
-import type { RequestValidation } from '../policies/request-validation.ts';
-import { type BodyTransform, isJsonType } from '../policies/transform.ts';
+import type { BodyRule, RequestValidation } from '../policies/request-validation.ts';
+import type { BodyTransform } from '../policies/transform.ts';
 import { readBody } from './request-body.ts';
 import type { IncomingExchange } from './route-messages.ts';
 
@@ -14,17 +14,19 @@ export interface BodyReader {
   readonly isOptional: boolean;
 }
 
-/** Methods whose requests are expected to bring a body. */
-export const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
-
 export function listReaders(
-  validation: Pick<RequestValidation, 'body' | 'mode' | 'maxBytes'> | null,
+  validation: Pick<RequestValidation, 'mode' | 'maxBytes'> | null,
+  bodies: readonly BodyRule[],
   transform: BodyTransform | null,
   transformBytes: number,
 ): readonly BodyReader[] {
   const readers: BodyReader[] = [];
-  if (validation !== null && validation.body !== null) {
-    readers.push({ takes: isJsonType, maxBytes: validation.maxBytes, isOptional: validation.mode === 'log' });
+  if (validation !== null) {
+    const { maxBytes, mode } = validation;
+    const isRead = (found: ReturnType<BodyRule['find']>) => found !== null && found !== 'any';
+    for (const { find } of bodies) {
+      readers.push({ takes: (type) => isRead(find(type)), maxBytes, isOptional: mode === 'log' });
+    }
   }
   if (transform !== null) {
     readers.push({ takes: (type) => transform.takes(type), maxBytes: transformBytes, isOptional: false });

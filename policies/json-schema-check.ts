@@ -25,6 +25,7 @@ const inPlace: ReadonlySet<string> = new Set([
 ]);
 
 interface Walk {
+  readonly maxNodes: number;
   readonly mistakes: Mistake[];
   /** Every schema that was looked at: what references may lead to. */
   readonly seen: Set<unknown>;
@@ -40,8 +41,9 @@ export function findJsonSchemaMistakes(schema: unknown): Mistake[] {
 export function findMistakesOfSchemas(
   schemas: readonly { readonly schema: unknown; readonly path: ValuePath }[],
   root: unknown,
+  limit = maxNodes,
 ): Mistake[] {
-  const walk: Walk = { mistakes: [], seen: new Set(), references: [] };
+  const walk: Walk = { mistakes: [], seen: new Set(), references: [], maxNodes: limit };
   for (const { schema, path } of schemas) visit(schema, path, walk);
   for (const { reference, path } of walk.references) {
     const target = resolveReference(root, reference);
@@ -53,10 +55,10 @@ export function findMistakesOfSchemas(
 }
 
 function visit(schema: unknown, path: ValuePath, walk: Walk): void {
-  const { mistakes, seen } = walk;
+  const { mistakes, seen, maxNodes: limit } = walk;
   if (typeof schema === 'boolean' || seen.has(schema)) return;
-  if (seen.size >= maxNodes || path.length > maxPath) {
-    mistakes.push({ path: [], message: `schemas may have ${maxNodes} parts, in ${maxPath} levels` });
+  if (seen.size >= limit || path.length > maxPath) {
+    mistakes.push({ path: [], message: `schemas may have ${limit} parts, in ${maxPath} levels` });
     return;
   }
   if (!isObject(schema)) {

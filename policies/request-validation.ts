@@ -1,40 +1,89 @@
-/** Validation of requests by JSON Schemas, and how texts of a query, a path or a header become what a schema speaks of. */
+/** Validation of requests by JSON Schemas and by operations of an OpenAPI document. */
 import type { RequestMistake } from './errors.ts';
-import { createSchemaValidator, type SchemaValidator } from './json-schema.ts';
-import { resolveReference } from './subschemas.ts';
+import { createSchemaValidator } from './json-schema.ts';
+import type { FindBody, OpenapiOperation, OpenapiValidator } from './openapi.ts';
+import { coerce, type RequestParts } from './request-parts.ts';
+import { isJsonType } from './transform.ts';
 import { parseSizeBytes } from './units.ts';
-import type { ValidateOptions } from './validate-options.ts';
+import type { OpenapiOptions, ValidateOptions } from './validate-options.ts';
 
-/** A request without its body. */
-export interface RequestParts {
-  /** With its `?`, or empty. */
-  readonly query: string;
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  readonly params: Readonly<Record<string, string>>;
+export interface AskedRequest extends RequestParts {
+  readonly method: string;
+  /** At the service, without the query. */
+  readonly path: string;
+  /** Null where it is missing, or nobody wants it. */
+  readonly document: OpenapiValidator | null;
+}
+
+/** What is to be said of one request. */
+export interface RequestPlan {
+  /** What is wrong with all but the body. */
+  readonly mistakes: readonly RequestMistake[];
+  /** What each who asks says of the body. */
+  readonly bodies: readonly BodyRule[];
+  readonly findAnswer: OpenapiOperation['findAnswer'] | null;
+}
+
+export interface BodyRule {
+  readonly required: boolean;
+  readonly find: FindBody;
 }
 
 export interface RequestValidation {
   readonly mode: 'enforce' | 'log';
   readonly maxBytes: number;
-  /** Null where bodies are not looked at. */
-  readonly body: SchemaValidator | null;
-  /** What is wrong with all but the body. */
-  validateHead(parts: RequestParts): readonly RequestMistake[];
+  readonly maxSteps: number | undefined;
+  readonly openapi: OpenapiOptions | undefined;
+  readonly looksAtAnswers: boolean;
+  plan(asked: AskedRequest): RequestPlan;
 }
+
+/** Methods whose requests are expected to bring a body. */
+export const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 
 /** Compiles options that have no mistakes. */
 export function compileValidation(options: ValidateOptions): RequestValidation {
-  const { body, query, headers, params } = options;
+  const { body, query, headers, params, openapi, maxSteps } = options;
   const checks = [
     ...(query === undefined ? [] : [check('query', query, ({ query: text }) => readQuery(text))]),
     ...(headers === undefined ? [] : [check('header', headers, (parts) => readHeaders(parts.headers))]),
     ...(params === undefined ? [] : [check('path', params, (parts) => readParams(parts.params))]),
   ];
+  const validator = body === undefined ? null : createSchemaValidator(body, maxSteps);
+  const find: FindBody = (type) => (isJsonType(type) ? validator : null);
   return {
     mode: options.mode ?? 'enforce',
     maxBytes: parseSizeBytes(options.maxBodySize ?? '1mb'),
-    body: body === undefined ? null : createSchemaValidator(body, options.maxSteps),
-    validateHead: (parts) => checks.flatMap((one) => one(parts)),
+    maxSteps,
+    openapi,
+    looksAtAnswers: options.responses === 'log',
+    plan(asked) {
+      const own = checks.flatMap((one) => one(asked));
+      const rules = validator === null ? [] : [{ required: bodyMethods.has(asked.method), find }];
+      if (asked.document === null) return { mistakes: own, bodies: rules, findAnswer: null };
+      return planOperation(asked, asked.document, openapi?.unknown === 'pass', own, rules);
+    },
+  };
+}
+
+function planOperation(
+  asked: AskedRequest,
+  document: OpenapiValidator,
+  passesUnknown: boolean,
+  mistakes: readonly RequestMistake[],
+  bodies: readonly BodyRule[],
+): RequestPlan {
+  const found = document.find(asked.method, asked.path);
+  if (found === null) {
+    const message = 'is, with this method, no operation of the OpenAPI document';
+    const unknown: RequestMistake[] = passesUnknown ? [] : [{ in: 'path', pointer: '', message }];
+    return { mistakes: [...mistakes, ...unknown], bodies, findAnswer: null };
+  }
+  const { operation, params } = found;
+  return {
+    mistakes: [...mistakes, ...operation.validateHead({ ...asked, params })],
+    bodies: operation.body === null ? bodies : [...bodies, operation.body],
+    findAnswer: operation.findAnswer,
   };
 }
 
@@ -43,7 +92,7 @@ type Texts = ReadonlyMap<string, readonly string[]>;
 function check(
   place: RequestMistake['in'],
   schema: Readonly<Record<string, unknown>>,
-  read: (p: RequestParts) => Texts,
+  read: (parts: RequestParts) => Texts,
 ) {
   const validator = createSchemaValidator(schema);
   return (parts: RequestParts): readonly RequestMistake[] => {
@@ -74,40 +123,4 @@ function propertyOf(schema: Readonly<Record<string, unknown>>, name: string): un
   const properties = schema['properties'] as Record<string, unknown> | undefined;
   if (properties !== undefined && Object.hasOwn(properties, name)) return properties[name];
   return schema['additionalProperties'];
-}
-
-/** Texts as the value that a schema wants. A parameter that is there twice is a list, which only an array may be. */
-export function coerce(texts: readonly string[], schema: unknown, root: unknown): unknown {
-  const types = typesOf(schema, root);
-  if (types.includes('array')) {
-    const items = (resolve(schema, root) as { readonly items?: unknown } | undefined)?.items;
-    return texts.map((text) => coerceText(text, typesOf(items, root)));
-  }
-  const [text = '', ...others] = texts;
-  return others.length > 0 ? texts : coerceText(text, types);
-}
-
-function coerceText(text: string, types: readonly unknown[]): unknown {
-  const wantsNumber = types.includes('integer') || types.includes('number');
-  if (wantsNumber && /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text)) return Number(text);
-  if (types.includes('boolean') && (text === 'true' || text === 'false')) return text === 'true';
-  if (types.includes('null') && text === '') return null;
-  return text;
-}
-
-function typesOf(schema: unknown, root: unknown): readonly unknown[] {
-  const { type, anyOf, oneOf } = (resolve(schema, root) ?? {}) as Record<string, unknown>;
-  const own = type === undefined ? [] : [type].flat();
-  const parts = [anyOf, oneOf].flatMap((list) => (Array.isArray(list) ? list : []));
-  return [...own, ...parts.flatMap((part) => [(resolve(part, root) as { type?: unknown } | undefined)?.type].flat())];
-}
-
-function resolve(schema: unknown, root: unknown): unknown {
-  let found = schema;
-  for (let steps = 0; steps < 20; steps++) {
-    const reference = (found as { readonly $ref?: unknown } | undefined | null)?.$ref;
-    if (typeof reference !== 'string') return found;
-    found = resolveReference(root, reference);
-  }
-  return found;
 }

@@ -2,11 +2,48 @@
 import Type from 'typebox';
 import type { JsonSchema } from './json-schema.ts';
 import { findJsonSchemaMistakes } from './json-schema-check.ts';
+import { findOpenapiMistakes } from './openapi-document.ts';
 import type { Mistake } from './schema-mistakes.ts';
 import { OneOf, Size } from './units.ts';
 
 const Schema = Type.Unsafe<JsonSchema>({ anyOf: [{ type: 'object' }, { type: 'boolean' }] });
 const Parameters = Type.Unsafe<Readonly<Record<string, unknown>>>({ type: 'object' });
+
+const OpenapiOptions = Type.Object(
+  {
+    document: Type.Optional({
+      ...Parameters,
+      description:
+        'The document, OpenAPI 3.0 or 3.1. In the configuration it may be a file beside it: `file:orders.yaml`. References stay within the document.',
+    }),
+    service: Type.Optional(
+      Type.String({
+        pattern: '^/',
+        description:
+          'Path at which the service has its document, e.g. `/openapi.json`. It is fetched in the background, again every minute. While a new one cannot be had or has mistakes, the last one counts.',
+      }),
+    ),
+    whileMissing: Type.Optional(
+      OneOf(['pass', 'refuse'], {
+        default: 'pass',
+        description:
+          'What holds until the document of the service is there: requests pass and are counted, or get 503.',
+      }),
+    ),
+    unknown: Type.Optional(
+      OneOf(['refuse', 'pass'], {
+        default: 'refuse',
+        description: 'What holds for requests that are no operation of the document.',
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'Requests must be operations of an OpenAPI document, found by method and path as the service sees it: their parameters (query, path, header), and bodies by content type. `openapi: file:PATH` is short for its `document`.',
+  },
+);
+export type OpenapiOptions = Type.Static<typeof OpenapiOptions>;
 
 export const ValidateOptions = Type.Object(
   {
@@ -25,6 +62,13 @@ export const ValidateOptions = Type.Object(
       description: 'The same of header fields, by their names in lower case.',
     }),
     params: Type.Optional({ ...Parameters, description: 'The same of what the path captures: `:id` is `id`.' }),
+    openapi: Type.Optional(OpenapiOptions),
+    responses: Type.Optional(
+      OneOf(['log'], {
+        description:
+          'Answers of the service that are not what the OpenAPI document says are logged and counted. They pass as they come; JSON up to `maxBodySize` is looked at.',
+      }),
+    ),
     mode: Type.Optional(
       OneOf(['enforce', 'log'], {
         default: 'enforce',
@@ -61,13 +105,28 @@ export function findValidateMistakes(options: ValidateOptions | undefined): Mist
   if (options === undefined) return [];
   const parts = ['body', 'query', 'headers', 'params'] as const;
   const given = parts.filter((part) => options[part] !== undefined);
-  if (given.length === 0) {
-    return [{ path: [], message: 'expected something to validate: `body`, `query`, `headers` or `params`' }];
+  const { openapi, responses } = options;
+  if (given.length === 0 && openapi === undefined) {
+    return [{ path: [], message: 'expected something to validate: `body`, `query`, `headers`, `params` or `openapi`' }];
   }
-  return given.flatMap((part) => [
+  const ofSchemas = given.flatMap((part) => [
     ...findJsonSchemaMistakes(options[part]).map(({ path, message }) => ({ path: [part, ...path], message })),
     ...(part === 'headers' ? findUpperCase(options.headers) : []),
   ]);
+  if (responses !== undefined && openapi === undefined) {
+    ofSchemas.push({ path: ['responses'], message: 'expected `openapi` beside it, which says what answers are' });
+  }
+  return [...ofSchemas, ...checkOpenapi(openapi).map(({ path, message }) => ({ path: ['openapi', ...path], message }))];
+}
+
+function checkOpenapi(openapi: OpenapiOptions | undefined): Mistake[] {
+  if (openapi === undefined) return [];
+  const { document, service } = openapi;
+  if ((document === undefined) === (service === undefined)) {
+    return [{ path: [], message: 'expected either `document` or `service`' }];
+  }
+  if (document === undefined) return [];
+  return findOpenapiMistakes(document).map(({ path, message }) => ({ path: ['document', ...path], message }));
 }
 
 function findUpperCase(schema: Readonly<Record<string, unknown>> | undefined): Mistake[] {

@@ -118,7 +118,7 @@ export class TransformedAnswer implements Receiver {
     const { transform, facts, maxBytes } = this.#options;
     const fields = toHeaderMap(this.#headers);
     try {
-      const value = transform.body.parse(decode(received, fields['content-encoding'], maxBytes));
+      const value = transform.body.parse(decodeBody(received, fields['content-encoding'], maxBytes));
       const variables = { ...facts, status: BigInt(this.#status), headers: fields };
       if (!transform.whenBody(value, variables)) return null;
       const status = transform.status ?? this.#status;
@@ -160,7 +160,7 @@ export class TransformedAnswer implements Receiver {
 }
 
 /** The service was asked for none, but may have sent one. What grows over the limit throws. */
-function decode(body: Buffer, coding: string | undefined, maxBytes: number): Buffer {
+export function decodeBody(body: Buffer, coding: string | undefined, maxBytes: number): Buffer {
   const options = { maxOutputLength: maxBytes };
   switch (coding?.trim().toLowerCase() ?? 'identity') {
     case 'identity':

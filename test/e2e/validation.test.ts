@@ -128,7 +128,14 @@ test('`log` lets everything pass, counts it and says what was wrong', async (t) 
   const lines = gateway.lines.filter((line) => line['msg'] === 'a request is not valid');
   assert.equal(lines.length, 7);
   const metrics = await gateway.admin('GET', '/metrics');
-  assert.match(String(metrics.body), /selvage_invalid_requests_total\{.*mode="log".*\} 7/);
+  const counts = [
+    ...String(metrics.body).matchAll(/selvage_invalid_messages_total\{.*mode="log",code="(\w+)".*\} (\d+)/g),
+  ];
+  assert.deepEqual(Object.fromEntries(counts.map(([, code, count]) => [code, Number(count)])), {
+    VALIDATION_FAILED: 5,
+    BAD_REQUEST: 1,
+    UNSUPPORTED_MEDIA_TYPE: 1,
+  });
 });
 
 test('validation sees the request as it came, and the transformation what is valid', async (t) => {
