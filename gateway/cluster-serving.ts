@@ -18,8 +18,8 @@ import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';
 import { listen } from './listen.ts';
-import { loadTls } from './listen-tls.ts';
 import { createCallObserver } from './observation.ts';
+import { loadCertificates } from './server-certificates.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
 import { buildSnapshotDelta, buildWholeDelta } from './snapshot-delta.ts';
@@ -230,7 +230,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       log.info('workers are replaced for settings that a process keeps', { changed: bound });
       const portBefore = port;
       try {
-        if (next.listen.tls !== undefined) await loadTls(next.listen.tls);
+        if (next.listen.tls !== undefined) await loadCertificates(next.listen.tls);
         if (before.listen.port !== next.listen.port) port = await choosePort(next.listen);
         await pool.replaceAll(next.workers);
       } catch (error) {
@@ -243,7 +243,7 @@ export function createClusterServing(options: ServingOptions): Serving {
     async open() {
       if (settings.graphql.engine === 'auto') planner.start();
       // Told once, before every worker fails over it.
-      if (settings.listen.tls !== undefined) await loadTls(settings.listen.tls);
+      if (settings.listen.tls !== undefined) await loadCertificates(settings.listen.tls);
       port = await choosePort(settings.listen);
       return await pool.start(settings.workers);
     },

@@ -29,6 +29,7 @@ import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
 import type { PluginSet } from './plugin-set.ts';
+import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
@@ -87,6 +88,7 @@ export interface DataPlaneOptions {
   readonly onDegraded?: DegradedListener;
   /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
   readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
+  readonly onInvalidRequest?: InvalidListener;
   readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -131,6 +133,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         shedder,
         guards: routeGuards,
         usage: options.routeUsage,
+        onInvalid: options.onInvalidRequest ?? (() => {}),
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),

@@ -2,7 +2,6 @@
  * The gateway, put together. This file only connects: what each part decides stands in the folders below. It opens no
  * port before `start`.
  */
-import type { Server } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent } from 'undici';
 import { parseDurationMs } from '../policies/units.ts';
@@ -21,7 +20,7 @@ import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPolicyResolution } from './effective-policies.ts';
-import { listen } from './listen.ts';
+import { closeServer, listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
@@ -197,7 +196,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     },
   });
   const adminUrl = await listen(adminServer, settings.admin);
-  building.defer(() => closeNow(adminServer));
+  building.defer(() => closeServer(adminServer));
   const url = await serving.open();
   log.info('listening', { url, adminUrl, graph: registry.admission.graph.id });
   if (settings.admin.tokens.length === 0)
@@ -249,13 +248,6 @@ function buildRoutes(registered: Snapshot, configured: Settings, graph: Graph): 
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,
     rateLimit: settings.rateLimit,
-  });
-}
-
-function closeNow(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
   });
 }
 

@@ -17,8 +17,10 @@ import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createRouteMetrics, type RouteMetrics } from './metrics-routes.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
+import { createValidationMetrics } from './metrics-validation.ts';
 
 export interface MetricsOptions {
   /** Most distinct values of a label that clients or teams choose; further ones are counted as `other`. @default 500 */
@@ -42,9 +44,11 @@ export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
   readonly routes: RouteMetrics;
+  readonly validation: ReturnType<typeof createValidationMetrics>;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
+  readonly tls: TlsMetrics;
   readonly queries: QueryMetrics;
   readonly upgrades: UpgradeMetrics;
   /** A request has come in; `observeRequest` ends it. */
@@ -184,9 +188,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
     routes: createRouteMetrics(registry),
+    validation: createValidationMetrics(registry),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
+    tls: createTlsMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
     upgrades: createUpgradeMetrics(registry, maxLabelValues),
     observeRequestStart(door) {

@@ -29,7 +29,10 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       if (error.code === 'INTERNAL_SERVER_ERROR') log.error('a request failed unexpectedly', { error, id: context.id });
     },
     // Anybody can make these, as many as they like.
-    onHandshakeFailure: (error) => log.debug('a TLS handshake failed', { error }),
+    onHandshakeFailure(error) {
+      metrics.tls.observeHandshakeFailure(error);
+      log.debug('a TLS handshake failed', { error });
+    },
   };
 }
 

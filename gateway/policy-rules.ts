@@ -1,6 +1,7 @@
 /** What a schema cannot say about options, wherever they stand: at the target itself or in a policy that is bound to it. */
 import type { ArgumentPolicies, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
+import { findMessageMistakes, type MessageOptions } from '../policies/message-options.ts';
 import type { PolicyTarget } from '../policies/policy-binding.ts';
 import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { findRetireMistakes, type RetireOptions } from '../policies/retirement.ts';
@@ -8,7 +9,7 @@ import type { Mistake } from '../policies/schema-mistakes.ts';
 import { findPlaceMistakes } from './authorization-rules.ts';
 
 /** What the rules look at, of options that fit their schema. */
-interface Kinds {
+interface Kinds extends MessageOptions {
   readonly public?: boolean;
   readonly authorize?: GraphqlAuthorizeOptions;
   readonly arguments?: ArgumentPolicies;
@@ -23,6 +24,7 @@ export function findContradictions(target: PolicyTarget, options: object): reado
     ...findPlaceMistakes(kinds, [], { atRoute: target.level !== 'type' && target.level !== 'field' }),
     ...checkRules(kinds.rateLimit ?? []),
     ...findRetireMistakes(kinds.retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
+    ...findMessageMistakes(kinds),
     ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
   ];
 }

@@ -19,8 +19,10 @@ import { assertUnambiguous } from './ambiguous-path.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { answerLastHop } from './local-answers.ts';
-import { isUnread, limitBody, readBody } from './request-body.ts';
+import { isReplayable, readReplayable } from './replayable-body.ts';
+import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import type { InvalidListener } from './request-validity.ts';
 import { answerPreflight, buildForwardedHeaders } from './rest-edge.ts';
 import { leadRetired } from './retired-route.ts';
 import type { RouteGuards } from './route-guards.ts';
@@ -46,6 +48,7 @@ export interface RestDoorOptions {
   readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
+  readonly onInvalid: InvalidListener;
   /** For requests that leave HTTP. */
   readonly upgrades: Upgrades;
 }
@@ -63,12 +66,10 @@ export type RestDoor = (
 /** Methods that may be sent again when an attempt failed (RFC 9110 section 9.2.2). */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
-const maxReplayableBytes = 65_536;
-
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback, upgrades, usage } =
-    options;
+  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades } = options;
+  const { onFallback, onInvalid, usage } = options;
   return async (routes, target, request, response, context) => {
     if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
     if (answerLastHop(routes, target.path, response, context)) return;
@@ -88,11 +89,13 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const { service, rewrite } = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
+    if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
+    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, ...route });
     if (protocol !== null && route.edge.upgrade !== null) {
       const outgoing = {
         service,
         method: context.method,
-        path: rewrite(target.path) + target.query,
+        path: rewrite(target.path) + (prepared?.query ?? target.query),
         headers: buildForwardedHeaders(route, target.path, request, context),
       };
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
@@ -100,23 +103,25 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       const send = () => upgrades.forward(leave, request, response, context);
       return callGuarded(send, guards.find(route), response, context);
     }
-    if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
     const replayable = isReplayable(route, request);
-    const body = replayable
-      ? await readReplayable(request, route, context)
-      : limitBody(request, route.maxBodyBytes, context.meter);
-    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
-    const headers = buildForwardedHeaders(route, target.path, request, context);
+    const body =
+      prepared?.body !== undefined
+        ? prepared.body
+        : replayable
+          ? await readReplayable(request, route, context)
+          : limitBody(request, route.maxBodyBytes, context.meter);
+    const own = buildForwardedHeaders(route, target.path, request, context);
     const forwarded: CallRequest = {
       service,
       method: context.method,
-      path: rewrite(target.path) + target.query,
-      headers,
+      path: rewrite(target.path) + (prepared?.query ?? target.query),
+      headers: prepared?.changeHeaders(own) ?? own,
       body,
-      idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+      idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
       ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
+      ...(prepared?.reshape !== undefined && { reshape: prepared.reshape }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
     const { cache: rule } = route;
@@ -185,25 +190,6 @@ async function standIn(
   if (isUnread(response.req)) headers.push('connection', 'close');
   response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
-}
-
-/**
- * Whether the service will do the request once, however often it is sent (draft-ietf-httpapi-idempotency-key-header), and
- * its body is small enough to be held until it has an answer.
- */
-function isReplayable({ route }: RouteTarget, { headers }: IncomingMessage): boolean {
-  if (route.idempotencyKeys !== true || headers['transfer-encoding'] !== undefined) return false;
-  const key = headers['idempotency-key'];
-  return typeof key === 'string' && key !== '' && Number(headers['content-length'] ?? 0) <= maxReplayableBytes;
-}
-
-async function readReplayable(
-  request: IncomingMessage,
-  { maxBodyBytes }: RouteTarget,
-  context: GatewayRequest,
-): Promise<Buffer | null> {
-  if ((request.headers['content-length'] ?? '0') === '0') return null;
-  return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), context);
 }
 
 function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {

@@ -12,6 +12,7 @@ import type { Route, ServiceDefinition } from '../subgraphs/service-definition.t
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
 import { announceRetirement, buildRetiredRoute, type RetiredRoute } from './retired-route.ts';
+import { buildRouteMessages, type RouteMessages } from './route-messages.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -35,6 +36,8 @@ export interface RouteTarget {
   readonly retired: RetiredRoute | null;
   /** What holds for the heads of its messages. */
   readonly edge: EdgePolicies;
+  /** What is done to its messages; null where they pass as they are. */
+  readonly messages: RouteMessages | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
 }
@@ -135,6 +138,7 @@ function buildTarget(
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     cache: buildCacheRule(definition, route),
     edge: retired === null ? edge : announceRetirement(edge, retired),
+    messages: buildRouteMessages(route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };
 }

@@ -39,7 +39,7 @@ import { FieldGuards } from './field-guards.ts';
 import { compileKnownHosts } from './known-hosts.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
-import { loadTls } from './listen-tls.ts';
+import { openListenTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import {
@@ -52,6 +52,7 @@ import {
 import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
+import { openRedirect } from './redirect-server.ts';
 import { createRevocations } from './revocations.ts';
 import type { RouteUsage } from './route-usage.ts';
 import { createPublicServer } from './server.ts';
@@ -233,6 +234,7 @@ export function createServing(options: ServingOptions): LocalServing {
         metrics.resilience.observeRouteBreaker(route, state);
         log.warn('circuit breaker', { route, state });
       },
+      onInvalidRequest: metrics.validation(log),
       onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }
@@ -290,7 +292,8 @@ export function createServing(options: ServingOptions): LocalServing {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
       await Promise.all([revocations?.begun, apiKeys?.begun, persisted.begun]);
-      const { tls } = settings.listen;
+      const { tls, http2, redirect } = settings.listen;
+      const listenTls = tls && stack.use(await openListenTls(tls, { log, metrics: metrics.tls, http2: http2.tls }));
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         limits: settings.limits,
@@ -303,9 +306,14 @@ export function createServing(options: ServingOptions): LocalServing {
         deadlineMs: settings.deadlineMs,
         resolveClient: createClientResolver(settings.trustedProxies),
         resolveCertificate: await createCertificateResolver(settings),
-        tls: tls && (await loadTls(tls)),
+        tls: listenTls?.options,
+        isMisdirected: listenTls?.isMisdirected,
+        http2: (tls === undefined ? http2.clear : http2.tls) ? http2 : undefined,
       });
+      listenTls?.serve(server);
       const url = await listen(server, settings.listen);
+      if (redirect !== undefined && listenTls !== undefined)
+        stack.use(await openRedirect({ ...redirect, url, host: settings.listen.host, covers: listenTls.covers, log }));
       isReady = true;
       return url;
     },

@@ -74,6 +74,12 @@ export const errorKinds = {
     proxyError: 'http_request_denied',
   },
   REGISTRATION_REFUSED: { status: 422, title: 'The registration is refused', retryMayHelp: false },
+  VALIDATION_FAILED: {
+    status: 422,
+    title: 'The request is not valid',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
+  },
   RATE_LIMIT_EXCEEDED: {
     status: 429,
     title: 'Rate limit exceeded',
@@ -128,6 +134,14 @@ export const errorKinds = {
 
 export type ErrorCode = keyof typeof errorKinds;
 
+/** One thing that is wrong with a request, and where (RFC 9457 section 3, in its example). */
+export interface RequestMistake {
+  readonly in: 'body' | 'query' | 'header' | 'path';
+  /** JSON pointer (RFC 6901) into the body, or to a parameter by its name. */
+  readonly pointer: string;
+  readonly message: string;
+}
+
 /** One reason among several for a refusal, e.g. one composition error or one mistake in a configuration. */
 export interface ErrorReason {
   /** A sentence for a person: what is wrong and what was expected. */
@@ -149,6 +163,8 @@ export interface GatewayErrorOptions {
   readonly retryAfterSeconds?: number | undefined;
   /** Reasons in detail, for refusals. May leave. */
   readonly reasons?: readonly ErrorReason[] | undefined;
+  /** What is wrong with the request, with VALIDATION_FAILED. May leave. */
+  readonly mistakes?: readonly RequestMistake[] | undefined;
   /** Methods for `Allow`, with METHOD_NOT_ALLOWED (RFC 9110 section 15.5.6). */
   readonly allow?: readonly string[] | undefined;
   /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED and FORBIDDEN (RFC 6750 section 3). */
@@ -168,6 +184,7 @@ export class GatewayError extends Error {
   readonly service: string | undefined;
   readonly retryAfterSeconds: number | undefined;
   readonly reasons: readonly ErrorReason[] | undefined;
+  readonly mistakes: readonly RequestMistake[] | undefined;
   readonly allow: readonly string[] | undefined;
   readonly challenge: string | undefined;
   readonly shownAs: { readonly code: string; readonly status: number } | undefined;
@@ -180,6 +197,7 @@ export class GatewayError extends Error {
     this.retryAfterSeconds =
       options.retryAfterSeconds === undefined ? undefined : Math.max(1, Math.ceil(options.retryAfterSeconds));
     this.reasons = options.reasons;
+    this.mistakes = options.mistakes;
     this.allow = options.allow;
     this.challenge = options.challenge;
     this.shownAs = options.shownAs;
@@ -220,6 +238,7 @@ export function toProblem(error: GatewayError, requestId: string): Problem {
     service: error.service,
     retryAfter: error.retryAfterSeconds,
     reasons: error.reasons,
+    errors: error.mistakes,
   });
   return {
     status: error.status,

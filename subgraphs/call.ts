@@ -40,7 +40,15 @@ export interface CallRequest {
   readonly credentialed?: boolean;
   /** Which instances understand the request, by their version. @default all */
   readonly accepts?: AcceptsVersion;
+  /** Changes the answer before anybody sees it, caches included. */
+  readonly reshape?: AnswerReshaping;
   readonly receiver: Receiver;
+}
+
+export interface AnswerReshaping {
+  /** What decides the change, beside the answer itself: answers that are kept are kept for this. */
+  readonly key: string;
+  wrap(receiver: Receiver): Receiver;
 }
 
 /** Whether instances of a version understand a request; undefined stands for those that say none. */
@@ -114,8 +122,10 @@ export interface CallOptions {
 
 /** The call over the services that `find` knows. */
 export function createCall(find: (service: string) => ServiceUpstream | undefined, options: CallOptions): Call {
-  return (request, context) => {
-    const upstream = find(request.service);
+  return (asked, context) => {
+    const upstream = find(asked.service);
+    const { reshape } = asked;
+    const request = reshape === undefined ? asked : { ...asked, receiver: reshape.wrap(asked.receiver) };
     if (upstream !== undefined) return new CallRun(upstream, request, context, options).run();
     return Promise.reject(
       new GatewayError('SERVICE_UNAVAILABLE', undefined, { service: request.service, retryAfterSeconds: 1 }),

@@ -5,6 +5,7 @@ import { findAuthorizeMistakes } from '../policies/authorize-mistakes.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { findMessageMistakes } from '../policies/message-options.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { findRetireMistakes } from '../policies/retirement.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
@@ -103,6 +104,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   reasons.push(
     ...buildReasons(findHealthMistakes(definition)),
     ...buildReasons(findEdgeMistakes(definition, { service: '' })),
+    ...buildReasons(findMessageMistakes(definition)),
   );
   return [
     ...reasons,
@@ -144,7 +146,10 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
     ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
     ...findAccessMistakes(route.authorize, `/routes/${index}`),
     ...findRetirementMistakes(route, index, captures),
-    ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
+    ...buildReasons([
+      ...findEdgeMistakes(route, { service: '', routePath: route.match.path }),
+      ...findMessageMistakes(route),
+    ]).map((reason) => ({
       ...reason,
       path: `/routes/${index}${reason.path ?? ''}`,
     })),

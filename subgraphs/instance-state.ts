@@ -1,14 +1,14 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
 import { isIP, type Socket } from 'node:net';
-import { buildConnector, Pool } from 'undici';
+import { type buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import { hashText } from './balancing-key.ts';
-import { type CallFailure, ConnectFailure, failureCode } from './call-failure.ts';
+import { type CallFailure, failureCode } from './call-failure.ts';
 import type { Candidate } from './candidate-group.ts';
 import type { HealthSettings } from './health-settings.ts';
+import { createInstanceConnector, createPoolConnector } from './instance-connector.ts';
 import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
-import { dropInterimResponses } from './interim-responses.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
 import { PeakLatency } from './peak-latency.ts';
 import type { Instance } from './snapshot.ts';
@@ -42,8 +42,6 @@ export interface InstanceSurroundings extends HealthSurroundings {
   readonly processes?: number | undefined;
 }
 
-/** Time to connect. A service that needs longer is as good as gone, and another instance may be near. */
-const connectTimeoutMs = 1_500;
 /** What a process that is killed leaves behind of its connections. */
 const brokenConnection: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 /** Where slow start begins: enough calls to warm up by. */
@@ -70,6 +68,7 @@ export class InstanceState implements Candidate {
   #instance: Instance;
   #concurrency: number;
   #balancing: BalancingSettings;
+  #http2: boolean;
   #rampStartedAtMs = 0;
   #lastFailure: string | undefined;
 
@@ -81,10 +80,12 @@ export class InstanceState implements Candidate {
     balancing: BalancingSettings,
     surroundings: InstanceSurroundings,
     pool: InstancePool,
+    http2 = false,
   ) {
     this.#instance = instance;
     this.#concurrency = shareOf(resilience, surroundings);
     this.#balancing = balancing;
+    this.#http2 = http2;
     this.weight = instance.weight;
     this.latency = new PeakLatency(balancing.latencyDecayMs);
     this.hash = hashText(instance.id);
@@ -151,10 +152,13 @@ export class InstanceState implements Candidate {
     resilience: Resilience,
     health: HealthSettings,
     balancing: BalancingSettings = this.#balancing,
+    http2: boolean = this.#http2,
   ): void {
     const concurrency = shareOf(resilience, this.#surroundings);
     const samePool =
-      concurrency === this.#concurrency && balancing.maxConnectionAgeMs === this.#balancing.maxConnectionAgeMs;
+      concurrency === this.#concurrency &&
+      http2 === this.#http2 &&
+      balancing.maxConnectionAgeMs === this.#balancing.maxConnectionAgeMs;
     this.#instance = instance;
     this.#balancing = balancing;
     this.latency.configure(balancing.latencyDecayMs);
@@ -163,6 +167,7 @@ export class InstanceState implements Candidate {
     this.health.configure(health);
     if (samePool) return;
     this.#concurrency = concurrency;
+    this.#http2 = http2;
     this.#retirePool();
     this.pool = this.#createPool();
   }
@@ -199,9 +204,10 @@ export class InstanceState implements Candidate {
     const servername = this.serverName;
     return new Promise((resolve, reject) => {
       const options = { protocol, hostname: hostname.replace(/^\[|\]$/g, ''), port, ...(servername && { servername }) };
-      this.#connector ??= this.#buildConnector();
+      // What leaves HTTP/1.1 is always asked for in HTTP/1.1.
+      this.#connector ??= createInstanceConnector({ lookup: this.#surroundings.lookup, http2: false });
       this.#connector(options, (...[error, socket]) => {
-        if (error !== null) reject(new ConnectFailure(error));
+        if (error !== null) reject(error);
         else resolve(socket);
       });
     });
@@ -262,28 +268,19 @@ export class InstanceState implements Candidate {
     void pool.close().finally(() => closingPools.delete(pool));
   }
 
-  #buildConnector(): buildConnector.connector {
-    const { lookup } = this.#surroundings;
-    return buildConnector({ timeout: connectTimeoutMs, allowH2: false, ...(lookup && { lookup }) });
-  }
-
   #createPool(): Pool {
+    const { lookup } = this.#surroundings;
     const { maxConnectionAgeMs } = this.#balancing;
-    const connect = this.#buildConnector();
     return new Pool(this.url, {
       connections: this.#concurrency,
       pipelining: 1,
-      allowH2: false,
+      allowH2: this.#http2,
       useMilo: false,
       // Not to the millisecond: the connections of all instances, and of all gateways, shall not end together.
       ...(maxConnectionAgeMs > 0 && { clientTtl: maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) }),
       // The call keeps time until the head by itself: undici's own timers are coarse, and do not know about uploads.
       headersTimeout: 0,
-      connect: (options, callback) =>
-        connect(options, (...[error, socket]) => {
-          if (error !== null) callback(new ConnectFailure(error), null);
-          else callback(null, dropInterimResponses(socket));
-        }),
+      connect: createPoolConnector({ lookup, http2: this.#http2 }),
     });
   }
 }

@@ -15,6 +15,13 @@ export function readRetryAfterMs(raw: RawHeaders): number | undefined {
 
 /** Header fields hold bytes; latin1 keeps them one by one (RFC 9110 section 5.5, obs-text). */
 export function toStrings(raw: RawHeaders): string[] {
-  if (!Array.isArray(raw)) return [];
+  if (!Array.isArray(raw)) return raw == null ? [] : fieldsOf(raw);
   return raw.map((item: Buffer | string) => (typeof item === 'string' ? item : item.toString('latin1')));
+}
+
+/** Of HTTP/2 undici hands out what Node made of the fields: an object. */
+function fieldsOf(headers: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    name.startsWith(':') ? [] : [value].flat().flatMap((one) => [name, String(one)]),
+  );
 }

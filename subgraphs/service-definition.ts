@@ -9,6 +9,7 @@ import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
+import { messageProperties } from '../policies/message-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { RetireOptions } from '../policies/retirement.ts';
@@ -228,6 +229,7 @@ export const Route = Type.Object(
     ),
     cache: Type.Optional(HttpCacheOptions),
     retire: Type.Optional(RetireOptions),
+    ...messageProperties,
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -274,6 +276,13 @@ export const ServiceDefinition = Type.Object(
     ),
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
+    http2: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
+      }),
+    ),
     health: Type.Optional(HealthOptions),
     cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
@@ -283,6 +292,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     ...routeDefaults,
+    ...messageProperties,
     ...resilienceProperties,
     ...edgeProperties,
   },

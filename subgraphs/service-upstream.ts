@@ -177,7 +177,7 @@ export class ServiceUpstream {
     for (const instance of this.#service.instances) {
       const key = instanceKey(instance);
       const known = previous.get(key);
-      known?.configure(instance, this.settings, health, this.#balancing);
+      known?.configure(instance, this.settings, health, this.#balancing, this.#service.definition.http2 === true);
       this.#instances.set(key, known ?? this.#createInstance(instance, startsSlowly));
       previous.delete(key);
     }
@@ -197,10 +197,13 @@ export class ServiceUpstream {
 
   #createInstance(instance: Service['instances'][number], startsSlowly: boolean): InstanceState {
     const health = buildHealthSettings(this.#service.definition);
-    const state = new InstanceState(this.name, instance, this.settings, health, this.#balancing, this.#surroundings, {
-      detector: this.#detector,
-      onChange: () => this.#assess(),
-    });
+    const pool = { detector: this.#detector, onChange: () => this.#assess() };
+    const { settings } = this;
+    const http2 = this.#service.definition.http2 === true;
+    const surroundings = this.#surroundings;
+    const state = new InstanceState(
+      ...([this.name, instance, settings, health, this.#balancing, surroundings, pool, http2] as const),
+    );
     if (startsSlowly) state.startRamp(this.#surroundings.now());
     return state;
   }
