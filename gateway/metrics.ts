@@ -43,8 +43,8 @@ export interface RequestObservation {
 export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
-  readonly routes: RouteMetrics;
   readonly validation: ReturnType<typeof createValidationMetrics>;
+  readonly routes: RouteMetrics;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
@@ -187,8 +187,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
-    routes: createRouteMetrics(registry),
     validation: createValidationMetrics(registry),
+    routes: createRouteMetrics(registry),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),

@@ -23,8 +23,8 @@ export function findContradictions(target: PolicyTarget, options: object): reado
   return [
     ...findPlaceMistakes(kinds, [], { atRoute: target.level !== 'type' && target.level !== 'field' }),
     ...checkRules(kinds.rateLimit ?? []),
-    ...findRetireMistakes(kinds.retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...findMessageMistakes(kinds),
+    ...findRetireMistakes(kinds.retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
   ];
 }
