@@ -103,6 +103,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     authorize(route, rights, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
+    if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
     const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, openapi, ...route });
     const outgoing = buildOutgoing(route, destination, prepared?.query ?? target.query, target, request, context);
     if (protocol !== null && route.edge.upgrade !== null) {
@@ -111,7 +112,6 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       const send = () => upgrades.forward(leave, request, response, context);
       return callGuarded(send, guards.find(route), response, context);
     }
-    if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
     const replayable = isReplayable(route, request);
     const body =
       prepared?.body !== undefined
