@@ -87,6 +87,7 @@ class HttpRequest implements GatewayRequest {
   readonly door: 'graphql' | 'rest';
   readonly method: string;
   readonly path: string;
+  readonly httpVersion: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   readonly certificate: (() => ClientCertificate | null) | undefined;
@@ -127,6 +128,7 @@ class HttpRequest implements GatewayRequest {
     this.id = requestId(request.headers['x-request-id']);
     this.method = request.method ?? 'GET';
     this.path = path;
+    this.httpVersion = request.httpVersion;
     this.headers = request.headers;
     this.isTimed = options.timesRequest(request.headers);
     this.client = options.resolveClient(request);

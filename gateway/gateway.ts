@@ -11,7 +11,9 @@ import { createFieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
+import { createInstanceConnector } from '../subgraphs/instance-connector.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
+import { loadServiceTls } from '../subgraphs/service-tls.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
@@ -126,7 +128,11 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       admit: serving.warm(admit, () => registry.waiting > 0),
       summarize: ({ graph, changes }) => ({ graph: graph.id, changes }),
       maxHistory: settings.registry.maxHistory,
-      discover: createDiscovery({ dispatcher }).discover,
+      discover: createDiscovery({
+        dispatcher,
+        openDispatcher: (tls) =>
+          new Agent({ connect: createInstanceConnector({ lookup, http2: false, tls: loadServiceTls(tls) }) }),
+      }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
       checkPolicy: (name, definition, others) => checkPolicy(name, definition, [...current.namedPolicies, ...others]),

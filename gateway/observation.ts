@@ -118,6 +118,10 @@ export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = tru
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
     },
+    onTlsChange(service, error) {
+      if (error === null) log.info('the certificates of a service were read again', { service });
+      else log.error('the certificates of a service are bad', { service, error });
+    },
     onSpillOver(service, why) {
       metrics.observeSpillOver(service, why !== null);
       if (why === null) log.info('calls stay in the zone again', { service });

@@ -106,6 +106,8 @@ export interface CallObserver {
   onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
   /** An instance is ejected for being worse than its peers, or not any more; `well` is what its health says. */
   onEjection?(service: string, instance: string, ejection: Ejection | null, well: boolean): void;
+  /** The files of a service's TLS were read again (null), or are bad: what was before holds on, if there was anything. */
+  onTlsChange?(service: string, error: unknown): void;
   /** The instances of a service, or their health, are others. Null: the service is gone. */
   onPoolChange?(service: string, pool: PoolHealth | null): void;
 }

@@ -25,6 +25,7 @@ import {
   type StaticInstance,
   serviceNamePattern,
 } from './service-definition.ts';
+import { findFileReasons, findTlsMistakes } from './service-tls-options.ts';
 
 const definitions = Compile(ServiceDefinition);
 const registrations = Compile(InstanceRegistration);
@@ -63,6 +64,14 @@ export function checkDefinitions(values: Readonly<Record<string, unknown>>): Rea
   }
   if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definitions are not valid', { reasons });
   return new Map(Object.entries(values).map(([name, value]) => [name, checkDefinition(value)]));
+}
+
+/** Throws REGISTRATION_REFUSED for what only the operator's own file may say. */
+export function assertNoFiles(service: string, definition: ServiceDefinition): void {
+  const reasons = findFileReasons(definition);
+  const [first] = reasons;
+  if (first === undefined) return;
+  throw new GatewayError('REGISTRATION_REFUSED', `${first.path}: ${first.message}`, { service, reasons });
 }
 
 /** The registration of an instance, or BAD_REQUEST with every mistake in it. */
@@ -117,6 +126,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     ...reasons,
     ...findBalancingMistakes(definition.loadBalancing),
     ...findInstanceMistakes(instances),
+    ...findTlsMistakes(definition),
     ...findRuleMistakes(definition.rateLimit, ''),
     ...findAccessMistakes(definition.authorize, ''),
     ...routes.flatMap(findRouteMistakes),

@@ -17,11 +17,14 @@ import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
+
 import { RouteRedirect, RouteRespond } from './route-answer.ts';
 import { RouteMatch } from './route-match.ts';
 import { RouteMirror } from './route-mirror.ts';
 import { RegionOptions } from './route-region.ts';
 import { RouteSplit, VersionPattern } from './route-split.ts';
+
+import { ServiceTlsOptions } from './service-tls-options.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -288,6 +291,7 @@ export const ServiceDefinition = Type.Object(
           'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
       }),
     ),
+    tls: Type.Optional(ServiceTlsOptions),
     health: Type.Optional(HealthOptions),
     cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
