@@ -1,9 +1,11 @@
 /** What would happen to a request at the REST door. */
+import type { IncomingHttpHeaders } from 'node:http';
 import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import type { Rights } from '../policies/rights.ts';
 import { findService } from '../subgraphs/snapshot.ts';
+import { listRouteLayersInFull } from './explain-layers.ts';
 import {
   buildPolicySources,
   createExplainedRequest,
@@ -19,7 +21,7 @@ import {
   type RouteQuestion,
   readHeaders,
 } from './explanation.ts';
-import { listCallLayers, listRouteLayers } from './policy-layers.ts';
+import { listCallLayers } from './policy-layers.ts';
 import { parseRequestTarget } from './request-target.ts';
 import type { RouteTarget } from './route-table.ts';
 
@@ -47,6 +49,7 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   const found = findTarget(sources, method, question.path, headers.host ?? '');
   if (found instanceof GatewayError) return { ...nothing, outcome: { passes: false, refusal: describeRefusal(found) } };
   const { target, pathAtService } = found;
+  const foreign = checkOrigin(target, method, headers);
   const { viewer, authentication } = await explainAuthentication(dataPlane.authenticator, headers, method);
   const request = createExplainedRequest(viewer, headers, 'rest', method, question.path.split('?', 1)[0]);
   const access =
@@ -57,13 +60,10 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   const definition = findService(snapshot, target.service)?.definition ?? {};
   const written = definition.routes?.find(({ match }) => isSameMatch(match, target.route.match)) ?? target.route;
   const policies = buildPolicySources(sources);
-  const layers = listRouteLayers(policies, target.service, definition, written);
+  const layers = listRouteLayersInFull(policies, target.service, definition, written);
   return {
     door: 'rest',
-    outcome:
-      'refusal' in access && access.refusal !== undefined
-        ? { passes: false, refusal: access.refusal }
-        : { passes: true },
+    outcome: buildOutcome(foreign ?? ('refusal' in access ? access.refusal : undefined)),
     route: { label: target.label, service: target.service, pathAtService },
     authentication,
     access: 'granted' in access ? access : { granted: false, refusal: access.refusal },
@@ -84,6 +84,24 @@ const nothing = {
   policies: [],
   calls: [],
 } as const;
+
+function buildOutcome(refusal: ExplainedRefusal | undefined): RouteExplanation['outcome'] {
+  return refusal === undefined ? { passes: true } : { passes: false, refusal };
+}
+
+/** Whether the page that a browser names may cause the request. */
+function checkOrigin(
+  { edge }: RouteTarget,
+  method: string,
+  headers: IncomingHttpHeaders,
+): ExplainedRefusal | undefined {
+  try {
+    edge.csrf?.({ method, host: headers.host ?? '', headers });
+    return undefined;
+  } catch (thrown) {
+    return describeRefusal(toGatewayError(thrown));
+  }
+}
 
 function isSameMatch(a: RouteTarget['route']['match'], b: RouteTarget['route']['match']): boolean {
   return a.path === b.path && a.host === b.host && String(a.methods) === String(b.methods);
