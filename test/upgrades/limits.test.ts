@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
 import { createServer as createNetServer } from 'node:net';
 import { test } from 'node:test';
 import { until } from '../support/registration.ts';
@@ -123,7 +124,9 @@ test('a limit of bytes counts what passes in WebSockets, and the answer in place
   const warn = ({ message }: Error) => warnings.push(message);
   process.on('warning', warn);
   t.after(() => process.off('warning', warn));
-  const service = await startSocketService(t, { verifyClient: ({ req }: { req: { url?: string } }) => req.url !== '/closed' });
+  const service = await startSocketService(t, {
+    verifyClient: ({ req }: { req: IncomingMessage }) => req.url !== '/closed',
+  });
   const gateway = await startWithSockets(t, service, {
     ...socketRoute,
     rateLimit: [{ name: 'traffic', count: 'bytes', limit: '10kb', window: '1h', key: 'ip' }],
