@@ -6,6 +6,7 @@ import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { RequestContext, Viewer } from '../policies/request-context.ts';
 import type { Rights } from '../policies/rights.ts';
 import { findService } from '../subgraphs/snapshot.ts';
+import { listRouteLayersInFull } from './explain-layers.ts';
 import {
   buildPolicySources,
   createExplainedRequest,
@@ -21,7 +22,7 @@ import {
   type RouteQuestion,
   readHeaders,
 } from './explanation.ts';
-import { listCallLayers, listRouteLayers } from './policy-layers.ts';
+import { listCallLayers } from './policy-layers.ts';
 import { parseRequestTarget } from './request-target.ts';
 import { refuseUnmatched } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
@@ -51,6 +52,7 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   const found = findTarget(sources, method, question.path, headers, viewer);
   if (found instanceof GatewayError) return { ...nothing, outcome: { passes: false, refusal: describeRefusal(found) } };
   const { target, pathAtService } = found;
+  const foreign = checkOrigin(target, method, headers);
   const request = createExplainedRequest(viewer, headers, 'rest', method, question.path.split('?', 1)[0]);
   const access =
     authentication.outcome === 'refused'
@@ -60,13 +62,10 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   const definition = findService(snapshot, target.service)?.definition ?? {};
   const written = definition.routes?.find(({ match }) => isDeepStrictEqual(match, target.route.match)) ?? target.route;
   const policies = buildPolicySources(sources);
-  const layers = listRouteLayers(policies, target.service, definition, written);
+  const layers = listRouteLayersInFull(policies, target.service, definition, written);
   return {
     door: 'rest',
-    outcome:
-      'refusal' in access && access.refusal !== undefined
-        ? { passes: false, refusal: access.refusal }
-        : { passes: true },
+    outcome: buildOutcome(foreign ?? ('refusal' in access ? access.refusal : undefined)),
     route: { label: target.label, service: target.service, pathAtService },
     authentication,
     access: 'granted' in access ? access : { granted: false, refusal: access.refusal },
@@ -87,6 +86,24 @@ const nothing = {
   policies: [],
   calls: [],
 } as const;
+
+function buildOutcome(refusal: ExplainedRefusal | undefined): RouteExplanation['outcome'] {
+  return refusal === undefined ? { passes: true } : { passes: false, refusal };
+}
+
+/** Whether the page that a browser names may cause the request. */
+function checkOrigin(
+  { edge }: RouteTarget,
+  method: string,
+  headers: IncomingHttpHeaders,
+): ExplainedRefusal | undefined {
+  try {
+    edge.csrf?.({ method, host: headers.host ?? '', headers });
+    return undefined;
+  } catch (thrown) {
+    return describeRefusal(toGatewayError(thrown));
+  }
+}
 
 function findTarget(
   { dataPlane, configured }: ExplainSources,

@@ -4,7 +4,7 @@ import { createPolicyCheck, createPolicyMistakes, type KindSchemas } from '../po
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { FieldPolicy, GatewayConfig, TypePolicy } from './config-schema.ts';
-import { findContradictions } from './policy-rules.ts';
+import { findNamedContradictions } from './policy-rules.ts';
 
 type Properties = Readonly<Record<string, TSchema>>;
 
@@ -58,7 +58,7 @@ export function reachesRootFields(kind: string): boolean {
   return kind === 'authorize';
 }
 
-const checkOptions = { kinds: kindsByLevel, findContradictions };
+const checkOptions = { kinds: kindsByLevel, findContradictions: findNamedContradictions };
 
 /** Checks a named policy, for the admin API. */
 export const checkPolicy = createPolicyCheck(checkOptions);

@@ -128,7 +128,10 @@ export class Upgrades {
     response.writeHead(refusal.statusCode ?? 502, headers);
     refusal.on('data', (piece: Buffer) => {
       context.bodyBytes += piece.length;
+      context.meter?.passResponse(piece.length);
     });
+    // `pipeline` listens in many ways to what the policies of a route listen to already: more than Node's ten is no leak.
+    response.setMaxListeners(30);
     // A body that breaks off ends the connection, as it should.
     pipeline(refusal, response, () => {});
   }
@@ -165,8 +168,13 @@ export class Upgrades {
       idleTimeoutMs: rule.idleTimeoutMs,
       lifetimeMs: rule.maxLifetimeMs && rule.maxLifetimeMs * (0.9 + 0.1 * random()),
       onBytes(from, bytes) {
-        if (from === 'client') facts.received += bytes;
-        else context.bodyBytes += bytes;
+        if (from === 'client') {
+          facts.received += bytes;
+          context.meter?.passRequest(bytes);
+        } else {
+          context.bodyBytes += bytes;
+          context.meter?.passResponse(bytes);
+        }
         observer.onBytes(service, from, bytes);
       },
       onEnd: (end) => {
