@@ -146,8 +146,8 @@ function resolveDefinition(sources: PolicySources, name: string, definition: Ser
   const layers = listServiceLayers(sources, name, definition);
   const isBound = layers.some(({ policy }) => policy !== null);
   if (!isBound && routes?.every((route, index) => route === definition.routes?.[index]) !== false) return definition;
-  const { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges } = definition;
-  const structure = { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges };
+  const { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges, tls, http2 } = definition;
+  const structure = { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges, tls, http2 };
   return {
     ...withoutMissing(structure),
     ...(isBound ? buildOptions(layers) : withoutRoutes(definition)),

@@ -22,6 +22,9 @@ export const kindsByLevel: KindSchemas = {
     'discovery',
     'health',
     'schemaChanges',
+    // How its instances are spoken to, with files of keys that no policy may name.
+    'tls',
+    'http2',
   ]),
   route: without(Route.properties, ['match', 'rewrite', 'redirect', 'respond', 'split', 'version', 'mirror', 'host']),
   type: TypePolicy.properties,
