@@ -108,13 +108,20 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     ...findBalancingMistakes(definition.loadBalancing),
     ...findInstanceMistakes(instances),
     ...findRuleMistakes(definition.rateLimit, ''),
-    ...findAccessMistakes(definition.authorize, ''),
+    ...findAccessMistakes(definition, ''),
     ...routes.flatMap(findRouteMistakes),
   ];
 }
 
-function findAccessMistakes(authorize: Route['authorize'], path: string): readonly ErrorReason[] {
-  const mistakes = authorize === undefined ? [] : findAuthorizeMistakes(authorize, { atRoute: true });
+function findAccessMistakes(
+  { authorize, public: open }: Pick<Route, 'authorize' | 'public'>,
+  path: string,
+): readonly ErrorReason[] {
+  if (authorize === undefined) return [];
+  const mistakes = findAuthorizeMistakes(authorize, { atRoute: true });
+  // Open to anonymous requests, of which an expression decides, is no contradiction.
+  if (mistakes.length === 0 && open === true && authorize.authenticated !== false)
+    return [{ path: `${path}/public`, message: '`public` and `authorize` contradict each other' }];
   return mistakes.map((mistake) => ({
     path: [path, 'authorize', ...mistake.path].join('/'),
     message: mistake.message,
@@ -141,7 +148,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
   return [
     ...match.mistakes.map((message) => ({ path: match.path, message })),
     ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
-    ...findAccessMistakes(route.authorize, `/routes/${index}`),
+    ...findAccessMistakes(route, `/routes/${index}`),
     ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
       ...reason,
       path: `/routes/${index}${reason.path ?? ''}`,
@@ -156,13 +163,14 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
   ];
 }
 
-function findRuleMistakes(rules: Route['rateLimit'], at: string): readonly ErrorReason[] {
-  return (rules ?? []).flatMap((rule, index) =>
-    findLimitMistakes(rule).map(({ path, message }) => ({
-      path: `${at}/rateLimit/${[index, ...path].join('/')}`,
-      message,
-    })),
-  );
+function findRuleMistakes(rules: Route['rateLimit'] = [], at: string): readonly ErrorReason[] {
+  const names = rules.map(({ name }) => name);
+  return rules.flatMap((rule, index) => {
+    const first = names.indexOf(rule.name);
+    const repeated = { path: ['name'], message: `the same \`name\` as entry ${first} of the list` };
+    const mistakes = [...findLimitMistakes(rule), ...(first < index ? [repeated] : [])];
+    return mistakes.map(({ path, message }) => ({ path: `${at}/rateLimit/${[index, ...path].join('/')}`, message }));
+  });
 }
 
 /** Captures are whole segments: `:name` anywhere, `*` at the end. */
