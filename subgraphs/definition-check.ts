@@ -128,13 +128,20 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
     ...findInstanceMistakes(instances),
     ...findTlsMistakes(definition),
     ...findRuleMistakes(definition.rateLimit, ''),
-    ...findAccessMistakes(definition.authorize, ''),
+    ...findAccessMistakes(definition, ''),
     ...routes.flatMap(findRouteMistakes),
   ];
 }
 
-function findAccessMistakes(authorize: Route['authorize'], path: string): readonly ErrorReason[] {
-  const mistakes = authorize === undefined ? [] : findAuthorizeMistakes(authorize, { atRoute: true });
+function findAccessMistakes(
+  { authorize, public: open }: Pick<Route, 'authorize' | 'public'>,
+  path: string,
+): readonly ErrorReason[] {
+  if (authorize === undefined) return [];
+  const mistakes = findAuthorizeMistakes(authorize, { atRoute: true });
+  // Open to anonymous requests, of which an expression decides, is no contradiction.
+  if (mistakes.length === 0 && open === true && authorize.authenticated !== false)
+    return [{ path: `${path}/public`, message: '`public` and `authorize` contradict each other' }];
   return mistakes.map((mistake) => ({
     path: [path, 'authorize', ...mistake.path].join('/'),
     message: mistake.message,
@@ -157,6 +164,7 @@ function findInstanceMistakes(instances: readonly StaticInstance[]): readonly Er
 function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] {
   const at = `/routes/${index}`;
   return [
+<<<<<<< HEAD
     ...findRuleMistakes(route.rateLimit, at),
     ...findAccessMistakes(route.authorize, at),
     ...buildReasons([
@@ -182,14 +190,31 @@ function findRetirementMistakes({ match, retire }: Route): Mistake[] {
   return [
     ...findRetireMistakes(retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...ofRewrite.map(({ path, message }) => ({ path: ['retire', 'replacement', ...path], message })),
+=======
+    ...match.mistakes.map((message) => ({ path: match.path, message })),
+    ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
+    ...findAccessMistakes(route, `/routes/${index}`),
+    ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
+      ...reason,
+      path: `/routes/${index}${reason.path ?? ''}`,
+    })),
+    ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
+    ...captures
+      .filter((name, at) => captures.indexOf(name) !== at)
+      .map((name) => ({ path: match.path, message: `${name} captures twice` })),
+    ...rewrite.captures
+      .filter((name) => !captures.includes(name))
+      .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
+>>>>>>> audit
   ];
 }
 
-function findRuleMistakes(rules: Route['rateLimit'], at: string): readonly ErrorReason[] {
-  return (rules ?? []).flatMap((rule, index) =>
-    findLimitMistakes(rule).map(({ path, message }) => ({
-      path: `${at}/rateLimit/${[index, ...path].join('/')}`,
-      message,
-    })),
-  );
+function findRuleMistakes(rules: Route['rateLimit'] = [], at: string): readonly ErrorReason[] {
+  const names = rules.map(({ name }) => name);
+  return rules.flatMap((rule, index) => {
+    const first = names.indexOf(rule.name);
+    const repeated = { path: ['name'], message: `the same \`name\` as entry ${first} of the list` };
+    const mistakes = [...findLimitMistakes(rule), ...(first < index ? [repeated] : [])];
+    return mistakes.map(({ path, message }) => ({ path: `${at}/rateLimit/${[index, ...path].join('/')}`, message }));
+  });
 }
