@@ -51,6 +51,8 @@ export interface GatewayRequest extends RequestContext {
   variant: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
+  /** Whether its answer had to be cut, the head being out already. */
+  isCut: boolean;
   /** What policies make of the head of the answer; null where there are none. */
   shapeAnswer: ShapeAnswer | null;
   /** What it asks for besides HTTP. */
@@ -104,6 +106,7 @@ class HttpRequest implements GatewayRequest {
   readonly degraded: Degradation[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
+  isCut = false;
   cacheStatus: string | undefined = undefined;
   lifetime: AnswerLifetime | undefined = undefined;
   freshness: AnswerFreshness | undefined = undefined;

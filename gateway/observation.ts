@@ -41,7 +41,12 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
 /** A client that left before its answer was whole got none, whatever was on its way (nginx's 499). */
 function answeredStatus(context: GatewayRequest, response: ServerResponse): number {
   if (context.switched !== undefined) return 101;
-  return context.departure.happened ? 499 : response.statusCode;
+  return hasLeft(context) ? 499 : response.statusCode;
+}
+
+/** An answer that the gateway had to cut closes before it is whole, too. */
+function hasLeft({ departure, isCut }: GatewayRequest): boolean {
+  return departure.happened && !isCut;
 }
 
 function buildEntry(context: GatewayRequest, status: number, durationMs: number): AccessEntry {
@@ -57,7 +62,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     instances: attempts.map(({ instance }) => instance),
     attempts: attempts.length,
     status,
-    code: context.departure.happened && switched === undefined ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
+    code: hasLeft(context) && switched === undefined ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,

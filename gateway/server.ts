@@ -154,6 +154,13 @@ class Entrance {
     const fail = (error: GatewayError): void => {
       context.errorCode ??= error.code;
       options.observer.onFailure(error, context);
+      if (response.headersSent) {
+        // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
+        if (response.writableEnded || response.destroyed || context.isCut) return;
+        context.isCut = true;
+        connection.breakOff(response);
+        return;
+      }
       try {
         answerFailure(error, request, response, context);
       } catch (again) {
@@ -250,11 +257,6 @@ function answerFailure(
   response: ServerResponse,
   context: GatewayRequest,
 ): void {
-  if (response.headersSent) {
-    // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
-    if (!response.writableEnded) response.destroy();
-    return;
-  }
   if (context.departure.happened) return;
   const answer = context.door === 'graphql' ? buildRefusal(error, context) : problemAnswer(error, context);
   const headers = [...edgeHeaders(context), ...answer.headers];
