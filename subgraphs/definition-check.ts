@@ -164,9 +164,8 @@ function findInstanceMistakes(instances: readonly StaticInstance[]): readonly Er
 function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] {
   const at = `/routes/${index}`;
   return [
-<<<<<<< HEAD
     ...findRuleMistakes(route.rateLimit, at),
-    ...findAccessMistakes(route.authorize, at),
+    ...findAccessMistakes(route, at),
     ...buildReasons([
       ...findMatchMistakes(route.match).map(({ path, message }) => ({ path: ['match', ...path], message })),
       ...findEdgeMistakes(route, { service: '', routePath: route.match.path }),
@@ -190,22 +189,6 @@ function findRetirementMistakes({ match, retire }: Route): Mistake[] {
   return [
     ...findRetireMistakes(retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...ofRewrite.map(({ path, message }) => ({ path: ['retire', 'replacement', ...path], message })),
-=======
-    ...match.mistakes.map((message) => ({ path: match.path, message })),
-    ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
-    ...findAccessMistakes(route, `/routes/${index}`),
-    ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
-      ...reason,
-      path: `/routes/${index}${reason.path ?? ''}`,
-    })),
-    ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
-    ...captures
-      .filter((name, at) => captures.indexOf(name) !== at)
-      .map((name) => ({ path: match.path, message: `${name} captures twice` })),
-    ...rewrite.captures
-      .filter((name) => !captures.includes(name))
-      .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
->>>>>>> audit
   ];
 }
 
