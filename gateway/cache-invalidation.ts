@@ -5,7 +5,9 @@ import type { CacheStore } from '../policies/cache-store.ts';
 import { entityTags, fieldTag, typeTag } from '../policies/cached-entities.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
-import { buildPathTag, serviceTag } from '../subgraphs/http-cache.ts';
+import { buildNamedTag, buildPathTag, buildPrefixTag, serviceTag } from '../subgraphs/cache-tags.ts';
+import { findKeptPaths } from './invalidated-paths.ts';
+import type { RouteTarget } from './route-table.ts';
 
 /** Tags of answers, or all there are. */
 export type CacheTags = readonly string[] | 'all';
@@ -14,12 +16,16 @@ const closed = { additionalProperties: false } as const;
 const Name = Type.String({ minLength: 1, maxLength: 2_048 });
 const list = <T extends Type.TSchema>(item: T) => Type.Optional(Type.Array(item, { maxItems: 10_000 }));
 
+/** As clients ask for it. */
+const PublicPath = Type.String({ pattern: '^/[^?#]*$', maxLength: 2_048 });
+
 /** Body of `POST /cache/invalidate`: at least one of these. */
 const Invalidation = Type.Object(
   {
     all: Type.Optional(Type.Literal(true)),
     services: list(Name),
-    paths: list(Type.Object({ service: Name, path: Name }, closed)),
+    paths: list(Type.Union([PublicPath, Type.Object({ service: Name, path: Name }, closed)])),
+    tags: list(Type.Union([Name, Type.Object({ service: Name, tag: Name }, closed)])),
     types: list(Name),
     entities: list(Type.Object({ type: Name, id: Type.Union([Name, Type.Number()]) }, closed)),
     fields: list(Name),
@@ -30,12 +36,19 @@ const invalidations = Compile(Invalidation);
 
 export interface Invalidation {
   readonly tags: CacheTags;
-  /** The services whose answers are dropped, for who may; `all` where types, which belong to the graph, are named. */
+  /** The services whose answers are dropped, for who may; `all` where what is named may be anybody's. */
   readonly services: readonly string[] | 'all';
 }
 
+/** What names are looked up in. */
+export interface InvalidationScope {
+  readonly targets: readonly RouteTarget[];
+  /** Names of all services. */
+  readonly services: readonly string[];
+}
+
 /** Reads the body. Throws a BAD_REQUEST with all mistakes. */
-export function buildInvalidation(body: unknown): Invalidation {
+export function buildInvalidation(body: unknown, scope: InvalidationScope): Invalidation {
   const mistakes = findSchemaMistakes(invalidations, body ?? null);
   if (mistakes.length > 0) {
     const reasons = mistakes.map(({ path, message }) => ({ path: formatPointer(path), message }));
@@ -45,22 +58,42 @@ export function buildInvalidation(body: unknown): Invalidation {
     all,
     services = [],
     paths = [],
+    tags = [],
     types = [],
     entities = [],
     fields = [],
   } = body as Type.Static<typeof Invalidation>;
   if (all === true) return { tags: 'all', services: 'all' };
-  const ofGraph = types.length + entities.length + fields.length > 0;
+  const ofAll = types.length + entities.length + fields.length > 0 || tags.some((tag) => typeof tag === 'string');
+  const atServices = paths.filter((path) => typeof path !== 'string');
+  const found = paths.flatMap((path) => (typeof path === 'string' ? findKeptPaths(path, scope.targets) : []));
   return {
     tags: [
       ...services.map(serviceTag),
-      ...paths.map(({ service, path }) => buildPathTag(service, path)),
+      ...atServices.map(tagOfPath),
+      ...found.flatMap((kept) => kept.tags),
+      ...tags.flatMap((tag) =>
+        typeof tag === 'string'
+          ? scope.services.map((service) => buildNamedTag(service, tag))
+          : buildNamedTag(tag.service, tag.tag),
+      ),
       ...types.map(typeTag),
       ...entities.flatMap(({ type, id }) => entityTags(type, String(id))),
       ...fields.map(fieldTag),
     ],
-    services: ofGraph ? 'all' : [...services, ...paths.map(({ service }) => service)],
+    services: ofAll
+      ? 'all'
+      : [
+          ...services,
+          ...atServices.map(({ service }) => service),
+          ...found.flatMap((kept) => kept.services),
+          ...tags.flatMap((tag) => (typeof tag === 'string' ? [] : tag.service)),
+        ],
   };
+}
+
+function tagOfPath({ service, path }: { readonly service: string; readonly path: string }): string {
+  return path.endsWith('/*') ? buildPrefixTag(service, path.slice(0, -1)) : buildPathTag(service, path);
 }
 
 /** Drops them; how many, where that is known. Throws SERVICE_UNAVAILABLE when it is not sure. */

@@ -40,6 +40,17 @@ export class ClientConnection {
     return last === undefined || last.request.complete ? undefined : last;
   }
 
+  /**
+   * Ends the connection where an answer breaks off, once those before it are written. An answer that waits for its turn has
+   * no connection to destroy yet: its client would wait for the rest for ever.
+   */
+  breakOff(response: ServerResponse): void {
+    this.isDoomed = true;
+    const front = this.exchanges[0]?.response ?? response;
+    if (front === response) response.destroy();
+    else front.once('close', () => this.breakOff(response));
+  }
+
   /** Calls `speak` as soon as every answer that is due is written. */
   finish(speak: () => void): void {
     this.isDoomed = true;

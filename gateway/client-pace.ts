@@ -39,17 +39,24 @@ export function cutOff(socket: Socket): void {
   else socket.resetAndDestroy();
 }
 
+/** Holds the body of a request to a pace, until it has ended. */
+export interface UploadWatch {
+  /** Another time than that of all clients; infinity for any. */
+  setIdleMs(idleMs: number): void;
+}
+
 /** Watches the body of a request until it has ended. `fail` is called at most once. */
 export function watchUpload(
   request: IncomingMessage,
   { clientIdleMs, onSlow }: ClientPaceOptions,
   fail: (error: GatewayError) => void,
-): void {
+): UploadWatch {
   const { socket } = request;
   // A connection of HTTP/2 may be busy with other requests.
   const countBytes = (): number => (request instanceof Http2Request ? request.receivedBytes : socket.bytesRead);
   let seenBytes = countBytes();
-  const timer = setInterval(() => {
+  let timer: NodeJS.Timeout | undefined;
+  const check = (): void => {
     if (request.complete || request.destroyed) {
       clearInterval(timer);
       return;
@@ -64,9 +71,14 @@ export function watchUpload(
     clearInterval(timer);
     onSlow('body');
     fail(new GatewayError('REQUEST_TIMEOUT', 'The body of the request came too slowly'));
-  }, clientIdleMs);
-  timer.unref();
+  };
+  const setIdleMs = (idleMs: number): void => {
+    clearInterval(timer);
+    timer = Number.isFinite(idleMs) ? setInterval(check, idleMs).unref() : undefined;
+  };
+  setIdleMs(clientIdleMs);
   request.once('close', () => clearInterval(timer));
+  return { setIdleMs };
 }
 
 /**

@@ -7,6 +7,7 @@
  * (each a share of the worker's own calls, so the sum is the same share of all), load by instance (each balances its
  * own calls; the sum is balanced as well), and `concurrency`, of which each worker has its part.
  */
+
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { BreakerState } from '../policies/circuit-breaker.ts';
@@ -18,6 +19,7 @@ import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';
 import { listen } from './listen.ts';
+import { mergeReports } from './mirror-report.ts';
 import { createCallObserver } from './observation.ts';
 import { loadCertificates } from './server-certificates.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
@@ -94,6 +96,7 @@ export function createClusterServing(options: ServingOptions): Serving {
         tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
       },
       used: (rows) => options.usage.add(rows),
+      usedRoutes: (uses) => options.routeUsage.add(uses),
     },
     onGone(worker) {
       sent.delete(worker.id);
@@ -260,6 +263,10 @@ export function createClusterServing(options: ServingOptions): Serving {
         if (answer !== null) return answer;
       }
       throw new GatewayError('SERVICE_UNAVAILABLE', 'No worker answers');
+    },
+    async mirrors() {
+      const reports = pool.members.map(({ link }) => link.ask('mirrors', null, askPatienceMs).catch(() => []));
+      return mergeReports((await Promise.all(reports)).flat());
     },
     async renderMetrics() {
       await collect();

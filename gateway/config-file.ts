@@ -4,6 +4,7 @@ import { dirname, extname, relative, resolve } from 'node:path';
 import { GatewayError } from '../policies/errors.ts';
 import { hashContent } from '../subgraphs/content-hash.ts';
 import { buildConfigError, parseConfig } from './config.ts';
+import { readDocuments } from './config-documents.ts';
 import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from './config-environment.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
@@ -48,8 +49,9 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   if (read.value === undefined && read.mistakes.length > 0) throw buildConfigError(read.mistakes, read.locate);
   const overrides = [...listEnvironmentOverrides(options.environment), ...(options.overrides ?? [])];
   const { value, locate } = applyOverrides(read.value, overrides, read.locate);
-  const config = parseConfig(value, locate, { mistakes: read.mistakes });
   const folder = file === undefined ? options.directory : dirname(file);
+  const documents = await readDocuments(value, folder);
+  const config = parseConfig(documents.value, locate, { mistakes: [...read.mistakes, ...documents.mistakes] });
   const inlined = await inlineGrpcFiles(config, folder, locate);
   return { config: resolvePlugins(inlined, folder, locate), file, hash };
 }

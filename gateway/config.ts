@@ -4,10 +4,10 @@ import { availableParallelism } from 'node:os';
 import { Compile } from 'typebox/compile';
 import type { AuthenticationOptions } from '../policies/authentication-options.ts';
 import type { AuthorizationOptions } from '../policies/authorize-options.ts';
-import type { CacheHintOptions } from '../policies/cache-hints.ts';
 import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
+import { buildOperationCache, type OperationCacheSettings } from '../policies/operation-cache-options.ts';
 import type { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
 import type { NamedPolicy } from '../policies/policy-definition.ts';
 import type { QueryLimitOptions } from '../policies/query-limits.ts';
@@ -92,11 +92,7 @@ export interface Settings {
     readonly shareOperations: boolean;
     readonly edge: GraphqlEdgeOptions;
     /** Null where answers are not kept. */
-    readonly cache: {
-      readonly types: Readonly<Record<string, CacheHintOptions>>;
-      readonly idFields: readonly string[];
-      readonly maxBodyBytes: number;
-    } | null;
+    readonly cache: OperationCacheSettings | null;
   };
   readonly limits: {
     readonly maxBodyBytes: number;
@@ -246,7 +242,7 @@ export function buildSettings(
       shareSubgraphRequests: config.graphql?.shareSubgraphRequests ?? true,
       shareOperations: config.graphql?.shareOperations ?? false,
       edge: buildGraphqlEdgeOptions(config.graphql ?? {}),
-      cache: buildResponseCache(config.graphql?.cache),
+      cache: buildOperationCache(config.graphql?.cache),
     },
     limits: buildLimits(config.limits ?? {}),
     ...(config.hosts !== undefined && { hosts: config.hosts }),
@@ -304,14 +300,6 @@ function buildPersistedOperations(options: PersistedOperationOptions): Persisted
     apqTtlMs: parseDurationMs(options.apqTtl ?? '24h'),
     apqMaxBytes: wholeBytes(options.apqMaxSize ?? '16mb'),
   };
-}
-
-function buildResponseCache(
-  cache: NonNullable<GatewayConfig['graphql']>['cache'] | undefined,
-): Settings['graphql']['cache'] {
-  if (cache === undefined) return null;
-  const { types = {}, idFields = ['id'], maxBodySize = '1mb' } = cache;
-  return { types, idFields, maxBodyBytes: wholeBytes(maxBodySize) };
 }
 
 function buildMassExpiry(

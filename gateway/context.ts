@@ -1,15 +1,25 @@
 /** One request as the gateway sees it, from its head to its end: what both doors share. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { Degradation } from '../policies/degradation.ts';
 import type { ErrorCode, GatewayError } from '../policies/errors.ts';
 import { parseGrpcTimeoutMs } from '../policies/grpc-status.ts';
 import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RateLimitDecision } from '../policies/rate-limit-decision.ts';
-import type { Attempt, ChangeCall, Client, Departure, RequestContext, Viewer } from '../policies/request-context.ts';
+import type {
+  AnswerFreshness,
+  Attempt,
+  ChangeCall,
+  Client,
+  Departure,
+  RequestContext,
+  Viewer,
+} from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
+import type { UploadWatch } from './client-pace.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
 import type { TimesRequest } from './server-timing.ts';
@@ -38,8 +48,12 @@ export interface GatewayRequest extends RequestContext {
   readonly isTimed: boolean;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
+  /** The variant of a route's split that it goes to; null where there is none. */
+  variant: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
+  /** Whether its answer had to be cut, the head being out already. */
+  isCut: boolean;
   /** Ends an answer that has begun with what went wrong, where its form has a place for that; false where it cannot. */
   endAnswer: ((error: GatewayError) => boolean) | undefined;
   /** What policies make of the head of the answer; null where there are none. */
@@ -48,6 +62,8 @@ export interface GatewayRequest extends RequestContext {
   upgrade: AskedUpgrade | undefined;
   /** What became of that, once the service has agreed. */
   switched: SwitchedFacts | undefined;
+  /** While its body comes in. */
+  uploadWatch: UploadWatch | undefined;
 }
 
 export interface GatewayRequestOptions {
@@ -76,6 +92,7 @@ class HttpRequest implements GatewayRequest {
   readonly door: 'graphql' | 'rest';
   readonly method: string;
   readonly path: string;
+  readonly httpVersion: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   readonly certificate: (() => ClientCertificate | null) | undefined;
@@ -92,12 +109,16 @@ class HttpRequest implements GatewayRequest {
   readonly degraded: Degradation[] = [];
   name: string | null = null;
   errorCode: ErrorCode | null = null;
+  isCut = false;
   cacheStatus: string | undefined = undefined;
+  lifetime: AnswerLifetime | undefined = undefined;
+  freshness: AnswerFreshness | undefined = undefined;
   operationCost: number | undefined = undefined;
   readonly startedAtMs: number;
   calledAtMs: number | undefined = undefined;
   readonly isTimed: boolean;
   service: string | null = null;
+  variant: string | null = null;
   bodyBytes = 0;
   requestBytes: number | undefined = undefined;
   meter: ByteMeter | undefined = undefined;
@@ -105,6 +126,7 @@ class HttpRequest implements GatewayRequest {
   endAnswer: ((error: GatewayError) => boolean) | undefined = undefined;
   upgrade: AskedUpgrade | undefined = undefined;
   switched: SwitchedFacts | undefined = undefined;
+  uploadWatch: UploadWatch | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
@@ -113,6 +135,7 @@ class HttpRequest implements GatewayRequest {
     this.id = requestId(request.headers['x-request-id']);
     this.method = request.method ?? 'GET';
     this.path = path;
+    this.httpVersion = request.httpVersion;
     this.headers = request.headers;
     this.isTimed = options.timesRequest(request.headers);
     this.client = options.resolveClient(request);

@@ -10,8 +10,10 @@ export function useDegradedAnswers(): Plugin<object, GraphqlContext> {
   return {
     onExecute: ({ args }) => ({
       onExecuteDone({ result, setResult }) {
-        const { degraded = [] } = (args.contextValue as unknown as GraphqlContext).gateway;
+        const { gateway } = args.contextValue as unknown as GraphqlContext;
+        const { degraded = [] } = gateway;
         if (degraded.length === 0 || Symbol.asyncIterator in result) return;
+        gateway.freshness = undefined;
         const { extensions = {} } = result;
         const known = (extensions['degraded'] ?? []) as unknown[];
         const texts = new Set(degraded.map((one) => JSON.stringify(one)));

@@ -148,8 +148,20 @@ function resolveDefinition(sources: PolicySources, name: string, written: Servic
   const layers = listServiceLayers(sources, name, definition);
   const isBound = layers.some(({ policy }) => policy !== null);
   if (!isBound && routes?.every((route, index) => route === definition.routes?.[index]) !== false) return definition;
-  const { graphql, fallbackFor, instances, discovery, health, http2, grpc, schemaChanges } = definition;
-  const structure = { graphql, fallbackFor, instances, discovery, health, http2, grpc, schemaChanges };
+  const { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges } = definition;
+  const { tls, http2, grpc } = definition;
+  const structure = {
+    graphql,
+    fallbackFor,
+    trafficFrom,
+    instances,
+    discovery,
+    health,
+    schemaChanges,
+    tls,
+    http2,
+    grpc,
+  };
   return {
     ...withoutMissing(structure),
     ...(isBound ? buildOptions(layers) : withoutRoutes(definition)),
@@ -166,8 +178,9 @@ function resolveRoute(sources: PolicySources, service: string, definition: Servi
   const layers = listRouteLayers(sources, service, definition, route).map((layer) =>
     layer.level === 'gateway' ? withoutRules(layer) : layer,
   );
-  const { match, rewrite } = route;
-  const effective: Route = { match, ...withoutMissing({ rewrite }), ...buildOptions(layers) };
+  const { match, rewrite, redirect, respond, split, version, mirror, host } = route;
+  const written = withoutMissing({ rewrite, redirect, respond, split, version, mirror, host });
+  const effective: Route = { match, ...written, ...buildOptions(layers) };
   return isDeepStrictEqual(effective, route) ? route : effective;
 }
 

@@ -11,7 +11,9 @@ import { createFieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
+import { createInstanceConnector } from '../subgraphs/instance-connector.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
+import { loadServiceTls } from '../subgraphs/service-tls.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
@@ -27,7 +29,9 @@ import { createDiscoveryObserver, createSnapshotObserver } from './observation.t
 import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
+import { createRouteWatch } from './route-check.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import { createRouteUsage } from './route-usage.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
 import { createUnmatchedWatch } from './unmatched-bindings.ts';
@@ -101,10 +105,13 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const addressPolicy = createAddressPolicy(settings.registrationAllow);
   const { lookup } = addressPolicy;
   const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
+  const routeUsage = createRouteUsage({ onRequest: metrics.routes.observeRetired });
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
   const apiKeys = openApiKeyStore(settings);
   if (apiKeys !== undefined) building.use(apiKeys);
-  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage, apiKeyStore: apiKeys }));
+  const serving: Serving = building.use(
+    createPlane({ settings, log, metrics, lookup, usage, routeUsage, apiKeyStore: apiKeys }),
+  );
   const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
   const admit = createAdmission({
@@ -121,7 +128,11 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       admit: serving.warm(admit, () => registry.waiting > 0),
       summarize: ({ graph, changes }) => ({ graph: graph.id, changes }),
       maxHistory: settings.registry.maxHistory,
-      discover: createDiscovery({ dispatcher }).discover,
+      discover: createDiscovery({
+        dispatcher,
+        openDispatcher: (tls) =>
+          new Agent({ connect: createInstanceConnector({ lookup, http2: false, tls: loadServiceTls(tls) }) }),
+      }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
       checkPolicy: (name, definition, others) => checkPolicy(name, definition, [...current.namedPolicies, ...others]),
@@ -147,9 +158,12 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const watchBindings = createUnmatchedWatch((unmatched) =>
     log.info('bindings of policies that match nothing now', { unmatched }),
   );
+  const watchRoutes = createRouteWatch((unreached) => log.warn('routes that no request reaches', { unreached }));
+  watchRoutes(registry.snapshot);
   registry.subscribe((snapshot, admission) => {
     serving.publish(snapshot, admission.graph);
     watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
+    watchRoutes(snapshot);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
@@ -165,6 +179,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discovery,
       metrics,
       usage,
+      routeUsage,
       revocation: {
         store: revocations,
         keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),

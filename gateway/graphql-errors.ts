@@ -51,6 +51,8 @@ function hasErrors(result: unknown): result is Result {
 /** An answer with the errors that leave; the same object when it has none. */
 export function shapeResult(result: Result, context: RequestContext, contract: ErrorContract): Result {
   if (!hasErrors(result)) return result;
+  // Whoever put them there: an answer with errors is not for caches on the way.
+  context.freshness = undefined;
   const { data, errors = [] } = result;
   const answer: AnswerScope = {
     // Where there is data the answer is a success, whatever else it tells (GraphQL over HTTP, section 6.4).
@@ -176,6 +178,8 @@ export function buildRefusal(
     headers: [
       'content-type',
       `${accepts ? 'application/graphql-response+json' : 'application/json'}; charset=utf-8`,
+      'cache-control',
+      'no-store',
       ...Object.entries(errorHeaders(error)).flat(),
     ],
     body: JSON.stringify({ errors: [{ message, extensions: visible }] }),

@@ -36,7 +36,7 @@ import { createPartsLookUp, type FieldExecutionOptions, useFieldExecution } from
 import { buildAuthorization } from './graphql-authorization.ts';
 import { type ErrorContract, useErrorContract } from './graphql-errors.ts';
 import { useListedPlugins } from './graphql-plugins.ts';
-import { type KeptResponses, useKeptResponses } from './kept-responses.ts';
+import { createKeptResponses, type KeptResponses } from './kept-responses.ts';
 import { type PlannedExecutionOptions, usePlannedExecution } from './planned-execution.ts';
 import { usePluginOperations } from './plugin-operations.ts';
 import type { PluginSet } from './plugin-set.ts';
@@ -139,6 +139,9 @@ export function buildPipeline(
   const { fieldExecution, planned, queryLimits } = options;
   const maxTokens = queryLimits.trustsPersisted ? hardMaxTokens : queryLimits.limiter.maxTokens;
   const findParts = fieldExecution === undefined ? () => null : createPartsLookUp({ ...fieldExecution, graph });
+  const responses =
+    options.responses &&
+    createKeptResponses(graph, options.fields, authorization, options.responses, hasListed(options));
   const isAskedLate = findLateRules(options.fields);
   const listed = useListedPlugins(options.plugins?.graphql ?? []);
   return [
@@ -165,9 +168,7 @@ export function buildPipeline(
     // What is not whole, and says so: nobody keeps it.
     options.fieldExecution === undefined ? {} : useDegradedAnswers(),
     // Whether the answer is known.
-    options.responses === undefined
-      ? {}
-      : useKeptResponses(graph, options.fields, authorization.requirements, options.responses),
+    responses?.lookUp ?? {},
     // Who answers it: a plan, or else the stitched schema.
     useGuardedAliases(graph.schema),
     planned === undefined ? {} : usePlannedExecution(planned, (document, name) => findParts(document, name) !== null),
@@ -175,6 +176,8 @@ export function buildPipeline(
     fieldExecution === undefined ? {} : useFieldExecution({ ...fieldExecution, graph, planned }, findParts),
     // What plugins of Envelop do around execution, and with its result.
     ...(hasListed(options) ? [listed.last] : []),
+    // Whether its answer is kept: around whoever was chosen, and what plugins do around that.
+    responses?.keeping ?? {},
     // What may leave.
     useErrorContract(options.contract),
   ];

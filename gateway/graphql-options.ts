@@ -1,9 +1,8 @@
 /** `graphql` of the configuration: the GraphQL door. */
 import Type from 'typebox';
-import { CacheHintOptions } from '../policies/cache-hints.ts';
+import { OperationCacheOptions } from '../policies/operation-cache-options.ts';
 import { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
 import { QueryLimitOptions } from '../policies/query-limits.ts';
-import { Size } from '../policies/units.ts';
 import { graphqlEdgeProperties } from './graphql-edge-schema.ts';
 import { GraphqlPluginList } from './plugin-options.ts';
 
@@ -83,34 +82,7 @@ export const GraphqlOptions = Type.Object(
           'Whether queries to a service that are equal, its credentials and the viewer included, share one request while it is under way.',
       }),
     ),
-    cache: Type.Optional(
-      Type.Object(
-        {
-          types: Type.Optional(
-            Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), CacheHintOptions, {
-              ...closed,
-              description: 'Hints for types; those for fields stand at `fields.NAME.cache`.',
-            }),
-          ),
-          idFields: Type.Optional(
-            Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
-              minItems: 1,
-              default: ['id'],
-              description:
-                'Fields that tell objects of one type apart: by them a mutation drops the answers that hold what it returns.',
-            }),
-          ),
-          maxBodySize: Type.Optional(
-            Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest answer that is kept.' }),
-          ),
-        },
-        {
-          ...closed,
-          description:
-            'Keeps answers of queries for as long as all their fields allow: `@cacheControl` of the services, `types` here, and `fields.NAME.cache`. Default: nothing is kept.',
-        },
-      ),
-    ),
+    cache: Type.Optional(OperationCacheOptions),
     shareOperations: Type.Optional(
       Type.Boolean({
         default: false,

@@ -12,7 +12,8 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcBody } from './grpc-body.ts';
 import { contentTypeOf, encodeBody, endWithStatus, frameTrailers, type GrpcForm } from './grpc-dialect.ts';
 import { Http2Response } from './http2-messages.ts';
-import { buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import { rewriteCookies } from './rest-edge.ts';
+import type { OutgoingRequest } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
 
 /** A timer that never runs out; Node's take 31 bits. */
@@ -25,6 +26,7 @@ export interface GrpcTimes {
   readonly timeoutMs?: number;
   readonly idleTimeoutMs?: number;
   readonly bodyByDeadline: boolean;
+  readonly uploadByDeadline: true;
 }
 
 /**
@@ -32,7 +34,7 @@ export interface GrpcTimes {
  * their client likes, so neither the gateway's deadline nor the timeout for the first byte holds for them.
  */
 export function planGrpcTimes(
-  { timeoutMs, grpc }: RouteTarget,
+  { timeoutMs, idleTimeoutMs, grpc }: RouteTarget,
   path: string,
   isUnary: boolean,
   context: GatewayRequest,
@@ -42,11 +44,17 @@ export function planGrpcTimes(
     context.deadlineAtMs = context.startedAtMs + Math.min(wishMs ?? Number.POSITIVE_INFINITY, grpc.maxStreamMs);
     return {
       timeoutMs: timeoutMs ?? endlessMs,
-      idleTimeoutMs: endlessMs,
+      idleTimeoutMs: idleTimeoutMs ?? endlessMs,
       bodyByDeadline: Number.isFinite(context.deadlineAtMs),
+      uploadByDeadline: true,
     };
   }
-  return { ...(timeoutMs !== undefined && { timeoutMs }), bodyByDeadline: isUnary || wishMs !== undefined };
+  return {
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+    bodyByDeadline: isUnary || wishMs !== undefined,
+    uploadByDeadline: true,
+  };
 }
 
 /** The headers of a call, of those that go to the service anyway. */
@@ -71,7 +79,7 @@ export function buildGrpcCall(
   form: GrpcForm,
   grpc: GrpcSchema,
   route: RouteTarget,
-  path: string,
+  outgoing: OutgoingRequest,
   request: IncomingMessage,
   response: ServerResponse,
   context: GatewayRequest,
@@ -80,21 +88,18 @@ export function buildGrpcCall(
   if (form !== 'grpc' && grpc.web === 'refuse') {
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This service is not open to gRPC-Web');
   }
-  const target = route.rewrite(path);
-  const times = planGrpcTimes(route, target, grpc.isUnary(target), context);
-  const forwarded = buildForwardedHeaders(route, path, request, context);
+  const { path, headers } = outgoing;
+  const times = planGrpcTimes(route, path, grpc.isUnary(path), context);
   context.endAnswer = (error) => {
     endWithStatus(form, error, response);
     return true;
   };
   return {
-    service: route.service,
-    method: 'POST',
-    path: target,
-    headers: buildGrpcHeaders(forwarded, contentTypeOf('grpc', request.headers['content-type']), times, context),
+    ...outgoing,
+    headers: buildGrpcHeaders(headers, contentTypeOf('grpc', request.headers['content-type']), times, context),
     body: readGrpcBody(request, form, {
       maxMessageBytes: grpc.maxMessageBytes,
-      maxBytes: grpc.isStreaming(target) ? Number.POSITIVE_INFINITY : route.maxBodyBytes,
+      maxBytes: grpc.isStreaming(path) ? Number.POSITIVE_INFINITY : route.maxBodyBytes,
       meter: context.meter,
     }),
     // gRPC retries by itself, with a policy of its own: what may have been sent is not sent twice.

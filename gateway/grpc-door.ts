@@ -6,12 +6,15 @@ import type { GatewayRequest } from './context.ts';
 import { buildGrpcCall } from './grpc-call.ts';
 import { readGrpcForm } from './grpc-dialect.ts';
 import type { RequestTarget } from './request-target.ts';
+import type { Destination } from './retired-route.ts';
+import { buildOutgoing } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
 import { buildTranscodedCall } from './transcoded-call.ts';
 
 /** The call that a request means; null where it is forwarded as any other. */
 export async function openGrpcCall(
   route: RouteTarget,
+  destination: Destination,
   target: RequestTarget,
   request: IncomingMessage,
   response: ServerResponse,
@@ -19,14 +22,17 @@ export async function openGrpcCall(
 ): Promise<CallRequest | null> {
   const { grpc } = route;
   if (grpc === null) return null;
+  const leave = () => buildOutgoing(route, destination, '', target, request, context);
   const form = readGrpcForm(request);
   if (form !== null && (form === 'grpc' || grpc.web !== 'forward')) {
-    return buildGrpcCall(form, grpc, route, target.path, request, response, context);
+    return buildGrpcCall(form, grpc, route, leave(), request, response, context);
   }
   const binding = grpc.findBinding(context.method, route.route.match.path);
   const { descriptors } = grpc;
-  if (binding !== undefined && descriptors !== null) {
-    return buildTranscodedCall({ ...grpc, descriptors }, binding, route, target, request, response, context);
+  // What replaces a retired path is another path of REST.
+  if (binding !== undefined && descriptors !== null && destination === route) {
+    const schema = { ...grpc, descriptors };
+    return buildTranscodedCall(schema, binding, route, leave, target, request, response, context);
   }
   if (form === null && grpc.isMethodPath(target.path)) {
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This path is called by gRPC');

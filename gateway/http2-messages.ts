@@ -123,12 +123,19 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
 
   constructor(stream: ServerHttp2Stream) {
     super(stream);
-    // RFC 9113 section 8.1: an answer before the end of the request. Nobody reads the rest.
+    // Trailers come after the end of the body. Node's own listener, which sends them, is the first.
+    stream.once('wantTrailers', () => this.#leaveRest());
     stream.once('finish', () => {
-      if (stream.readableEnded || stream.closed) return;
-      this.req.giveUp();
-      stream.close(constants.NGHTTP2_NO_ERROR);
+      if (this.#writtenLength === 0) this.#leaveRest();
     });
+  }
+
+  /** RFC 9113 section 8.1: an answer before the end of the request. Nobody reads the rest. */
+  #leaveRest(): void {
+    const { req, stream } = this;
+    if (req.complete || stream.readableEnded || stream.closed) return;
+    req.giveUp();
+    stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   /** What was written and has left; grows by any measure with every byte that does. */

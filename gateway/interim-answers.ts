@@ -11,7 +11,10 @@ export function continueWhenRead(request: IncomingMessage, response: ServerRespo
   request._read = (size) => {
     request._read = read;
     // What is read after the answer is only thrown away.
-    if (!response.headersSent && !response.destroyed) response.writeContinue();
+    if (!response.headersSent && !response.destroyed) {
+      keepInFront(response);
+      response.writeContinue();
+    }
     read.call(request, size);
   };
 }
@@ -24,5 +27,23 @@ export function forwardInterim(
   response: ServerResponse,
 ): void {
   if (request.httpVersion === '1.0' || response.headersSent || response.destroyed) return;
+  keepInFront(response);
   response.writeInformation(status, endToEndResponseHeaders(rawHeaders));
+}
+
+/**
+ * While a pipelined answer waits for its turn, Node puts its head in front of all that was written so far when the body
+ * begins with a buffer: the interim answer would become the first bytes of the body. A head that is flushed at once stays
+ * where it belongs.
+ */
+function keepInFront(response: ServerResponse): void {
+  if (response.socket !== null || Object.hasOwn(response, 'writeHead')) return;
+  const { writeHead } = response;
+  Object.assign(response, {
+    writeHead(...head: Parameters<typeof writeHead>) {
+      writeHead.apply(response, head);
+      response.flushHeaders();
+      return response;
+    },
+  });
 }

@@ -1,11 +1,11 @@
 /** How caches do: REST by service, GraphQL as a whole. */
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { CacheObserver } from '../subgraphs/http-cache.ts';
+import type { CacheObserver } from '../subgraphs/http-cache-exchange.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
 
 export interface CacheMetrics extends CacheObserver {
   /** An operation of the GraphQL door whose answer may be kept. */
-  onOperation(outcome: 'hit' | 'miss' | 'bypass'): void;
+  onOperation(outcome: 'hit' | 'stale' | 'collapsed' | 'miss' | 'bypass'): void;
   onOperationStored(sizeBytes: number): void;
   /** An answer made room for others. */
   onEvict(): void;

@@ -23,6 +23,8 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       if (context.switched === undefined) {
         metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       }
+      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
@@ -39,7 +41,12 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
 /** A client that left before its answer was whole got none, whatever was on its way (nginx's 499). */
 function answeredStatus(context: GatewayRequest, response: ServerResponse): number {
   if (context.switched !== undefined) return 101;
-  return context.departure.happened ? 499 : response.statusCode;
+  return hasLeft(context) ? 499 : response.statusCode;
+}
+
+/** An answer that the gateway had to cut closes before it is whole, too. */
+function hasLeft({ departure, isCut }: GatewayRequest): boolean {
+  return departure.happened && !isCut;
 }
 
 function buildEntry(context: GatewayRequest, status: number, durationMs: number): AccessEntry {
@@ -55,10 +62,11 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     instances: attempts.map(({ instance }) => instance),
     attempts: attempts.length,
     status,
-    code: context.departure.happened && switched === undefined ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
+    code: hasLeft(context) && switched === undefined ? 'CLIENT_CLOSED_REQUEST' : context.errorCode,
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,
+    variant: context.variant,
     ...(switched !== undefined && { switched }),
   };
 }
@@ -114,6 +122,10 @@ export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = tru
       if (!tellsHealth) return;
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
+    },
+    onTlsChange(service, error) {
+      if (error === null) log.info('the certificates of a service were read again', { service });
+      else log.error('the certificates of a service are bad', { service, error });
     },
     onSpillOver(service, why) {
       metrics.observeSpillOver(service, why !== null);

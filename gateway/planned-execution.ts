@@ -1,6 +1,7 @@
 /** Planned execution in the pipeline: the operations that the engine takes, in place of the executor. */
 import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
 import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
@@ -66,6 +67,7 @@ export function usePlannedExecution(
 interface Shared extends Pick<RequestContext, 'degraded'> {
   readonly result: PlannedResult;
   readonly serviceHeaders: ServiceHeaders | undefined;
+  readonly lifetime: AnswerLifetime;
 }
 
 type Run = (operation: PlannedOperation, args: ExecutionArgs) => Promise<PlannedAnswer>;
@@ -81,15 +83,18 @@ export function createPlannedRun({ shareOperations }: PlannedExecutionOptions): 
       return await operation.execute(variables, gateway);
     }
     let isOwn = false;
+    // What services say of their answers is for all who share them.
     const start = async (flight: RequestContext): Promise<Shared> => {
       isOwn = true;
+      const lifetime = new AnswerLifetime();
       const serviceHeaders = gateway.serviceHeaders?.fork();
-      const own = serviceHeaders === undefined ? flight : new DerivedContext(flight, { serviceHeaders });
-      return { result: await operation.execute(variables, own), serviceHeaders, degraded: own.degraded };
+      const own = new DerivedContext(flight, { lifetime, serviceHeaders });
+      return { result: await operation.execute(variables, own), serviceHeaders, lifetime, degraded: own.degraded };
     };
     const identity = `${args.operationName ?? ''} ${describeAsker(gateway, shareOperations())}`;
     const content = `${JSON.stringify(variables)}\n${args.document.loc?.source.body}`;
-    const { result, serviceHeaders, degraded } = await sharing.share(identity, content, gateway, start);
+    const { result, serviceHeaders, lifetime, degraded } = await sharing.share(identity, content, gateway, start);
+    gateway.lifetime?.add(lifetime);
     if (serviceHeaders !== undefined) gateway.serviceHeaders?.take(serviceHeaders, isOwn);
     // The one who began has been told; those who joined have an answer that is not whole either.
     if (degraded !== gateway.degraded) gateway.degraded?.push(...(degraded ?? []));

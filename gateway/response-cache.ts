@@ -1,122 +1,109 @@
 /**
- * Kept answers of GraphQL queries. It acts in `onExecute`, after authentication, limits, validation and authorization,
+ * Kept answers of GraphQL queries. It looks in `onExecute`, after authentication, limits, validation and authorization,
  * and before either engine: whoever gets an answer from here might have had it from the services.
  */
-import { createHash } from 'node:crypto';
-import {
-  type DocumentNode,
-  type ExecutionArgs,
-  type GraphQLSchema,
-  getOperationAST,
-  type OperationDefinitionNode,
-  print,
-} from 'graphql';
+import type { ExecutionArgs } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { type CacheHints, type OperationCaching, readOperationCaching } from '../policies/cache-hints.ts';
-import { formatCacheStatus } from '../policies/cache-status.ts';
+import { AnswerLifetime } from '../policies/answer-lifetime.ts';
+import { type CacheFlights, createCacheFlights } from '../policies/cache-flights.ts';
+import type { OperationCaching } from '../policies/cache-hints.ts';
+import { type CacheStatus, formatCacheStatus } from '../policies/cache-status.ts';
 import type { CacheStore } from '../policies/cache-store.ts';
-import { fieldTag, readEntities, tagsOfAnswer, tagsOfChange } from '../policies/cached-entities.ts';
-import { isInBraces, readAskerPart } from '../policies/header-template.ts';
-import type { GraphqlContext, RequestContext } from '../policies/request-context.ts';
-import { describeAsker } from '../schema/request-sharing.ts';
+import { readEntities, tagsOfChange } from '../policies/cached-entities.ts';
+import { isInBraces } from '../policies/header-template.ts';
+import type { GraphqlContext } from '../policies/request-context.ts';
+import { type KeptOperation, keptLifeMs, readData, readKept } from './kept-operation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
-import { buildKeptAnswer, SerializedData } from './planned-execution.ts';
+import { buildKeptAnswer } from './planned-execution.ts';
+import {
+  buildOperationKey,
+  createOperationLookUp,
+  isForViewer,
+  type KnownOperation,
+  type OperationKnowledge,
+  withoutCredentials,
+} from './response-cache-key.ts';
+import { type Execute, KeepingRun } from './response-cache-run.ts';
 
-export interface ResponseCacheOptions {
+export interface ResponseCacheOptions extends OperationKnowledge {
   readonly graphId: string;
-  readonly schema: GraphQLSchema;
   readonly store: CacheStore;
-  readonly hints: CacheHints;
-  /** Whether a field, as `Type.field`, asks something of the viewer. */
-  readonly isAuthorized: (coordinate: string) => boolean;
   readonly idFields: readonly string[];
   readonly maxBodyBytes: number;
-  /** In lower case, the client's headers that services get. */
+  /** How long a stale answer is given out while a new one is made, and in place of an outage. */
+  readonly staleWhileRevalidateMs: number;
+  readonly staleIfErrorMs: number;
+  /** Whether answers are told how long they may be kept on their way. */
+  readonly clientHeaders: boolean;
+  /** Whether no answer is for everyone who asks a cache on the way: nobody gets one unknown, or it is changed for each. */
+  readonly answersArePrivate: boolean;
+  /** What services are told of a request: in lower case the client's headers, and other things in braces. */
   readonly forwardedHeaders: () => readonly string[];
   readonly metrics: Pick<CacheMetrics, 'onOperation' | 'onOperationStored'>;
   readonly now?: () => number;
 }
 
-/** What is known of an operation of a document, worked out once. */
-interface Known {
-  readonly operation: OperationDefinitionNode;
-  /** Null for what is not kept. */
-  readonly caching: OperationCaching | null;
-  readonly hash: string;
+/** What the plugins have in common. */
+export interface ResponseCacheParts {
+  readonly options: ResponseCacheOptions;
+  readonly now: () => number;
+  readonly flights: CacheFlights<KeptOperation>;
+  /** Refreshes in the background that are under way. */
+  readonly refreshing: Set<string>;
+  /** Tells the client, and caches on the way, what became of its request. */
+  readonly tell: (looked: Looked, kept: KeptOperation | null, status: CacheStatus) => void;
 }
 
-interface Meta {
-  readonly version: 1;
-  readonly storedAt: number;
-  readonly maxAgeMs: number;
+/** An operation that was looked up, and whose answer is not given out as a fresh one. */
+export interface Looked {
+  readonly key: string;
+  readonly known: KnownOperation;
+  readonly caching: OperationCaching;
+  readonly args: ExecutionArgs;
+  readonly epoch: number;
+  readonly stale: KeptOperation | null;
+  readonly gateway: GraphqlContext['gateway'];
 }
 
-/** Credentials; where the answer is for everyone, they say nothing about it. */
-const credentials: ReadonlySet<string> = new Set(['authorization', 'cookie', 'x-api-key', 'proxy-authorization']);
+type GraphqlPlugin = Plugin<object, GraphqlContext>;
 
-/** Yoga plugin: answers queries from the store, keeps answers, and drops what mutations changed. */
-export function useResponseCache(options: ResponseCacheOptions): Plugin<object, GraphqlContext> {
+export interface ResponseCache {
+  /** Stands before everything that executes: answers queries from the store, and drops what mutations changed. */
+  readonly lookUp: GraphqlPlugin;
+  /** Stands after everything that chooses who executes: shares what is executed, keeps it, and hides outages. */
+  readonly keeping: GraphqlPlugin;
+}
+
+/** Creates the two plugins. */
+export function createResponseCache(options: ResponseCacheOptions): ResponseCache {
   const { store, schema, metrics, now = Date.now } = options;
-  const know = createKnowledge(options);
-  return {
-    onExecute({ args, setResultAndStopExecution }) {
-      const known = know(args);
-      if (known === null) return undefined;
-      const { gateway } = args.contextValue as unknown as GraphqlContext;
-      if (known.operation.operation === 'mutation') return { onExecuteDone: ({ result }) => drop(args, known, result) };
-      if (known.caching === null) return undefined;
-      const { caching } = known;
-      const key = buildKey(options, known, caching, args, gateway);
-      // What is for one viewer is not kept for somebody whom nobody knows.
-      if (key === null) {
-        metrics.onOperation('bypass');
-        return undefined;
-      }
-      return look(key, gateway, setResultAndStopExecution, args, known, caching);
-    },
+  const know = createOperationLookUp(options);
+  const looked = new WeakMap<ExecutionArgs, Looked>();
+  const parts: ResponseCacheParts = {
+    options,
+    now,
+    flights: createCacheFlights(),
+    refreshing: new Set(),
+    tell: (of, kept, status) => tell(options, of, kept, status, now()),
   };
 
-  async function look(
-    key: string,
-    gateway: RequestContext,
-    answer: (result: never) => void,
-    args: ExecutionArgs,
-    known: Known,
-    caching: OperationCaching,
-  ) {
-    const { entry, epoch } = await store.get(key);
-    const meta = entry?.meta as Meta | undefined;
-    const ageMs = meta === undefined ? 0 : now() - meta.storedAt;
-    if (entry != null && meta?.version === 1 && ageMs < meta.maxAgeMs) {
+  async function look(found: Omit<Looked, 'epoch' | 'stale'>, answer: (result: never) => void): Promise<void> {
+    const { entry, epoch } = await store.get(found.key);
+    const kept = readKept(entry);
+    const own = { ...found, epoch, stale: kept };
+    if (kept !== null && now() - kept.storedAt < kept.maxAgeMs) {
       metrics.onOperation('hit');
-      gateway.cacheStatus = formatCacheStatus({ ttlSeconds: (meta.maxAgeMs - ageMs) / 1_000 });
-      answer(buildKeptAnswer(entry.body.toString('utf8')) as never);
-      return undefined;
+      parts.tell(own, kept, { ttlSeconds: keptLifeMs(kept, now()) / 1_000 });
+      answer(buildKeptAnswer(kept.json) as never);
+      return;
     }
-    metrics.onOperation('miss');
-    gateway.cacheStatus = formatCacheStatus({ forward: 'uri-miss' });
-    return {
-      onExecuteDone: async ({ result }: { result: unknown }) => {
-        const json = readWholeData(result);
-        // A cookie is for one client, and then the answer may be so too.
-        if (json === null || gateway.serviceHeaders?.setsCookies === true) return;
-        const body = Buffer.from(json, 'utf8');
-        if (body.length > options.maxBodyBytes) return;
-        const { operation } = known;
-        const { document } = args;
-        const entities = readEntities({ schema, document, operation, idFields: options.idFields }, JSON.parse(json));
-        const tags = [...caching.rootFields.map(fieldTag), ...tagsOfAnswer(entities)];
-        const kept: Meta = { version: 1, storedAt: now(), maxAgeMs: caching.maxAgeMs };
-        // Nobody waits for a store elsewhere.
-        void Promise.resolve(store.set(key, { meta: kept, body }, { ttlMs: caching.maxAgeMs, tags, epoch })).then(
-          (isStored) => isStored && metrics.onOperationStored(body.length),
-        );
-      },
-    };
+    // One for all operations of a batch: what one of them learns may only shorten what holds for the others.
+    found.gateway.lifetime ??= new AnswerLifetime();
+    looked.set(found.args, own);
   }
 
   /** Also of a mutation that failed in part. Awaited: whoever has its answer gets no older one. */
-  async function drop({ document }: ExecutionArgs, { operation }: Known, result: unknown): Promise<void> {
+  async function drop({ document }: ExecutionArgs, { operation }: KnownOperation, result: unknown): Promise<void> {
     const data = readData(result);
     if (data === null) return;
     const entities = readEntities({ schema, document, operation, idFields: options.idFields }, JSON.parse(data));
@@ -124,79 +111,58 @@ export function useResponseCache(options: ResponseCacheOptions): Plugin<object, 
     // A store that cannot be asked lets what it has run out.
     if (tags.length > 0) await Promise.resolve(store.invalidate(tags)).catch(() => {});
   }
-}
 
-function createKnowledge({ schema, hints, isAuthorized }: ResponseCacheOptions): (args: ExecutionArgs) => Known | null {
-  // Documents come from the parser's cache, so each is looked at once.
-  const known = new WeakMap<DocumentNode, Map<string, Known | null>>();
-  function read(document: DocumentNode, name: string): Known | null {
-    const operation = getOperationAST(document, name === '' ? null : name);
-    if (operation == null || operation.operation === 'subscription') return null;
-    const isQuery = operation.operation === 'query';
-    // Printed, and not the text that came: what authorization took out of it is another document.
-    const hash = createHash('sha256').update(print(document)).digest('base64url');
-    const caching = isQuery ? readOperationCaching(schema, document, operation, hints, isAuthorized) : null;
-    return isQuery && caching === null ? null : { operation, caching, hash };
-  }
-  return ({ document, operationName }) => {
-    const name = operationName ?? '';
-    const byName = known.get(document) ?? new Map<string, Known | null>();
-    known.set(document, byName);
-    let found = byName.get(name);
-    if (found === undefined) {
-      found = read(document, name);
-      byName.set(name, found);
-    }
-    return found;
+  return {
+    lookUp: {
+      onExecute({ args, setResultAndStopExecution }) {
+        const known = know(args);
+        if (known === null) return undefined;
+        if (known.operation.operation === 'mutation')
+          return { onExecuteDone: ({ result }) => drop(args, known, result) };
+        const { caching } = known;
+        if (caching === null) return undefined;
+        const { gateway, isFiltered } = args.contextValue as unknown as GraphqlContext;
+        // Its answer has errors in the end, in place of what this viewer may not read.
+        if (isFiltered === true) {
+          metrics.onOperation('bypass');
+          return undefined;
+        }
+        const key = buildOperationKey(options.graphId, known, caching, args, gateway, options.forwardedHeaders());
+        // What is for one viewer is not kept for somebody whom nobody knows.
+        if (key === null) {
+          metrics.onOperation('bypass');
+          return undefined;
+        }
+        return look({ key, known, caching, args, gateway }, setResultAndStopExecution);
+      },
+    },
+    keeping: {
+      onExecute({ args, executeFn, setExecuteFn }) {
+        const found = looked.get(args);
+        if (found === undefined) return;
+        setExecuteFn((own: ExecutionArgs) => new KeepingRun(parts, found, executeFn as Execute, own).run() as never);
+      },
+    },
   };
 }
 
-/** Null where the answer is for a viewer and there is none. */
-function buildKey(
-  { graphId, forwardedHeaders }: ResponseCacheOptions,
-  { hash, operation }: Known,
-  { isPrivate, isAuthorized }: OperationCaching,
-  { operationName, variableValues }: ExecutionArgs,
-  gateway: RequestContext,
-): string | null {
-  const isForViewer = isPrivate || isAuthorized;
-  if (isForViewer && gateway.viewer === null) return null;
-  const names = isForViewer ? forwardedHeaders() : forwardedHeaders().filter((name) => !credentials.has(name));
-  const asker = describeAsker(isForViewer ? gateway : { ...gateway, headers: gateway.headers, viewer: null }, names);
-  // What rules for headers tell services of a viewer they may answer by, also where the answer is called public.
-  const told = isForViewer ? [] : names.filter(isInBraces).map((name) => readAskerPart(name, gateway));
-  // Of the variables those that the operation has: others change nothing, and would only make more keys.
-  const variables = (operation.variableDefinitions ?? []).map(({ variable }) => {
-    const { value } = variable.name;
-    const isGiven = variableValues != null && Object.hasOwn(variableValues, value);
-    return isGiven ? [value, sortKeys(variableValues[value])] : [value];
-  });
-  const identity = JSON.stringify([graphId, hash, operationName ?? '', variables, asker, ...told]);
-  return `g:${createHash('sha256').update(identity).digest('base64url')}`;
-}
-
-/** The data of an answer without errors and substitutes, as JSON; null for any other. */
-function readWholeData(result: unknown): string | null {
-  const isWhole =
-    typeof result === 'object' &&
-    result !== null &&
-    'data' in result &&
-    !('errors' in result && result.errors) &&
-    !('extensions' in result && result.extensions);
-  return isWhole ? readData(result) : null;
-}
-
-function readData(result: unknown): string | null {
-  if (typeof result !== 'object' || result === null || !('data' in result)) return null;
-  const { data } = result;
-  if (typeof data !== 'object' || data === null) return null;
-  return data instanceof SerializedData ? data.json : JSON.stringify(data);
-}
-
-/** The order of keys says nothing. */
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)));
-  return Object.fromEntries(entries.map(([key, inner]) => [key, sortKeys(inner)]));
+function tell(
+  { clientHeaders, answersArePrivate, forwardedHeaders }: ResponseCacheOptions,
+  { gateway, caching }: Looked,
+  kept: KeptOperation | null,
+  status: CacheStatus,
+  nowMs: number,
+): void {
+  gateway.cacheStatus = formatCacheStatus(status);
+  if (!clientHeaders || kept === null) return;
+  const told = forwardedHeaders();
+  const forwarded = told.filter((name) => !isInBraces(name));
+  // What stands in braces is in our keys, and no cache on the way could tell it by the request's headers.
+  const isOwn = isForViewer(caching) || answersArePrivate || forwarded.length < told.length;
+  gateway.freshness = {
+    maxAgeMs: kept.maxAgeMs,
+    ageMs: Math.max(0, nowMs - kept.storedAt),
+    isPrivate: isOwn || kept.isPrivate,
+    vary: isOwn ? ['authorization', 'cookie', 'x-api-key', ...forwarded] : withoutCredentials(forwarded),
+  };
 }

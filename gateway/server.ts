@@ -155,6 +155,14 @@ class Entrance {
     const fail = (error: GatewayError): void => {
       context.errorCode ??= error.code;
       options.observer.onFailure(error, context);
+      if (response.headersSent) {
+        if (response.writableEnded || response.destroyed || context.isCut) return;
+        if (context.endAnswer?.(error) === true) return;
+        // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
+        context.isCut = true;
+        connection.breakOff(response);
+        return;
+      }
       try {
         answerFailure(error, request, response, context);
       } catch (again) {
@@ -181,9 +189,9 @@ class Entrance {
       fail(toGatewayError(thrown));
       return;
     }
-    // A stream of gRPC may be silent for as long as both sides like.
+    // A stream of gRPC may be silent for as long as both sides like; its deadline holds.
     if (isUnread(request) && readGrpcForm(request) !== 'grpc') {
-      watchUpload(request, this.#pace, fail);
+      context.uploadWatch = watchUpload(request, this.#pace, fail);
     }
     void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
   }
@@ -254,11 +262,6 @@ function answerFailure(
   response: ServerResponse,
   context: GatewayRequest,
 ): void {
-  if (response.headersSent) {
-    // The head promised a whole body. Cutting the connection is the only honest end (RFC 9112 section 8).
-    if (!response.writableEnded && context.endAnswer?.(error) !== true) response.destroy();
-    return;
-  }
   if (context.departure.happened) return;
   const form = readGrpcForm(request);
   if (form !== null) {

@@ -10,7 +10,7 @@ import type { GatewayRequest } from './context.ts';
 import { buildGrpcHeaders, planGrpcTimes } from './grpc-call.ts';
 import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
-import { buildForwardedHeaders } from './rest-edge.ts';
+import type { OutgoingRequest } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
 import { StreamedJsonAnswer, UnaryJsonAnswer } from './transcoded-answer.ts';
 import { encodeRequest } from './transcoded-request.ts';
@@ -37,6 +37,7 @@ export async function buildTranscodedCall(
   schema: GrpcSchema & { readonly descriptors: Descriptors },
   binding: GrpcBinding,
   route: RouteTarget,
+  leave: () => OutgoingRequest,
   target: RequestTarget,
   request: IncomingMessage,
   response: ServerResponse,
@@ -50,15 +51,15 @@ export async function buildTranscodedCall(
   if (message.length > schema.maxMessageBytes) {
     throw new GatewayError('PAYLOAD_TOO_LARGE', `The message is larger than ${schema.maxMessageBytes} bytes`);
   }
-  const forwarded = toMetadata(buildForwardedHeaders(route, target.path, request, context));
+  const outgoing = leave();
   const Answer = method.serverStreaming ? StreamedJsonAnswer : UnaryJsonAnswer;
   const receiver = new Answer(schema, binding, route, request, response, context);
   context.endAnswer = (error) => receiver.endWith(error);
   return {
-    service: route.service,
+    ...outgoing,
     method: 'POST',
     path,
-    headers: buildGrpcHeaders(forwarded, 'application/grpc+proto', times, context),
+    headers: buildGrpcHeaders(toMetadata(outgoing.headers), 'application/grpc+proto', times, context),
     body: frameMessage(message),
     // The service says so itself; a GET of REST may stand for anything.
     idempotent: method.idempotent && !method.serverStreaming,
@@ -78,8 +79,7 @@ async function readJson(request: IncomingMessage, maxBytes: number, context: Gat
   if (request.headers['content-encoding'] !== undefined) {
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'The body is not read compressed');
   }
-  const left = Math.min(context.deadlineAtMs - performance.now(), 2_147_483_647);
-  const body = await readBody(request, maxBytes, left);
+  const body = await readBody(request, maxBytes, context);
   context.meter?.passRequest(body.length);
   return body;
 }

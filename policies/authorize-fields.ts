@@ -85,6 +85,7 @@ export function useFieldAuthorization(options: FieldAuthorizationOptions): Plugi
     }
     const filtered = operation.filtered.of(denials);
     (args as { document: DocumentNode }).document = filtered.document;
+    (args.contextValue as GraphqlContext).isFiltered = true;
     return {
       onExecuteDone: ({ result, setResult }) => {
         setResult(restoreDenied(result, filtered, denials, args.schema, gateway.id));

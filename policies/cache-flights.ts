@@ -2,6 +2,8 @@
  * One request to the service for all who miss the same answer at once. What turned out not to be kept is remembered for a
  * moment, so that those who come after do not wait for one another.
  */
+import { GatewayError } from './errors.ts';
+import type { Departure } from './request-context.ts';
 
 /** What became of a request that others waited for. */
 export type FlightOutcome<T> =
@@ -68,4 +70,32 @@ export function createCacheFlights<T>(options: CacheFlightsOptions = {}): CacheF
       return { kind: 'lead', flight: { end } };
     },
   };
+}
+
+export interface FlightPatience {
+  readonly departure: Departure;
+  /** Half of the time that is left is for doing it oneself. */
+  readonly deadlineAtMs: number;
+  /** The clock of the deadline. @default performance.now */
+  readonly now?: () => number;
+}
+
+/** How long a request waits for another one that fetches the same: longer than a body of the usual size takes. */
+const longestWaitMs = 5_000;
+
+/** The outcome; or `pass` when that takes too long. Rejects when the client leaves. */
+export async function waitForFlight<T>(
+  outcome: Promise<FlightOutcome<T>>,
+  { departure, deadlineAtMs, now = () => performance.now() }: FlightPatience,
+): Promise<FlightOutcome<T>> {
+  const { promise, resolve, reject } = Promise.withResolvers<FlightOutcome<T>>();
+  const patienceMs = Math.min(longestWaitMs, (deadlineAtMs - now()) / 2);
+  const timer = setTimeout(() => resolve({ kind: 'pass' }), Math.max(0, patienceMs));
+  const unsubscribe = departure.subscribe(() => reject(new GatewayError('CLIENT_CLOSED_REQUEST')));
+  try {
+    return await Promise.race([outcome, promise]);
+  } finally {
+    clearTimeout(timer);
+    unsubscribe();
+  }
 }

@@ -33,6 +33,13 @@ export const HttpCacheOptions = Type.Object(
     maxBodySize: Type.Optional(
       Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest body that is kept. Larger ones pass.' }),
     ),
+    hideTags: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether `Cache-Tag` and `Surrogate-Key` of the service, by which its answers can be dropped, are kept from clients.',
+      }),
+    ),
   },
   { ...closed, description: 'Keeps answers to GET as RFC 9111 says. Default: nothing is kept.' },
 );
@@ -46,6 +53,8 @@ export interface HttpCacheRule {
   readonly staleWhileRevalidateMs: number | undefined;
   readonly staleIfErrorMs: number | undefined;
   readonly maxBodyBytes: number;
+  /** Whether clients do not get the tags that the service gave to its answers. */
+  readonly hidesTags: boolean;
 }
 
 /** The options of a route, or else those of its service. Null where neither says anything. */
@@ -62,6 +71,7 @@ export function buildHttpCacheRule(
     staleWhileRevalidateMs: duration(options.staleWhileRevalidate),
     staleIfErrorMs: duration(options.staleIfError),
     maxBodyBytes: parseSizeBytes(options.maxBodySize ?? '1mb'),
+    hidesTags: options.hideTags === true,
   };
 }
 

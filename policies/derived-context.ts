@@ -1,5 +1,6 @@
 /** A part of a request that has a deadline, or a departure, of its own: a field with a timeout, a flight that is shared. */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { AnswerLifetime } from './answer-lifetime.ts';
 import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { RateLimitDecision } from './rate-limit-decision.ts';
@@ -11,6 +12,8 @@ export interface Difference {
   /** Never later than that of the request: an earlier one is somebody's wish, and says nothing about instances. */
   readonly deadlineAtMs?: number;
   readonly departure?: Departure;
+  /** Where what services say of their answers is for others as well. */
+  readonly lifetime?: AnswerLifetime;
   /** Where it is not the request itself that the client waits for. */
   readonly serviceHeaders?: ServiceHeaders | undefined;
   /** Whether the request goes on without it: what happens here is told to nobody. @default false */
@@ -35,6 +38,7 @@ export class DerivedContext implements RequestContext {
   rateLimit: RateLimitDecision | null;
   name: string | null;
   errorCode: ErrorCode | null;
+  lifetime: AnswerLifetime | undefined;
   readonly serviceHeaders: ServiceHeaders | undefined;
   readonly attempts: Attempt[];
   readonly degraded: Degradation[] | undefined;
@@ -57,6 +61,7 @@ export class DerivedContext implements RequestContext {
     this.rateLimit = detached ? null : base.rateLimit;
     this.name = base.name;
     this.errorCode = detached ? null : base.errorCode;
+    this.lifetime = difference.lifetime ?? (detached ? undefined : base.lifetime);
     this.serviceHeaders = difference.serviceHeaders ?? (detached ? undefined : base.serviceHeaders);
     this.attempts = detached ? [] : base.attempts;
     this.degraded = detached ? [] : base.degraded;

@@ -3,6 +3,7 @@
  * call read it. It holds facts only: no policy hides in it.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { AnswerLifetime } from './answer-lifetime.ts';
 import type { Degradation } from './degradation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { ByteMeter } from './rate-limit-bytes.ts';
@@ -43,6 +44,8 @@ export interface RequestContext {
   readonly id: string;
   readonly door: 'graphql' | 'rest';
   readonly method: string;
+  /** In which the request came. @default '1.1' */
+  readonly httpVersion?: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   /** Who asks. Null until authentication ran, and for anonymous requests. */
@@ -66,6 +69,10 @@ export interface RequestContext {
   name: string | null;
   /** What a cache did with it, as the member of `Cache-Status`; undefined where none was asked. */
   cacheStatus?: string | undefined;
+  /** What answers of services say of how long they may be kept; undefined where nobody wants to know. */
+  lifetime?: AnswerLifetime | undefined;
+  /** How long the answer of a query may be kept on its way; undefined where it may not. */
+  freshness?: AnswerFreshness | undefined;
   /** What its operations cost together; undefined where nobody asked. */
   operationCost?: number | undefined;
   /** What services say in headers that reach the client of a GraphQL answer; undefined where none do. */
@@ -82,6 +89,15 @@ export interface RequestContext {
   atEnd(listener: () => void): void;
   /** Every try of every call, in the order in which they ended. */
   readonly attempts: Attempt[];
+}
+
+/** What caches on the way to the client are told. */
+export interface AnswerFreshness {
+  readonly maxAgeMs: number;
+  readonly ageMs: number;
+  readonly isPrivate: boolean;
+  /** Headers of requests that the answer depends on, in lower case. */
+  readonly vary: readonly string[];
 }
 
 /** A request to a service, before it is sent. */
@@ -113,6 +129,8 @@ export interface GraphqlContext {
   isRefused?: boolean;
   /** A document that came with its hash: to be remembered under it, if it is valid. */
   registers?: { readonly hash: string; readonly text: string };
+  /** Whether fields were taken out of the document which the viewer may not read. */
+  isFiltered?: boolean;
   /** Whether the document is a trusted one. */
   isTrusted?: boolean;
 }

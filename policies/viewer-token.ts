@@ -57,6 +57,9 @@ export const ViewerOptions = Type.Object(
 export type ViewerOptions = Type.Static<typeof ViewerOptions>;
 type ViewerTokenOptions = NonNullable<ViewerOptions['token']>;
 
+/** Carries the token to services. */
+export const viewerTokenHeader = 'x-user-token';
+
 /** Names and values in turn. */
 export type DescribeViewer = (viewer: Viewer) => readonly string[];
 
@@ -82,7 +85,7 @@ export function createViewerDescription(options: ViewerOptions, now: () => numbe
   const tell: DescribeViewer = headers ? viewerHeaders : () => [];
   if (token === undefined) return tell;
   const issue = createTokenIssue(token, now);
-  return (viewer) => [...tell(viewer), 'x-user-token', issue(viewer)];
+  return (viewer) => [...tell(viewer), viewerTokenHeader, issue(viewer)];
 }
 
 interface Issued {
@@ -131,6 +134,13 @@ function buildClaims(viewer: Viewer, options: ViewerTokenOptions, atMs: number, 
     iat: Math.floor(atMs / 1_000),
     exp: Math.ceil((atMs + lastsMs) / 1_000),
   };
+}
+
+/** What a token says of the viewer, and not when it was made: the same for every token of a viewer that says the same. */
+export function describeToken(token: string): string {
+  const [, payload = ''] = token.split('.');
+  const { iat: _, exp: __, jti: ___, ...said } = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+  return JSON.stringify(said);
 }
 
 function createSigner({ secret, privateKey }: ViewerTokenOptions): Signer {

@@ -6,6 +6,7 @@ import { DerivedContext } from '../policies/derived-context.ts';
 import { isInBraces, readAskerPart } from '../policies/header-template.ts';
 import type { Departure, RequestContext } from '../policies/request-context.ts';
 import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
+import { describeToken, viewerTokenHeader } from '../policies/viewer-token.ts';
 
 export interface RequestSharing<T> {
   /**
@@ -29,10 +30,17 @@ export function describeAsker(context: RequestContext, forwarded: readonly strin
   const { viewer, headers } = context;
   // The headers also where services get none of them: a token alone could be the same by mistake, these say who it is.
   const parts: unknown[] =
-    viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer), ...viewerFieldsOf(context)];
+    viewer === null ? [null] : [viewer.kind, ...viewerHeaders(viewer), ...withoutTimes(viewerFieldsOf(context))];
   for (const name of forwarded)
     parts.push(name, isInBraces(name) ? readAskerPart(name, context) : (headers[name] ?? null));
   return JSON.stringify(parts);
+}
+
+/** A token is renewed while its viewer stays the same: what it says counts, and not when it was made. */
+function withoutTimes(fields: readonly string[]): readonly string[] {
+  return fields.map((field, index) =>
+    index % 2 === 1 && fields[index - 1] === viewerTokenHeader ? describeToken(field) : field,
+  );
 }
 
 /** Creates what holds the flights. It holds nothing else: an answer is gone when those who waited have it. */

@@ -1,9 +1,12 @@
 /** Carries GraphQL requests to services through the call: the one way in which a graph talks to the outside. */
 import type { ExecutionResult } from 'graphql';
+import { type AnswerHints, readAnswerHints } from '../policies/answer-lifetime.ts';
+import { readAnswerTags } from '../policies/answer-tags.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
+import { buildNamedTag } from '../subgraphs/cache-tags.ts';
 import type { AcceptsVersion, Call } from '../subgraphs/call.ts';
 import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
 import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
@@ -21,6 +24,8 @@ export interface SubgraphTransportOptions {
   readonly maxResponseBytes: number;
   /** Whether queries that no service could tell apart share one request while it is under way. @default never */
   readonly sharesRequests?: () => boolean;
+  /** Whether headers say how long answers may be kept. @default never */
+  readonly readsHints?: () => boolean;
 }
 
 /** What requests to a service carry beside what the gateway says itself. */
@@ -39,6 +44,8 @@ interface ReceivedAnswer {
   readonly text: string;
   /** Whether the text holds no escapes; then no string of it has a character that JSON escapes. */
   readonly isPlain: boolean;
+  /** What its headers say of how long it may be kept; null where nobody wants to know. */
+  readonly hints: AnswerHints | null;
 }
 
 const backslash = 0x5c;
@@ -75,14 +82,18 @@ export function createSubgraphTransport(options: SubgraphTransportOptions): Subg
   };
 }
 
-/** Headers go to everyone who waited; cookies only to the one whose request it was. */
+/**
+ * Each of those who share an answer learns what it says. Headers go to everyone who waited; cookies only to the one whose
+ * request it was.
+ */
 function take(service: string, answer: ReceivedAnswer, context: RequestContext, isOwn: boolean): ExecutionResult {
+  if (answer.hints !== null) context.lifetime?.add(answer.hints);
   context.serviceHeaders?.note(answer.headers, isOwn);
   return parseAnswer(service, answer);
 }
 
 async function send(
-  { call, acceptsOf, maxResponseBytes }: SubgraphTransportOptions,
+  { call, acceptsOf, maxResponseBytes, readsHints }: SubgraphTransportOptions,
   { service, operationType, query }: SubgraphRequest,
   path: string,
   headers: readonly string[],
@@ -106,13 +117,21 @@ async function send(
     },
     context,
   );
-  const received = context.serviceHeaders?.select(service, answer.rawHeaders) ?? [];
+  const { status, rawHeaders } = answer;
   return {
-    status: answer.status,
-    headers: received,
+    status,
+    headers: context.serviceHeaders?.select(service, rawHeaders) ?? [],
     text: answer.body.toString('utf8'),
     isPlain: !answer.body.includes(backslash),
+    hints: operationType === 'query' && readsHints?.() === true ? readHints(service, rawHeaders) : null,
   };
+}
+
+function readHints(service: string, rawHeaders: readonly string[]): AnswerHints {
+  return readAnswerHints(
+    rawHeaders,
+    readAnswerTags(rawHeaders).map((name) => buildNamedTag(service, name)),
+  );
 }
 
 function buildBody({ query, variables, operationName }: SubgraphRequest): string {

@@ -1,4 +1,5 @@
 /** Takes an answer for the cache: passes it on as it arrives, and keeps a copy of what may be kept. */
+import { withoutTagHeaders } from '../policies/answer-tags.ts';
 import { type CacheStatus, formatCacheStatus } from '../policies/cache-status.ts';
 import type { AnswerHead, StoredHead } from '../policies/http-caching.ts';
 import { toHeaderMap } from '../policies/http-headers.ts';
@@ -26,6 +27,8 @@ export interface CachedReceiverOptions {
   readonly target: Receiver;
   readonly collecting: Collecting;
   readonly maxBodyBytes: number;
+  /** Whether the client gets no tags of the service. */
+  readonly hidesTags: boolean;
   /** Whether the request carries validators of ours, so that a 304 is for us. */
   readonly validates: boolean;
   /** Whether there is something to give out in place of a failure. */
@@ -59,7 +62,7 @@ export class CachedReceiver implements Receiver {
   }
 
   onHead(status: number, received: readonly string[], flow: Flow): void {
-    const { target, validates, hidesFailures, judge } = this.#options;
+    const { target, validates, hidesFailures, hidesTags, judge } = this.#options;
     this.status = status;
     this.rawHeaders = endToEndResponseHeaders(received);
     this.#flow = flow;
@@ -72,7 +75,8 @@ export class CachedReceiver implements Receiver {
       if (!fits) this.#options.onDropped();
       if (answer !== null) this.#collected = { answer, chunks: [], sizeBytes: 0 };
       const cacheStatus = formatCacheStatus(this.#options.status(answer !== null, status));
-      target.onHead(status, [...received, 'cache-status', cacheStatus], flow);
+      const visible = hidesTags ? withoutTagHeaders(received) : received;
+      target.onHead(status, [...visible, 'cache-status', cacheStatus], flow);
     }
   }
 

@@ -7,6 +7,7 @@ import { type Descriptors, type HttpRule, type MethodType, parseDescriptors } fr
 import { isSpecialType } from './protobuf/well-known.ts';
 import { WireError } from './protobuf/wire.ts';
 import type { JsonStyle } from './protobuf/wire-to-json.ts';
+import { listPredicates, routeMethods } from './route-match.ts';
 import type { Route, ServiceDefinition } from './service-definition.ts';
 
 /** A method behind a path of REST. */
@@ -37,7 +38,6 @@ export interface GrpcSchema {
 type GrpcDefinition = Pick<ServiceDefinition, 'grpc' | 'routes' | 'http2'>;
 type RouteMethods = NonNullable<Route['match']['methods']>;
 
-const routeMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 const nothingKnown: Descriptors = { messages: new Map(), enums: new Map(), services: [], methods: [] };
 
 /** Reads what {@link findGrpcMistakes} finds nothing wrong with. */
@@ -204,7 +204,9 @@ function keyOf(method: string, pattern: string): string {
   return `${method} ${pattern.replaceAll(/\/:[A-Za-z_]\w*/g, '/:')}`;
 }
 
+/** None of a route that takes some of the requests only: the others are still the rule's. */
 function keysOf({ match }: Route): string[] {
+  if (listPredicates(match).length > 0) return [];
   return (match.methods ?? routeMethods).map((method) => keyOf(method, match.path));
 }
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { CacheableRequest } from '../policies/http-caching.ts';
 import { toHeaderMap } from '../policies/http-headers.ts';
 import type { RequestContext } from '../policies/request-context.ts';
+import { describeToken, viewerTokenHeader } from '../policies/viewer-token.ts';
 import type { CallRequest } from './call.ts';
 import { gatewayHeaders } from './forwarding.ts';
 
@@ -28,10 +29,14 @@ const ofOneExchange: ReadonlySet<string> = new Set([
 export function buildCacheRequest(request: CallRequest, context: RequestContext): CacheRequest {
   const { client, viewer } = context;
   const headers = toHeaderMap([...request.headers, ...gatewayHeaders(context, Number.POSITIVE_INFINITY)]);
+  const token = headers[viewerTokenHeader];
+  // Told apart is who it is, and not when the token was made.
+  if (token !== undefined && viewer !== null) headers[viewerTokenHeader] = describeToken(token);
   const { protocol, host } = client;
+  const shape = request.reshape?.key;
   return {
     headers,
-    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null])}`,
+    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null, { variant: request.variant, shape }])}`,
     credentialed: request.credentialed === true || viewer !== null || 'authorization' in headers || 'cookie' in headers,
     isConditional: 'if-none-match' in headers || 'if-modified-since' in headers,
   };

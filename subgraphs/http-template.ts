@@ -1,5 +1,7 @@
 /** Path templates of `google.api.http` (google/api/http.proto, "Path template syntax"). */
 
+import { readPattern } from './route-pattern.ts';
+
 type Segment =
   | { readonly kind: 'literal'; readonly text: string }
   | { readonly kind: 'one' }
@@ -37,8 +39,12 @@ export function compileHttpTemplate(template: string): HttpTemplate {
   if (rest !== -1 && rest !== segments.length - 1) {
     throw new TemplateMistake(`${template}: \`**\` is read only at the end`);
   }
+  const pattern = writePattern(segments, verb);
+  // A verb may be too long for a constraint.
+  const [mistake] = readPattern(pattern).mistakes;
+  if (mistake !== undefined) throw new TemplateMistake(`${template}: ${mistake}`);
   return {
-    pattern: writePattern(segments, verb),
+    pattern,
     fields: variables.map(({ field }) => field),
     match(path) {
       const parts = splitPath(path, verb);
@@ -90,15 +96,15 @@ function parseSegment(text: string, template: string): Segment {
 }
 
 /**
- * The pattern of a route. A verb behind a variable is a constraint of its parameter, so that the router can tell methods
- * with different verbs apart; the colon is written as an escape, for colons mean parameters there.
+ * The pattern of a route. A verb behind a variable is a constraint of its parameter (`:p2(.+:cancel)`), so that methods with
+ * different verbs are told apart.
  */
 function writePattern(segments: readonly Segment[], verb: string | null): string {
   const parts = segments.map((segment, index) => {
     const ending = index === segments.length - 1 ? verb : null;
     if (segment.kind === 'literal') return segment.text + (ending === null ? '' : `:${ending}`);
     if (segment.kind === 'rest') return '*';
-    return `:p${index}${ending === null ? '' : `(^.+\\x3a${ending.replaceAll(/[.$()+]/g, '\\$&')}$)`}`;
+    return `:p${index}${ending === null ? '' : `(.+:${ending.replaceAll(/[.$()+]/g, '\\$&')})`}`;
   });
   return `/${parts.join('/')}`;
 }

@@ -1,5 +1,5 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { type buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
@@ -7,7 +7,12 @@ import { hashText } from './balancing-key.ts';
 import { type CallFailure, failureCode } from './call-failure.ts';
 import type { Candidate } from './candidate-group.ts';
 import type { HealthSettings } from './health-settings.ts';
-import { createInstanceConnector, createPoolConnector } from './instance-connector.ts';
+import {
+  createInstanceConnector,
+  createPoolConnector,
+  type InstanceTransport,
+  serverNameOf,
+} from './instance-connector.ts';
 import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
 import { PeakLatency } from './peak-latency.ts';
@@ -32,6 +37,8 @@ export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   /** The last failure of a call or probe, in a word or two. */
   readonly lastFailure?: string;
 }
+
+const plainTransport: InstanceTransport = { http2: false, tls: null };
 
 /** What all instances share. */
 export interface InstanceSurroundings extends HealthSurroundings {
@@ -62,13 +69,17 @@ export class InstanceState implements Candidate {
   #connector: buildConnector.connector | undefined;
   readonly breaker: CircuitBreaker;
   readonly health: InstanceHealth;
-  /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
-  readonly serverName: string | undefined;
+  /** What TLS asks for: what the service says, else the instance's own name. An address is none (RFC 6066 section 3). */
+  get serverName(): string | undefined {
+    const { tls } = this.#transport;
+    return (tls !== null && 'servername' in tls ? tls.servername : undefined) ?? this.#ownName;
+  }
+  readonly #ownName: string | undefined;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
   #concurrency: number;
   #balancing: BalancingSettings;
-  #http2: boolean;
+  #transport: InstanceTransport;
   #rampStartedAtMs = 0;
   #lastFailure: string | undefined;
 
@@ -80,18 +91,18 @@ export class InstanceState implements Candidate {
     balancing: BalancingSettings,
     surroundings: InstanceSurroundings,
     pool: InstancePool,
-    http2 = false,
+    transport: InstanceTransport = plainTransport,
   ) {
     this.#instance = instance;
     this.#concurrency = shareOf(resilience, surroundings);
     this.#balancing = balancing;
-    this.#http2 = http2;
+    this.#transport = transport;
     this.weight = instance.weight;
     this.latency = new PeakLatency(balancing.latencyDecayMs);
     this.hash = hashText(instance.id);
     this.key = instanceKey(instance);
     this.#surroundings = surroundings;
-    this.serverName = serverNameOf(instance.url);
+    this.#ownName = serverNameOf(instance.url);
     this.pool = this.#createPool();
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
@@ -100,6 +111,7 @@ export class InstanceState implements Candidate {
       service,
       id: instance.id,
       url: instance.url,
+      tls: () => this.#transport.tls,
       settings: health,
       breaker: this.breaker,
       pool,
@@ -152,12 +164,13 @@ export class InstanceState implements Candidate {
     resilience: Resilience,
     health: HealthSettings,
     balancing: BalancingSettings = this.#balancing,
-    http2: boolean = this.#http2,
+    transport: InstanceTransport = this.#transport,
   ): void {
     const concurrency = shareOf(resilience, this.#surroundings);
     const samePool =
       concurrency === this.#concurrency &&
-      http2 === this.#http2 &&
+      transport.http2 === this.#transport.http2 &&
+      transport.tls === this.#transport.tls &&
       balancing.maxConnectionAgeMs === this.#balancing.maxConnectionAgeMs;
     this.#instance = instance;
     this.#balancing = balancing;
@@ -167,7 +180,8 @@ export class InstanceState implements Candidate {
     this.health.configure(health);
     if (samePool) return;
     this.#concurrency = concurrency;
-    this.#http2 = http2;
+    this.#transport = transport;
+    this.#connector = undefined;
     this.#retirePool();
     this.pool = this.#createPool();
   }
@@ -205,7 +219,11 @@ export class InstanceState implements Candidate {
     return new Promise((resolve, reject) => {
       const options = { protocol, hostname: hostname.replace(/^\[|\]$/g, ''), port, ...(servername && { servername }) };
       // What leaves HTTP/1.1 is always asked for in HTTP/1.1.
-      this.#connector ??= createInstanceConnector({ lookup: this.#surroundings.lookup, http2: false });
+      this.#connector ??= createInstanceConnector({
+        lookup: this.#surroundings.lookup,
+        http2: false,
+        tls: this.#transport.tls,
+      });
       this.#connector(options, (...[error, socket]) => {
         if (error !== null) reject(error);
         else resolve(socket);
@@ -274,13 +292,13 @@ export class InstanceState implements Candidate {
     return new Pool(this.url, {
       connections: this.#concurrency,
       pipelining: 1,
-      allowH2: this.#http2,
+      allowH2: this.#transport.http2,
       useMilo: false,
       // Not to the millisecond: the connections of all instances, and of all gateways, shall not end together.
       ...(maxConnectionAgeMs > 0 && { clientTtl: maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) }),
       // The call keeps time until the head by itself: undici's own timers are coarse, and do not know about uploads.
       headersTimeout: 0,
-      connect: createPoolConnector({ lookup, http2: this.#http2 }),
+      connect: createPoolConnector({ lookup, ...this.#transport }),
     });
   }
 }
@@ -297,9 +315,4 @@ export function instanceKey({ id, url }: Instance): string {
 
 function toHundredths(value: number): number {
   return Math.round(value * 100) / 100;
-}
-
-function serverNameOf(origin: string): string | undefined {
-  const { protocol, hostname } = new URL(origin);
-  return protocol === 'https:' && isIP(hostname.replace(/^\[|\]$/g, '')) === 0 ? hostname : undefined;
 }

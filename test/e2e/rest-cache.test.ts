@@ -122,20 +122,47 @@ test('Set-Cookie, private, no-store in any case, Vary: * and events are never ke
   assert.equal(seen.length, 2 * Object.keys(heads).length);
 });
 
-test('ranges pass by: neither a part is kept nor a kept answer cut', async (t) => {
+test('parts are cut out of a kept answer; a part that comes from the service is not kept', async (t) => {
   const { seen, ask } = await startCached(t, (request, response) => {
     const part = request.headers.range !== undefined;
-    response.writeHead(part ? 206 : 200, {
-      'cache-control': 'max-age=60',
-      ...(part && { 'content-range': 'bytes 0-1/4' }),
-    });
+    const head = { 'cache-control': 'max-age=60', etag: '"v1"', 'content-type': 'text/plain' };
+    response.writeHead(part ? 206 : 200, { ...head, ...(part && { 'content-range': 'bytes 0-1/5' }) });
     response.end(part ? 'wh' : 'whole');
   });
-  const range = { range: 'bytes=0-1' };
-  assert.deepEqual([(await ask('/api/a', range)).text, (await ask('/api/a')).text], ['wh', 'whole']);
-  const again = await ask('/api/a', range);
-  assert.deepEqual([again.status, again.text, again.cache], [206, 'wh', 'Selvage; fwd=bypass']);
-  assert.equal(seen.length, 3);
+  const range = (value: string, more: Record<string, string> = {}) => ask('/api/a', { range: value, ...more });
+  const first = await range('bytes=0-1');
+  assert.deepEqual([first.status, first.text, first.cache], [206, 'wh', 'Selvage; fwd=uri-miss']);
+  assert.equal((await ask('/api/a')).text, 'whole');
+  const cut = await range('bytes=1-2');
+  assert.deepEqual(
+    [cut.status, cut.text, cut.headers.get('content-range'), cut.headers.get('content-length')],
+    [206, 'ho', 'bytes 1-2/5', '2'],
+  );
+  assert.match(cut.cache ?? '', /^Selvage; hit; ttl=\d+$/);
+  assert.match(cut.headers.get('age') ?? '', /^\d+$/);
+  const refused = await range('bytes=5-');
+  assert.deepEqual([refused.status, refused.text, refused.headers.get('content-range')], [416, '', 'bytes */5']);
+  assert.equal(refused.headers.get('cache-control'), 'no-store');
+  assert.equal((await range('bytes=-2', { 'if-range': '"v1"' })).text, 'le');
+  for (const condition of ['"v0"', 'W/"v1"', 'Mon, 01 Jan 2024 00:00:00 GMT'])
+    assert.deepEqual([(await range('bytes=-2', { 'if-range': condition })).status, condition], [200, condition]);
+  assert.deepEqual([(await range('bytes=0-0,2-2')).text, (await range('pages=1-2')).text], ['whole', 'whole']);
+  assert.equal((await range('bytes=0-1', { 'if-none-match': '"v1"' })).status, 304);
+  const head = await ask('/api/a', { range: 'bytes=0-1' }, 'HEAD');
+  assert.deepEqual([head.status, head.headers.get('content-length')], [200, '5']);
+  assert.equal(seen.length, 2);
+});
+
+test('what is refreshed behind the back of a client that asks for a part is the whole', async (t) => {
+  const { seen, ask } = await startCached(t, (request, response, count) => {
+    assert.equal(request.headers.range, undefined);
+    response.writeHead(200, { 'cache-control': 'max-age=0, stale-while-revalidate=60', etag: `"${count}"` });
+    response.end(`answer ${count}`);
+  });
+  await ask('/api/a');
+  assert.equal((await ask('/api/a', { range: 'bytes=7-' })).text, '1');
+  await until(() => seen.length === 2, 'the refresh in the background');
+  await until(async () => (await ask('/api/a')).text === 'answer 2', 'the whole new answer');
 });
 
 test('while a stale answer may be given out, nobody waits for the new one', async (t) => {
@@ -234,6 +261,48 @@ test('a ttl of the route holds for answers that say nothing; an administrator dr
   assert.match(body, /selvage_cache_requests_total\{door="rest",service="things",outcome="hit"\} 1/);
   assert.match(body, /selvage_cache_stored_bytes_total\{door="rest",service="things"\} 32/);
   assert.match(body, /selvage_cache_bytes [1-9]/);
+});
+
+test('answers are dropped by the beginning of their path, and by the tags that the service gave them', async (t) => {
+  const { gateway, seen, ask } = await startCached(
+    t,
+    (request, response) => {
+      const color = request.url?.includes('red') === true ? 'red' : 'blue';
+      const tags = { 'cache-tag': `things, ${color}`, 'surrogate-key': 'all every' };
+      response.writeHead(200, { 'cache-control': 'max-age=60', ...tags }).end('x');
+    },
+    { hideTags: true },
+  );
+  const paths = ['/api/shoes/red', '/api/shoes/blue', '/api/hats/red'];
+  const fill = async () => {
+    for (const path of [...paths, ...paths]) {
+      const { headers } = await ask(path);
+      assert.deepEqual([headers.get('cache-tag'), headers.get('surrogate-key')], [null, null]);
+    }
+  };
+  const expected: [object, number][] = [
+    [{ paths: ['/api/shoes/*'] }, 2],
+    [{ paths: ['/api/*'] }, 3],
+    [{ paths: ['/api/shoes/red'] }, 1],
+    [{ paths: [{ service: 'things', path: '/hats/*' }] }, 1],
+    [{ paths: ['/elsewhere/*'] }, 0],
+    [{ tags: [{ service: 'things', tag: 'red' }] }, 2],
+    [{ tags: ['blue', 'unknown'] }, 1],
+    [{ tags: ['every'] }, 3],
+    [{ tags: [{ service: 'others', tag: 'every' }] }, 0],
+  ];
+  for (const [body, invalidated] of expected) {
+    await fill();
+    const before = seen.length;
+    assert.deepEqual(
+      (await gateway.admin('POST', '/cache/invalidate', body)).body,
+      { invalidated },
+      JSON.stringify(body),
+    );
+    await fill();
+    assert.equal(seen.length, before + invalidated);
+  }
+  assert.equal((await gateway.admin('POST', '/cache/invalidate', { paths: ['api'] })).status, 400);
 });
 
 test('gateways of one Redis share what is kept, and what is dropped', { skip: redisSkipReason }, async (t) => {

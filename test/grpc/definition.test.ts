@@ -52,6 +52,8 @@ test('templates of paths give routes, and what stands in them', () => {
   assert.equal(match('/v1/{name=shelves/*}:read', '/v1/shelves/a'), null);
   assert.deepEqual(match('/v1/{a.b}/x/{c=**}', '/v1/1/x/2/3'), ['a.b=1', 'c=2/3']);
   assert.equal(compileHttpTemplate('/v1/{name=files/**}').pattern, '/v1/files/*');
+  assert.equal(compileHttpTemplate('/v1/{name=a/*}:b.c').pattern, '/v1/a/:p2(.+:b\\.c)');
+  assert.throws(() => compileHttpTemplate(`/v1/{a}:${'x'.repeat(600)}`), { name: 'TemplateMistake' });
   for (const wrong of ['v1', '/v1/{', '/v1/{a=**}/b', '/v1/../x', '/v1//x', '/v1/a*', '/v1/{1}', '/v1/x?y']) {
     assert.throws(() => compileHttpTemplate(wrong), { name: 'TemplateMistake' }, wrong);
   }
@@ -63,4 +65,32 @@ test('a route of the definition holds for the method behind it', async (t) => {
   });
   assert.equal((await fetch(`${gateway.url}/v1/orders/7`)).status, 401);
   assert.equal((await fetch(`${gateway.url}/v1/items/7`)).status, 200);
+});
+
+test('a route for some of the requests leaves the others to the route of the rule', async (t) => {
+  const { gateway } = await startShop(t, {
+    service: {
+      routes: [
+        {
+          match: { path: '/v1/orders/:id', methods: ['GET'], headers: { 'x-inner': 'yes' } },
+          authorize: { scopes: ['x'] },
+        },
+      ],
+    },
+  });
+  const ask = async (headers: HeadersInit) => (await fetch(`${gateway.url}/v1/orders/7`, { headers })).status;
+  assert.equal(await ask({ 'x-inner': 'yes' }), 401);
+  assert.equal(await ask({}), 200);
+});
+
+test('another service cannot have a path of a method, nor take it by precedence', async (t) => {
+  const { gateway } = await startShop(t);
+  const claim = (match: object) =>
+    gateway.admin('PUT', '/services/other', { routes: [{ match }], instances: [{ url: 'http://127.0.0.1:1' }] });
+  const same = await claim({ path: '/v1/watch', methods: ['GET'] });
+  assert.equal(same.status, 409);
+  assert.match(JSON.stringify(same.body), /\/grpc/);
+  const before = await claim({ path: '/v1/*', precedence: 5 });
+  assert.equal(before.status, 409);
+  assert.match(JSON.stringify(before.body), /of the service shop \(\/grpc\)/);
 });

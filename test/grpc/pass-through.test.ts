@@ -97,6 +97,22 @@ test('a deadline that passes is DEADLINE_EXCEEDED, and the call is cancelled at 
   await until(() => seen[0]?.cancelled === true, 'the service is told');
 });
 
+test('a deadline also passes while the client is silent in its request', async (t) => {
+  const { gateway } = await startShop(t);
+  const session = await connectHttp2(t, gateway.url);
+  for (const method of ['Cancel', 'Collect']) {
+    const stream = session.request({
+      ':path': `/shop.v1.Orders/${method}`,
+      ':method': 'POST',
+      'content-type': 'application/grpc',
+      'grpc-timeout': '300m',
+      te: 'trailers',
+    });
+    const [headers] = await once(stream, 'response');
+    assert.equal(headers['grpc-status'], String(status.DEADLINE_EXCEEDED), method);
+  }
+});
+
 test('a client that leaves cancels the call at the service', async (t) => {
   const { client, seen } = await startShop(t);
   const watch = client['Watch']?.({ count: -1 });

@@ -4,14 +4,18 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { jwtVerify } from 'jose';
 import { buildClaimsViewer } from '../../policies/claims-viewer.ts';
+import type { Viewer } from '../../policies/request-context.ts';
 import { createViewerDescription, type ViewerOptions } from '../../policies/viewer-token.ts';
 import { describeAsker } from '../../schema/request-sharing.ts';
+import { buildCacheRequest, variantKey } from '../../subgraphs/http-cache-key.ts';
 import { createRequestContext } from '../support/request-context.ts';
 
 const secret = 'a secret of at least thirty-two characters';
 const nowMs = Date.UTC(2030, 0, 1);
 const viewerOf = (claims: Record<string, unknown>) =>
   buildClaimsViewer({ id: 'ada', kind: 'jwt', issuer: 'https://idp', scopes: 'a b', roles: ['r'], claims });
+
+const receiver = { onHead() {}, onData: () => true, onEnd() {} };
 
 function tokenOf(fields: readonly string[]): string {
   return fields[fields.indexOf('x-user-token') + 1] ?? '';
@@ -80,5 +84,33 @@ describe('the token about a viewer', () => {
       return describeAsker(createRequestContext({ viewer, viewerFields: describeViewer(viewer) }), []);
     });
     assert.notEqual(askers[0], askers[1]);
+  });
+
+  it('makes a viewer no other one when it is renewed, neither for shared requests nor for what is kept by `Vary`', () => {
+    let atMs = nowMs;
+    const describeViewer = createViewerDescription(
+      { headers: false, token: { secret, claims: ['tenant'] } },
+      () => atMs,
+    );
+    const identify = (viewer: Viewer) => {
+      const context = createRequestContext({ viewer, viewerFields: describeViewer(viewer) });
+      const request = { service: 's', method: 'GET', path: '/', headers: [], body: null, idempotent: true, receiver };
+      const { primaryKey, headers } = buildCacheRequest(request, context);
+      const vary = variantKey(primaryKey, ['x-user-token'], headers);
+      return { token: tokenOf(describeViewer(viewer)), asker: describeAsker(context, []), vary };
+    };
+    const first = identify(viewerOf({ tenant: 't1', jti: '1' }));
+    atMs += 40_000;
+    const renewed = identify(viewerOf({ tenant: 't1', jti: '2' }));
+    assert.notEqual(renewed.token, first.token);
+    assert.deepEqual([renewed.asker, renewed.vary], [first.asker, first.vary]);
+    const other = identify(viewerOf({ tenant: 't2', jti: '1' }));
+    assert.notEqual(other.asker, first.asker);
+    assert.notEqual(other.vary, first.vary);
+  });
+
+  it('is told from a viewer who is named like its header', () => {
+    const viewer = { ...viewerOf({}), id: 'x-user-token' };
+    assert.match(describeAsker(createRequestContext({ viewer }), []), /"x-user-id","x-user-token"/);
   });
 });

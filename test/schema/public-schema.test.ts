@@ -114,7 +114,7 @@ test('requirements are read off both kinds of services, under any name of the di
     'Invoice.total': { authenticated: true, scopes: [[['billing']]] },
     'Query.me': { authenticated: true, scopes: [] },
     'User.email': { authenticated: true, scopes: [[['profile:read'], ['admin', 'support']]] },
-    // Nobody decides policies here: no alternatives, so nobody passes.
-    'User.salary': { authenticated: true, scopes: [[]] },
+    // What it stands for is for the configuration to say; nobody passes a policy that it does not have.
+    'User.salary': { authenticated: false, scopes: [], policies: [[['hr']]] },
   });
 });

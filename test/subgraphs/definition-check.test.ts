@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../../policies/errors.ts';
-import { buildStaticId, checkDefinition, checkDefinitions, checkInstance } from '../../subgraphs/definition-check.ts';
+import {
+  buildStaticId,
+  checkDefinition,
+  checkDefinitions,
+  checkInstance,
+  findDefinitionMistakes,
+} from '../../subgraphs/definition-check.ts';
 import { maxSdlLength } from '../../subgraphs/service-definition.ts';
 
 /** The reasons of a refusal, as `pointer: message`. */
@@ -151,4 +157,16 @@ test('the registration of an instance is checked the same way', () => {
     '/weight: expected a whole number from 1 to 1000, got the number 1001',
     ': the key `url` is missing; expected an origin such as http://10.0.0.5:8080: no path, no credentials',
   ]);
+});
+
+test('what a registered service says of access and limits may contradict itself no more than in a configuration', () => {
+  const rule = { name: 'a', limit: 1, window: '1m' };
+  const contradiction = { public: true, authorize: { scopes: ['s'] }, rateLimit: [rule, { ...rule, limit: 2 }] };
+  const definition = { ...contradiction, routes: [{ match: { path: '/a' }, ...contradiction }] };
+  assert.deepEqual(
+    findDefinitionMistakes(definition).map(({ path }) => path),
+    ['/rateLimit/1/name', '/public', '/routes/0/rateLimit/1/name', '/routes/0/public'],
+  );
+  const open = { public: true, authorize: { authenticated: false, expression: "request.host == 'a'" } };
+  assert.deepEqual(findDefinitionMistakes({ routes: [{ match: { path: '/a' }, ...open }] }), []);
 });
