@@ -14,7 +14,7 @@ import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { GatewayError } from '../policies/errors.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createPlanner } from '../schema/planner.ts';
-import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { InstanceStatus } from '../subgraphs/instance-status.ts';
 import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';

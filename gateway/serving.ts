@@ -22,7 +22,7 @@ import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createVersionRouting } from '../schema/version-routing.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createHttpCache } from '../subgraphs/http-cache.ts';
-import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { InstanceStatus } from '../subgraphs/instance-status.ts';
 import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
