@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
-import type { AdminToken } from './config-schema.ts';
+import type { AdminToken } from './admin-token.ts';
 import { isLoopback } from './loopback.ts';
 
 /** Who changes something: the name in the audit log, and what it may touch. */

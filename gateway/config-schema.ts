@@ -4,93 +4,28 @@
  */
 import Type from 'typebox';
 import { AuthenticationOptions } from '../policies/authentication-options.ts';
-import { ArgumentPolicies, AuthorizationOptions, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
-import { CacheHintOptions } from '../policies/cache-hints.ts';
+import { AuthorizationOptions } from '../policies/authorize-options.ts';
 import { CacheStoreOptions } from '../policies/cache-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
-import { fieldResilienceProperties } from '../policies/field-resilience.ts';
 import { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { Duration, OneOf, Percentage, Size } from '../policies/units.ts';
-import { MaxUpgrades } from '../policies/upgrade-options.ts';
+import { Duration, OneOf, Percentage } from '../policies/units.ts';
 import { ViewerOptions } from '../policies/viewer-token.ts';
 import { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
 import { RedisOptions } from '../subgraphs/redis-connection.ts';
 import { ServiceDefinition, schemaChangePolicies, serviceNamePattern } from '../subgraphs/service-definition.ts';
-import { clientLimitProperties } from './client-limits.ts';
+import { AdminToken } from './admin-token.ts';
+import { FieldPolicy, TypePolicy } from './field-policies.ts';
 import { GraphqlOptions } from './graphql-options.ts';
 import { KnownHosts } from './known-hosts.ts';
+import { LimitOptions } from './limit-options.ts';
 import { ListenOptions, Port } from './listen-options.ts';
 import { PluginList } from './plugin-options.ts';
 import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 import { ServerTiming } from './server-timing.ts';
 
 const closed = { additionalProperties: false } as const;
-
-export const AdminToken = Type.Object(
-  {
-    name: Type.String({
-      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
-      description: 'Who holds the token: the author in the audit log.',
-    }),
-    sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the token, in lower-case hex.' }),
-    role: Type.Union([Type.Literal('admin'), Type.Literal('team'), Type.Literal('viewer')], {
-      description: '`admin` may do everything, `team` may change the services it names, `viewer` may only look.',
-    }),
-    services: Type.Optional(
-      Type.Array(Type.String({ pattern: serviceNamePattern }), {
-        description: 'For `team`: the services it may change.',
-      }),
-    ),
-  },
-  closed,
-);
-export type AdminToken = Type.Static<typeof AdminToken>;
-
-export const FieldPolicy = Type.Object(
-  {
-    public: Type.Optional(
-      Type.Boolean({
-        default: false,
-        description: 'For root fields: open to anonymous requests also where authentication is required.',
-      }),
-    ),
-    authorize: Type.Optional(GraphqlAuthorizeOptions),
-    arguments: Type.Optional(ArgumentPolicies),
-    ...fieldResilienceProperties,
-    rateLimit: Type.Optional(
-      Type.Array(RateLimitRule, {
-        description: 'Rules for operations that select the field, each as often as the field stands in the document.',
-      }),
-    ),
-    cost: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: 1_000_000,
-        description: 'Cost of the field itself. Default: 1 where it returns objects, else 0.',
-      }),
-    ),
-    listSize: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: 1_000_000,
-        description: 'Length of the list where no argument says one. Default: `graphql.cost.listSize`.',
-      }),
-    ),
-    slicingArguments: Type.Optional(
-      Type.Array(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*$' }), {
-        description: 'Arguments that say how long the list will be. Default: `graphql.cost.slicingArguments`.',
-      }),
-    ),
-    cache: Type.Optional(CacheHintOptions),
-  },
-  closed,
-);
-
-const { listSize: _, slicingArguments: __, arguments: ___, ...typeProperties } = FieldPolicy.properties;
-/** What can be said of a type: most of it holds for its fields, see `docs/policies.md`. */
-export const TypePolicy = Type.Object(typeProperties, closed);
 
 export const GatewayConfig = Type.Object(
   {
@@ -216,38 +151,7 @@ export const GatewayConfig = Type.Object(
       }),
     ),
     graphql: Type.Optional(GraphqlOptions),
-    limits: Type.Optional(
-      Type.Object(
-        {
-          maxBodySize: Type.Optional(
-            Type.Unsafe<string>({ ...Size, default: '10mb', description: 'Largest body of a REST request.' }),
-          ),
-          maxGraphqlBodySize: Type.Optional(
-            Type.Unsafe<string>({ ...Size, default: '1mb', description: 'Largest body of a GraphQL request.' }),
-          ),
-          maxSubgraphResponseSize: Type.Optional(
-            Type.Unsafe<string>({ ...Size, default: '64mb', description: 'Largest answer of a GraphQL service.' }),
-          ),
-          maxHeaderSize: Type.Optional(
-            Type.Unsafe<string>({ ...Size, default: '16kb', description: 'Request line and headers together.' }),
-          ),
-          headersTimeout: Type.Optional(
-            Type.Unsafe<string>({ ...Duration, default: '10s', description: 'Time to send the head of a request.' }),
-          ),
-          ...clientLimitProperties,
-          bodyIdleTimeout: Type.Optional(
-            Type.Unsafe<string>({
-              ...Duration,
-              default: '60s',
-              description:
-                'Time in which a service moves no byte of a body. Not for answers of type `text/event-stream`.',
-            }),
-          ),
-          maxUpgrades: Type.Optional(MaxUpgrades),
-        },
-        { ...closed, description: 'Bounds on what clients and services may send.' },
-      ),
-    ),
+    limits: Type.Optional(LimitOptions),
     loadShedding: Type.Optional(LoadSheddingOptions),
     zone: Type.Optional(
       Type.String({

@@ -8,22 +8,23 @@ import { type EdgeOptions, pickEdgeOptions } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import type { LoadSheddingOptions } from '../policies/load-shedding.ts';
 import { buildOperationCache, type OperationCacheSettings } from '../policies/operation-cache-options.ts';
-import type { PersistedOperationOptions } from '../policies/persisted-operation-options.ts';
 import type { NamedPolicy } from '../policies/policy-definition.ts';
 import type { QueryLimitOptions } from '../policies/query-limits.ts';
 import type { RateLimitHeaders } from '../policies/rate-limit-decision.ts';
 import type { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { type ResilienceOptions, resilienceProperties } from '../policies/resilience.ts';
 import { findSchemaMistakes, formatPointer, type Mistake, type ValuePath } from '../policies/schema-mistakes.ts';
-import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
+import { parseDurationMs } from '../policies/units.ts';
 import type { ViewerOptions } from '../policies/viewer-token.ts';
 import type { DiscoveryOptions } from '../subgraphs/discovery/discovery-options.ts';
-import { defaultMassExpiry, type MassExpirySettings } from '../subgraphs/mass-expiry.ts';
+import type { MassExpirySettings } from '../subgraphs/mass-expiry.ts';
 import type { RedisOptions } from '../subgraphs/redis-connection.ts';
 import type { SchemaChangePolicy, ServiceDefinition } from '../subgraphs/service-definition.ts';
-import { buildClientLimits, type ClientLimits } from './client-limits.ts';
+import type { AdminToken } from './admin-token.ts';
+import type { ClientLimits } from './client-limits.ts';
+import { buildLimits, buildMassExpiry, buildPersistedOperations, buildStore, wholeBytes } from './config-parts.ts';
 import { findRuleMistakes } from './config-rules.ts';
-import { type AdminToken, GatewayConfig } from './config-schema.ts';
+import { GatewayConfig } from './config-schema.ts';
 import type { GraphqlEdgeOptions } from './edge-policies.ts';
 import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
 import { buildListenSettings, type ListenSettings } from './listen-settings.ts';
@@ -278,54 +279,4 @@ export function readPolicies(
     rateLimit: policies.rateLimit ?? [],
     edge: pickEdgeOptions(policies),
   };
-}
-
-function buildStore(store: NonNullable<GatewayConfig['store']>): Settings['store'] {
-  if (typeof store === 'object') return { kind: 'redis', ...store };
-  if (store === 'memory') return { kind: 'memory' };
-  if (store.startsWith('file:')) return { kind: 'file', directory: store.slice('file:'.length) };
-  return { kind: 'redis', redis: { url: store } };
-}
-
-function buildPersistedOperations(options: PersistedOperationOptions): PersistedOperationSettings {
-  return {
-    mode: options.mode ?? 'off',
-    source: options.source,
-    // Not in a circle without a pause, whatever is written.
-    reloadMs: Math.max(10, parseDurationMs(options.reload ?? '30s')),
-    copy: options.copy,
-    allowArbitrary: options.allowArbitrary ?? [],
-    trustPersisted: options.trustPersisted ?? false,
-    apq: options.apq ?? true,
-    apqTtlMs: parseDurationMs(options.apqTtl ?? '24h'),
-    apqMaxBytes: wholeBytes(options.apqMaxSize ?? '16mb'),
-  };
-}
-
-function buildMassExpiry(
-  options: NonNullable<NonNullable<GatewayConfig['registry']>['massExpiry']>,
-): MassExpirySettings {
-  return {
-    share: options.share === undefined ? defaultMassExpiry.share : parsePercentage(options.share),
-    minimum: options.minimum ?? defaultMassExpiry.minimum,
-    patienceMs: options.patience === undefined ? defaultMassExpiry.patienceMs : parseDurationMs(options.patience),
-  };
-}
-
-function buildLimits(limits: NonNullable<GatewayConfig['limits']>): Settings['limits'] {
-  return {
-    maxBodyBytes: wholeBytes(limits.maxBodySize ?? '10mb'),
-    maxGraphqlBodyBytes: wholeBytes(limits.maxGraphqlBodySize ?? '1mb'),
-    maxSubgraphResponseBytes: wholeBytes(limits.maxSubgraphResponseSize ?? '64mb'),
-    maxHeaderBytes: wholeBytes(limits.maxHeaderSize ?? '16kb'),
-    headersTimeoutMs: parseDurationMs(limits.headersTimeout ?? '10s'),
-    bodyIdleTimeoutMs: parseDurationMs(limits.bodyIdleTimeout ?? '60s'),
-    ...buildClientLimits(limits),
-    maxUpgrades: limits.maxUpgrades ?? 20_000,
-  };
-}
-
-/** `1.3kb` is no whole number of bytes, and Node's limits must be. */
-function wholeBytes(size: string): number {
-  return Math.round(parseSizeBytes(size));
 }

@@ -1,7 +1,8 @@
 /** Layers as explanations tell them: with what adds up level by level, and with what the GraphQL door says of itself. */
 
+import { type GraphQLSchema, getNamedType, isInterfaceType, isObjectType } from 'graphql';
 import type { HeaderRules } from '../policies/header-rules.ts';
-import { type PolicyLayer, pickKinds } from '../policies/policy-binding.ts';
+import { buildLayers, type PolicyLayer, pickKinds } from '../policies/policy-binding.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Settings } from './config.ts';
 import {
@@ -33,6 +34,17 @@ export function listDoorLayers(sources: PolicySources, { graphql, loadShedding }
   const own = withoutMissing({ priority, cors, csrf, securityHeaders, headers });
   const layers = [{ ...door, options: own }, ...pickKinds(listGatewayLayers(sources), (kind) => doorKinds.has(kind))];
   return pickDirection(layers, 'response');
+}
+
+/** What the type says of every field that returns it: `authorize` beside all that the field says, `cache` where it says none. */
+export function listReturnedLayers({ settings, named }: PolicySources, schema: GraphQLSchema, coordinate: string) {
+  const [typeName = '', fieldName = ''] = coordinate.split('.');
+  const parent = schema.getType(typeName);
+  const field = isObjectType(parent) || isInterfaceType(parent) ? parent.getFields()[fieldName] : undefined;
+  if (field === undefined) return [];
+  const type = getNamedType(field.type).name;
+  const layers = buildLayers({ level: 'type', type }, settings.types[type], named);
+  return pickKinds(layers, (kind) => kind === 'authorize' || kind === 'cache');
 }
 
 /** Of the calls of the GraphQL door to a service. */

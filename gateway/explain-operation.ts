@@ -18,7 +18,7 @@ import type { RequestContext } from '../policies/request-context.ts';
 import { createFieldOwners } from '../schema/field-owners.ts';
 import type { PlanOutline } from '../schema/plan-outline.ts';
 import { isComposed } from '../subgraphs/snapshot.ts';
-import { listDoorLayers, listGraphqlCallLayers } from './explain-layers.ts';
+import { listDoorLayers, listGraphqlCallLayers, listReturnedLayers } from './explain-layers.ts';
 import {
   buildPolicySources,
   createExplainedRequest,
@@ -72,6 +72,8 @@ interface ExplainedField {
   readonly services: readonly string[];
   readonly rateLimits: readonly ExplainedRule[];
   readonly policies: readonly ExplainedKind[];
+  /** What the type that it returns says beside them, where it says anything. */
+  readonly ofReturnedType?: readonly ExplainedKind[];
 }
 
 /** Planned: what is asked in which order. Stitched: services that may be asked; the order is found on the way. */
@@ -233,8 +235,9 @@ function explainLimits(
 function explainFields(sources: ExplainSources, demand: OperationDemand): readonly ExplainedField[] {
   const { snapshot, graph } = sources;
   const owners = createFieldOwners()(snapshot);
+  const policies = buildPolicySources(sources);
   const layers = createFieldLayers({
-    ...buildPolicySources(sources),
+    ...policies,
     schema: graph.schema,
     services: snapshot.services,
     owners,
@@ -242,12 +245,14 @@ function explainFields(sources: ExplainSources, demand: OperationDemand): readon
   return [...demand.fields].map(([field, times]) => {
     const [type = '', name = ''] = field.split('.');
     const own = layers.list(type, name);
+    const returned = describeKinds(listReturnedLayers(policies, graph.schema, field));
     return {
       field,
       times,
       services: owners.get(field) ?? [],
       rateLimits: describeRules(own),
       policies: describeKinds(own),
+      ...(returned.length > 0 && { ofReturnedType: returned }),
     };
   });
 }

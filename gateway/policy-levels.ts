@@ -3,7 +3,8 @@ import type { TSchema } from 'typebox';
 import { createPolicyCheck, createPolicyMistakes, type KindSchemas } from '../policies/policy-check.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
-import { FieldPolicy, GatewayConfig, TypePolicy } from './config-schema.ts';
+import { GatewayConfig } from './config-schema.ts';
+import { FieldPolicy, TypePolicy } from './field-policies.ts';
 import { findNamedContradictions } from './policy-rules.ts';
 
 type Properties = Readonly<Record<string, TSchema>>;

@@ -9,6 +9,7 @@ import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-ru
 import { findRetireMistakes, type RetireOptions } from '../policies/retirement.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
 import { findBalancingMistakes, type LoadBalancingOptions } from '../subgraphs/load-balancing-options.ts';
+import { findRegionMistakes, type RegionOptions } from '../subgraphs/route-region.ts';
 import { findPlaceMistakes } from './authorization-rules.ts';
 
 /** What the rules look at, of options that fit their schema. */
@@ -18,6 +19,11 @@ interface Kinds extends MessageOptions {
   readonly arguments?: ArgumentPolicies;
   readonly rateLimit?: readonly RateLimitRule[];
   readonly retire?: RetireOptions;
+}
+
+interface BalancedOptions {
+  readonly loadBalancing?: LoadBalancingOptions;
+  readonly region?: RegionOptions;
 }
 
 /** The contradictions in options of a target; paths begin with the kind. */
@@ -34,10 +40,11 @@ export function findContradictions(target: PolicyTarget, options: object): reado
 
 /** The same for a named policy, with what definitions of services and routes are asked beyond: it must fit in their place. */
 export function findNamedContradictions(target: PolicyTarget, options: object): readonly Mistake[] {
-  const { loadBalancing, ...kinds } = options as EdgeOptions & { readonly loadBalancing?: LoadBalancingOptions };
+  const { loadBalancing, region, ...kinds } = options as EdgeOptions & BalancedOptions;
   return [
     ...findContradictions(target, options),
     ...findEdgeMistakes(kinds, scopeOf(target)),
+    ...findRegionMistakes(region),
     ...findBalancingMistakes(loadBalancing).map(({ path, message }) => ({ path: path.slice(1).split('/'), message })),
   ];
 }

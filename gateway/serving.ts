@@ -22,11 +22,12 @@ import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createVersionRouting } from '../schema/version-routing.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createHttpCache } from '../subgraphs/http-cache.ts';
-import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { InstanceStatus } from '../subgraphs/instance-status.ts';
 import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
 import { createApiKeyAccess } from './api-key-access.ts';
+import { findBoundSettings } from './bound-settings.ts';
 import { type CacheTags, createTellingCache, dropCached } from './cache-invalidation.ts';
 import { openCacheStore } from './cache-store.ts';
 import { createCertificateResolver } from './client-certificates.ts';
@@ -350,35 +351,4 @@ export function createServing(options: ServingOptions): LocalServing {
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
-}
-
-/** Settings that a process takes when it starts to serve, and keeps: by name, with what they come from. */
-function listBoundSettings(settings: Settings): Readonly<Record<string, unknown>> {
-  const { listen, redisUrl, cache, limits, trustedProxies, log, workers, deadlineMs, graphql, authentication } =
-    settings;
-  return {
-    listen,
-    hosts: settings.hosts,
-    serverTiming: settings.serverTiming,
-    redisUrl,
-    cache,
-    limits,
-    trustedProxies,
-    log,
-    workers,
-    deadlineMs,
-    'authentication.revocation': authentication.revocation,
-    'authentication.managedApiKeys': authentication.managedApiKeys === true,
-    'authentication.clientCertificateHeader': authentication.clientCertificateHeader,
-    'graphql.path': graphql.path,
-    'graphql.persistedOperations.apqMaxSize': graphql.persistedOperations.apqMaxBytes,
-    'graphql.persistedOperations.apqTtl': graphql.persistedOperations.apqTtlMs,
-    'graphql.subgraphErrors': graphql.subgraphErrors,
-  };
-}
-
-/** Those that differ and would need another process to hold. */
-export function findBoundSettings(before: Settings, after: Settings): readonly string[] {
-  const [known, wanted] = [listBoundSettings(before), listBoundSettings(after)];
-  return Object.keys(known).filter((name) => JSON.stringify(known[name]) !== JSON.stringify(wanted[name]));
 }

@@ -5,7 +5,7 @@ import type { CountResult, CountRule } from '../policies/rate-limit-count.ts';
 import type { HeldSlot } from '../policies/rate-limit-slots.ts';
 import type { UsageRow } from '../schema/field-usage.ts';
 import type { PlanOutcome } from '../schema/planner.ts';
-import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { InstanceStatus } from '../subgraphs/instance-status.ts';
 import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { Explanation } from './explain.ts';

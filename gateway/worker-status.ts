@@ -1,6 +1,6 @@
 /** The instances of a service as several workers see them, as one list. */
 import type { BreakerState } from '../policies/circuit-breaker.ts';
-import type { InstanceStatus } from '../subgraphs/instance-state.ts';
+import type { InstanceStatus } from '../subgraphs/instance-status.ts';
 
 const byBadness: readonly BreakerState[] = ['closed', 'half-open', 'open'];
 

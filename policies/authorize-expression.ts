@@ -9,7 +9,8 @@ export interface AuthorizedRequest extends Pick<RequestContext, 'method' | 'head
   readonly path?: string;
 }
 
-const environment = createExpressionEnvironment({
+/** The variables of who asks, and what: in every expression. */
+export const askedVariables = {
   claims: 'map<string, dyn>',
   viewer: {
     id: 'string',
@@ -26,8 +27,9 @@ const environment = createExpressionEnvironment({
     address: 'string',
     headers: 'map<string, string>',
   },
-  args: 'map<string, dyn>',
-});
+} as const;
+
+const environment = createExpressionEnvironment({ ...askedVariables, args: 'map<string, dyn>' });
 
 /** Reads an expression that lets pass or does not. Throws an ExpressionMistake. */
 export function parseRequirementExpression(source: string): Expression {

@@ -1,27 +1,12 @@
 /** What expressions of transformations see: the message, who asks, and the request as it came. */
-import { type AuthorizedRequest, buildFacts } from './authorize-expression.ts';
+import { type AuthorizedRequest, askedVariables, buildFacts } from './authorize-expression.ts';
 import { createExpressionEnvironment, type Expression } from './expression.ts';
 import type { Viewer } from './request-context.ts';
 import type { Rights } from './rights.ts';
 
 const asked = {
-  claims: 'map<string, dyn>',
-  viewer: {
-    id: 'string',
-    kind: 'string',
-    issuer: 'string',
-    scopes: 'list<string>',
-    roles: 'list<string>',
-    permissions: 'list<string>',
-  },
-  request: {
-    method: 'string',
-    path: 'string',
-    host: 'string',
-    address: 'string',
-    headers: 'map<string, string>',
-    query: 'map<string, string>',
-  },
+  ...askedVariables,
+  request: { ...askedVariables.request, query: 'map<string, string>' },
   params: 'map<string, string>',
 } as const;
 

@@ -12,7 +12,7 @@ import {
 } from 'graphql';
 import { type Dispatcher, getGlobalDispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
-import { type GraphqlEndpoint, maxSdlLength } from '../subgraphs/service-definition.ts';
+import { type GraphqlEndpoint, maxSdlLength } from '../subgraphs/graphql-endpoint.ts';
 import type { ServiceTlsOptions } from '../subgraphs/service-tls-options.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { parseSdl } from './sdl.ts';

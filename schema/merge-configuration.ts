@@ -12,7 +12,7 @@ import {
   isRequiredArgument,
 } from 'graphql';
 import type { ErrorReason } from '../policies/errors.ts';
-import type { GraphqlEndpoint, MergeEntry } from '../subgraphs/service-definition.ts';
+import type { GraphqlEndpoint, MergeEntry } from '../subgraphs/graphql-endpoint.ts';
 import { matchingResults } from './key-look-up.ts';
 
 export type MergeConfiguration = NonNullable<GraphqlEndpoint['merge']>;

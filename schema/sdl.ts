@@ -1,7 +1,7 @@
 /** SDL from outside, parsed within bounds. Everything that a service calls its schema comes through here first. */
 import { type DocumentNode, GraphQLError, Kind, Lexer, parse, Source, TokenKind } from 'graphql';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
-import { maxSdlLength } from '../subgraphs/service-definition.ts';
+import { maxSdlLength } from '../subgraphs/graphql-endpoint.ts';
 
 /** Composition blocks the process for 10 to 20 microseconds per token: this keeps one service below some seconds. */
 const maxTokens = 250_000;

@@ -8,7 +8,7 @@ import type { RequestContext } from '../policies/request-context.ts';
 import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
 import { buildNamedTag } from '../subgraphs/cache-tags.ts';
 import type { AcceptsVersion, Call } from '../subgraphs/call.ts';
-import type { GraphqlEndpoint } from '../subgraphs/service-definition.ts';
+import type { GraphqlEndpoint } from '../subgraphs/graphql-endpoint.ts';
 import type { SubgraphExecutor, SubgraphRequest } from './graph.ts';
 import { plainText } from './plan-run.ts';
 import { createRequestSharing, describeAsker } from './request-sharing.ts';

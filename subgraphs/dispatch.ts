@@ -126,7 +126,8 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       this.#passInterim(controller, status);
       return;
     }
-    const fault = findFramingFault(status, toStrings(controller.rawHeaders));
+    const rawHeaders = toStrings(controller.rawHeaders);
+    const fault = findFramingFault(status, rawHeaders);
     if (fault !== null) {
       this.#cut(classifyFailure(new Error(`the answer is malformed: ${fault}`), this.#scope.request.service, true));
       return;
@@ -135,7 +136,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#account.noteHead(status);
     if (status >= 502 && status <= 504 && this.#scope.setsAside(readRetryAfterMs(controller.rawHeaders)))
       this.#setAside(status);
-    else this.#handOver(controller, status);
+    else this.#handOver(status, rawHeaders);
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
@@ -223,7 +224,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     };
   }
 
-  #handOver(controller: Controller, status: number): void {
+  #handOver(status: number, rawHeaders: string[]): void {
     this.#state = 'streaming';
     const { request, idleTimeoutMs, options, timeoutMs } = this.#scope;
     this.#movedAtMs = options.now();
@@ -233,7 +234,6 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       clearTimeout(this.#timer);
       this.#checkBodyTime(this.#movedAtMs);
     }
-    const rawHeaders = toStrings(controller.rawHeaders);
     this.#rawHeaders = rawHeaders;
     const cookie = this.#scope.sessionCookie(this.#instance);
     if (cookie !== null) rawHeaders.push('set-cookie', cookie);

@@ -6,11 +6,12 @@ import { type AuditAction, type AuditNote, type Author, buildAuthor } from './au
 import { assertInstanceId, checkInstance } from './definition-check.ts';
 import type { DesiredState } from './desired-state.ts';
 import { type DiscoveredList, listNewSoftware, withDiscovered } from './discovery/discovered-instances.ts';
+import type { GraphqlEndpoint } from './graphql-endpoint.ts';
 import { defaultLeaseSeconds, type ExpiredLease, type Leases } from './leases.ts';
 import { nothingAsked, type SchemaAnswer, type SchemaAsking } from './schema-asking.ts';
 import { isAskedOf } from './service-change.ts';
 import { getService } from './service-changes.ts';
-import type { GraphqlEndpoint, InstanceRegistration } from './service-definition.ts';
+import type { InstanceRegistration } from './service-definition.ts';
 import { withPresentVersions, withVersionSchema } from './service-versions.ts';
 import {
   findInstance,

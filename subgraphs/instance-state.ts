@@ -1,7 +1,7 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
 import type { Socket } from 'node:net';
 import { type buildConnector, Pool } from 'undici';
-import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
+import { CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import { hashText } from './balancing-key.ts';
 import { type CallFailure, failureCode } from './call-failure.ts';
@@ -13,30 +13,11 @@ import {
   type InstanceTransport,
   serverNameOf,
 } from './instance-connector.ts';
-import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
+import { type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
+import type { InstanceStatus } from './instance-status.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
 import { PeakLatency } from './peak-latency.ts';
 import type { Instance } from './snapshot.ts';
-
-/** An instance as the admin API shows it. */
-export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
-  readonly id: string;
-  readonly url: string;
-  readonly weight: number;
-  readonly zone?: string;
-  readonly version?: string;
-  readonly state: HealthStatus['state'] | 'draining';
-  readonly breaker: BreakerState;
-  readonly inFlight: number;
-  /** Open connections that have left HTTP; left out while there are none. */
-  readonly upgrades?: number;
-  /** What the balancer takes for the time of an answer: it jumps to peaks and fades. Null: not known yet. */
-  readonly latencyMs: number | null;
-  /** Less than `weight` during slow start. */
-  readonly weightInEffect: number;
-  /** The last failure of a call or probe, in a word or two. */
-  readonly lastFailure?: string;
-}
 
 const plainTransport: InstanceTransport = { http2: false, tls: null };
 

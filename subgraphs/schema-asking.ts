@@ -1,6 +1,7 @@
 /** Asks instances for the schema of their service, and knows which of two answers is the newer one. */
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { GraphqlEndpoint, ServiceDefinition } from './service-definition.ts';
+import type { GraphqlEndpoint } from './graphql-endpoint.ts';
+import type { ServiceDefinition } from './service-definition.ts';
 import type { ServiceTlsOptions } from './service-tls-options.ts';
 import { unversioned } from './service-versions.ts';
 import type { ServiceSchema, VersionSchema } from './snapshot.ts';

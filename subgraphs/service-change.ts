@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { buildOrigin } from './address-policy.ts';
 import { buildStaticId } from './definition-check.ts';
 import { keepDiscovered } from './discovery/discovered-instances.ts';
-import type { GraphqlEndpoint, ServiceDefinition } from './service-definition.ts';
+import type { GraphqlEndpoint } from './graphql-endpoint.ts';
+import type { ServiceDefinition } from './service-definition.ts';
 import { withPresentVersions, withVersionSchema } from './service-versions.ts';
 import {
   buildServiceSchema,

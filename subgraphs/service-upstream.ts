@@ -10,6 +10,7 @@ import { type Balancer, type Choice, createBalancer } from './balancer.ts';
 import type { BalancingSubject } from './balancing-key.ts';
 import type { AcceptsVersion } from './call.ts';
 import { CandidateGroup } from './candidate-group.ts';
+import type { GraphqlEndpoint } from './graphql-endpoint.ts';
 import { buildHealthSettings } from './health-settings.ts';
 import type { InstanceTransport } from './instance-connector.ts';
 import { InstanceState, type InstanceSurroundings, instanceKey } from './instance-state.ts';
@@ -17,7 +18,6 @@ import { type BalancingSettings, buildBalancingSettings } from './load-balancing
 import { OutlierDetector } from './outlier-detector.ts';
 import { assessPool, isOpen, type PoolHealth } from './pool-health.ts';
 import { ServiceBreaker } from './service-breaker.ts';
-import type { GraphqlEndpoint } from './service-definition.ts';
 import { ServiceTls } from './service-tls.ts';
 import type { Service } from './snapshot.ts';
 import { StickySessions } from './sticky-sessions.ts';

@@ -143,6 +143,7 @@ test('explain knows roles, expressions, filtered fields and the limits of classe
       },
     },
     fields: { 'Item.price': { authorize: { scopes: ['prices'] } } },
+    types: { Item: { authorize: { authenticated: true }, cache: { ttl: '1m' } } },
   });
   const subgraph = await startSubgraph(t, 'type Query { items: [Item!]! } type Item { name: String price: Int }', {
     Query: { items: () => [] },
@@ -155,6 +156,20 @@ test('explain knows roles, expressions, filtered fields and the limits of classe
   assert.equal(await passes('/orders/8'), false);
   const filtered = await explain({ query: '{ items { name price } }', headers });
   assert.deepEqual(filtered.access, { granted: true, filtered: true });
+  const [items, name] = filtered.fields;
+  const kinds = items.ofReturnedType.map(({ kind, from }: { kind: string; from: object }) => [kind, from]);
+  const from = { level: 'type', target: 'Item', policy: null };
+  assert.deepEqual(
+    [items.field, kinds],
+    [
+      'Query.items',
+      [
+        ['access', from],
+        ['cache', from],
+      ],
+    ],
+  );
+  assert.equal(name.ofReturnedType, undefined);
   const anonymous = await explain({ query: '{ items { name } }' });
   assert.equal(anonymous.limits.class, 'anonymous');
   assert.equal(anonymous.outcome.refusal.code, 'OPERATION_TOO_DEEP');

@@ -11,6 +11,7 @@ const idRule = { request: [{ set: 'x-id', value: '{route.params.id}' }] };
 const refused: readonly (readonly [PolicyDefinition, string])[] = [
   [{ bind: { services: ['shop'] }, cors: { origins: ['*'], credentials: true } }, '/cors/credentials'],
   [{ bind: { gateway: true }, cors: { origins: ['*'], credentials: true } }, '/cors/credentials'],
+  [{ bind: { services: ['shop'] }, region: { zones: { eu: 'a' } } }, '/region/zones'],
   [{ bind: { services: ['shop'] }, headers: { request: [{ set: 'host', value: 'x' }] } }, '/headers/request/0/set'],
   [{ bind: { gateway: true }, headers: { response: [{ set: 'x', value: '{nobody}' }] } }, '/headers/response/0/value'],
   [{ bind: { gateway: true }, headers: { response: [{ set: 'x' }] } }, '/headers/response/0'],

@@ -7,7 +7,7 @@ import { createWorkerMetrics } from '../../gateway/worker-metrics.ts';
 import { mergeStatus } from '../../gateway/worker-status.ts';
 import { createMemoryRateLimitStore } from '../../policies/rate-limit-memory.ts';
 import type { PlanOutcome } from '../../schema/planner.ts';
-import type { InstanceStatus } from '../../subgraphs/instance-state.ts';
+import type { InstanceStatus } from '../../subgraphs/instance-status.ts';
 
 const request = { door: 'rest', service: 'shop', name: 'GET /shop', status: 200, durationMs: 5 };
 

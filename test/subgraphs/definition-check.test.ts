@@ -8,7 +8,7 @@ import {
   checkInstance,
   findDefinitionMistakes,
 } from '../../subgraphs/definition-check.ts';
-import { maxSdlLength } from '../../subgraphs/service-definition.ts';
+import { maxSdlLength } from '../../subgraphs/graphql-endpoint.ts';
 
 /** The reasons of a refusal, as `pointer: message`. */
 function reasonsOf(check: () => unknown): readonly string[] {
