@@ -13,21 +13,18 @@ import type { RateLimiter } from '../policies/rate-limit.ts';
 import { meterBytes } from '../policies/rate-limit-bytes.ts';
 import type { Rights } from '../policies/rights.ts';
 import type { DescribeViewer } from '../policies/viewer-token.ts';
-import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
-import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import type { Call, CallRequest } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import { assertUnambiguous } from './ambiguous-path.ts';
-import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
-import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
-import { forwardInterim } from './interim-answers.ts';
 import { answerLastHop } from './local-answers.ts';
 import { isUnread, limitBody, readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
-import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import { answerPreflight, buildForwardedHeaders } from './rest-edge.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import { StreamedAnswer } from './streamed-answer.ts';
 import { assertHandshake, chooseProtocol } from './upgrade-request.ts';
 import type { Upgrades } from './upgrades.ts';
 
@@ -63,8 +60,6 @@ export type RestDoor = (
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 const maxReplayableBytes = 65_536;
-/** Pieces of a body up to this size go out as strings. */
-const maxJoinedBytes = 4_096;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
@@ -230,66 +225,4 @@ function authorize(route: RouteTarget, rights: Rights, context: GatewayRequest):
   if (route.requirement === null) return;
   const refusal = checkRequirement(route.requirement, context.viewer, { rights, request: context });
   if (refusal !== null) throw refusal;
-}
-
-/** Writes an answer to the client as it arrives, with back-pressure. */
-class StreamedAnswer implements Receiver {
-  readonly #route: RouteTarget;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  readonly #context: GatewayRequest;
-  #trailing = false;
-
-  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
-    this.#route = route;
-    this.#request = request;
-    this.#response = response;
-    this.#context = context;
-  }
-
-  onInterim(status: number, rawHeaders: readonly string[]): void {
-    forwardInterim(status, rawHeaders, this.#request, this.#response);
-  }
-
-  onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
-    const headers = endToEndResponseHeaders(rawHeaders);
-    this.#trailing = takesTrailers(this.#request, status, headers);
-    dropMisplaced(headers, status, this.#trailing);
-    const { cookies } = this.#route.edge;
-    if (cookies !== null) rewriteCookies(headers, cookies);
-    headers.push(...edgeHeaders(this.#context));
-    // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
-    if (isUnread(this.#request)) {
-      headers.push('connection', 'close');
-      lingerAtEnd(this.#request);
-    }
-    this.#response.writeHead(status, finishHeaders(this.#context, headers));
-    // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
-    // a stream of events may take its time, and its client wants to know that it began.
-    if (!hasHeader(headers, 'content-length')) this.#response.flushHeaders();
-    this.#response.on('drain', () => flow.resume());
-  }
-
-  onData(chunk: Buffer): boolean {
-    this.#context.bodyBytes += chunk.length;
-    this.#context.meter?.passResponse(chunk.length);
-    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
-    // latin1 keeps every byte.
-    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
-    return this.#response.write(chunk);
-  }
-
-  onEnd(trailers: readonly string[]): void {
-    // Before the client has it all: its next request finds this one counted.
-    this.#context.meter?.settle();
-    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
-    this.#response.end();
-  }
-}
-
-function hasHeader(headers: readonly string[], name: string): boolean {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.length === name.length && headers[i]?.toLowerCase() === name) return true;
-  }
-  return false;
 }

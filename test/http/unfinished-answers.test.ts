@@ -71,3 +71,12 @@ test('services of answers that wait for their turn are let go when the client le
   client.resetAndDestroy();
   await until(() => [...silent.sockets, ...endless.sockets].length === 0, 'the connections to the services are closed');
 });
+
+test('a service that breaks off behind its head, before any of the body, has given no answer', async (t) => {
+  const gateway = await startGateway(t);
+  const cut = await startRawService(t, (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n'));
+  await registerRest(gateway, 'cut', cut.url, [{ match: { path: '/cut' } }]);
+  const { statuses, text } = await sendRaw(gateway.url, get('/cut'), { until: /\r\n\r\n\{.*\}$/ });
+  assert.deepEqual(statuses, [502]);
+  assert.match(text, /DOWNSTREAM_SERVICE_ERROR/);
+});

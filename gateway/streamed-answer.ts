@@ -1,0 +1,92 @@
+/** The answer of a REST route on its way to the client. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Flow, Receiver } from '../subgraphs/call.ts';
+import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
+import { lingerAtEnd } from './client-pace.ts';
+import type { GatewayRequest } from './context.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { forwardInterim } from './interim-answers.ts';
+import { isUnread } from './request-body.ts';
+import { rewriteCookies } from './rest-edge.ts';
+import type { RouteTarget } from './route-table.ts';
+
+/** Pieces of a body up to this size go out as strings. */
+const maxJoinedBytes = 4_096;
+
+/** Writes an answer to the client as it arrives, with back-pressure. */
+export class StreamedAnswer implements Receiver {
+  readonly #route: RouteTarget;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #context: GatewayRequest;
+  #trailing = false;
+  /** What the service has said, until there is something to say it with. */
+  #head: { readonly status: number; readonly headers: string[] } | null = null;
+
+  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+    this.#route = route;
+    this.#request = request;
+    this.#response = response;
+    this.#context = context;
+  }
+
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    forwardInterim(status, rawHeaders, this.#request, this.#response);
+  }
+
+  onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
+    const headers = endToEndResponseHeaders(rawHeaders);
+    this.#trailing = takesTrailers(this.#request, status, headers);
+    dropMisplaced(headers, status, this.#trailing);
+    const { cookies } = this.#route.edge;
+    if (cookies !== null) rewriteCookies(headers, cookies);
+    this.#head = { status, headers };
+    // Where the length is known the first byte is on its way, and the head waits for it: a service that breaks off before
+    // has given no answer, and its client gets a whole one that says so. A stream of events may take its time, and its
+    // client wants to know that it began.
+    if (!hasHeader(headers, 'content-length')) {
+      this.#sendHead();
+      this.#response.flushHeaders();
+    }
+    this.#response.on('drain', () => flow.resume());
+  }
+
+  onData(chunk: Buffer): boolean {
+    this.#sendHead();
+    this.#context.bodyBytes += chunk.length;
+    this.#context.meter?.passResponse(chunk.length);
+    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
+    // latin1 keeps every byte.
+    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
+    return this.#response.write(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#sendHead();
+    // Before the client has it all: its next request finds this one counted.
+    this.#context.meter?.settle();
+    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
+    this.#response.end();
+  }
+
+  #sendHead(): void {
+    if (this.#head === null) return;
+    const { status, headers } = this.#head;
+    this.#head = null;
+    headers.push(...edgeHeaders(this.#context));
+    // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
+    if (isUnread(this.#request)) {
+      headers.push('connection', 'close');
+      lingerAtEnd(this.#request);
+    }
+    this.#response.writeHead(status, finishHeaders(this.#context, headers));
+  }
+}
+
+function hasHeader(headers: readonly string[], name: string): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i]?.length === name.length && headers[i]?.toLowerCase() === name) return true;
+  }
+  return false;
+}
