@@ -67,6 +67,8 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #sent = false;
   #status = 0;
   #discardedBytes = 0;
+  /** Of the body, by its `Content-Length`; NaN without one. */
+  #leftBytes = Number.NaN;
   #interims = 0;
   #controller: Controller | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -142,6 +144,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       this.#discardedBytes += chunk.length;
       if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('not worth reading on'));
     } else if (this.#state === 'streaming') {
+      this.#leftBytes -= chunk.length;
       try {
         if (!this.#scope.request.receiver.onData(chunk)) controller.pause();
       } catch (thrown) {
@@ -165,8 +168,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#account.record(this.#status);
   }
 
-  onResponseError(_controller: Controller | null, error: Error): void {
+  onResponseError(controller: Controller | null, error: Error): void {
     if (this.#state === 'discarding') this.#release();
+    // Paused behind the last byte of the body, undici takes the end of the connection for that of the answer.
+    if (this.#state === 'streaming' && this.#leftBytes === 0 && controller !== null) this.onResponseEnd(controller);
     if (this.#state === 'over') return;
     const { request, upload } = this.#scope;
     const broken = upload?.failure ?? null;
@@ -211,6 +216,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     const { request, context, options } = this.#scope;
     if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
     const rawHeaders = toStrings(controller.rawHeaders);
+    this.#leftBytes = Number.parseInt(findHeader(rawHeaders, 'content-length') ?? '', 10);
     const cookie = this.#scope.sessionCookie(this.#instance);
     if (cookie !== null) rawHeaders.push('set-cookie', cookie);
     try {
@@ -268,10 +274,11 @@ function checkTime(dispatch: Dispatch): void {
 }
 
 function retryAfterMs({ rawHeaders }: Controller): number | undefined {
-  const headers = toStrings(rawHeaders);
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'retry-after') return parseRetryAfterMs(headers[i + 1]);
-  }
+  return parseRetryAfterMs(findHeader(toStrings(rawHeaders), 'retry-after'));
+}
+
+function findHeader(rawHeaders: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) return rawHeaders[i + 1];
   return undefined;
 }
 

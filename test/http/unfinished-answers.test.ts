@@ -80,3 +80,19 @@ test('a service that breaks off behind its head, before any of the body, has giv
   assert.deepEqual(statuses, [502]);
   assert.match(text, /DOWNSTREAM_SERVICE_ERROR/);
 });
+
+test('an answer that is whole stays so when its connection ends before the client has read it', async (t) => {
+  const gateway = await startGateway(t);
+  const late = await startRawService(t, (socket) => setTimeout(() => socket.write(whole), 500));
+  // What waits for its turn is paused at 256 KB: here, behind the very last byte.
+  const ending = await startRawService(t, (socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 263000\r\n\r\n${'x'.repeat(261_000)}`);
+    setTimeout(() => socket.end('x'.repeat(2_000)), 100);
+  });
+  await registerRest(gateway, 'late', late.url, [{ match: { path: '/late' } }]);
+  await registerRest(gateway, 'ending', ending.url, [{ match: { path: '/ending' } }]);
+  const { statuses } = await sendRaw(gateway.url, get('/late') + get('/ending') + get('/late'), {
+    silenceMs: 2_000,
+  });
+  assert.deepEqual(statuses, [200, 200, 200]);
+});
