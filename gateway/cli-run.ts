@@ -1,9 +1,11 @@
 /** `selvage` without a command: the life of the process from start to its last signal. */
 
+import { GatewayError } from '../policies/errors.ts';
 import { describeFailure } from './cli-failure.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from './config-file.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigWatch, watchConfig } from './config-watch.ts';
+import { hashContent } from './content-hash.ts';
 
 /** What the command needs of a gateway. */
 export interface RunnableGateway {
@@ -84,12 +86,16 @@ export async function runGateway(options: RunGatewayOptions): Promise<number> {
   }
 }
 
+const emptyHash = hashContent(Buffer.alloc(0));
+
 /** Changes go through one door, the file's as well as the signal's, one after another. */
 function createReload(config: LoadConfigOptions, gateway: RunnableGateway, log: LineLog): () => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   async function reload(): Promise<void> {
     try {
-      const { config: next } = await loadConfig(config);
+      const { config: next, hash } = await loadConfig(config);
+      // Whoever writes a file in place empties it first. To believe that would take every service away meanwhile.
+      if (hash === emptyHash) throw new GatewayError('BAD_REQUEST', 'The configuration file is empty');
       await gateway.reload(next);
       log('info', 'the configuration was loaded again');
     } catch (error) {

@@ -24,6 +24,8 @@ export class StreamedAnswer implements Receiver {
   readonly #context: GatewayRequest;
   #compressed: CompressedBody | null = null;
   #trailing = false;
+  /** What the service has said, until there is something to say it with. */
+  #head: { readonly status: number; readonly headers: string[]; readonly flow: Flow } | null = null;
 
   constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
     this.#route = route;
@@ -42,6 +44,40 @@ export class StreamedAnswer implements Receiver {
     dropMisplaced(headers, status, this.#trailing);
     const { cookies } = this.#route.edge;
     if (cookies !== null) rewriteCookies(headers, cookies);
+    this.#head = { status, headers, flow };
+    // Where the length is known the first byte is on its way, and the head waits for it: a service that breaks off before
+    // has given no answer, and its client gets a whole one that says so.
+    if (!hasHeader(headers, 'content-length') || this.#route.edge.compression !== null) this.#sendHead();
+  }
+
+  onData(chunk: Buffer): boolean {
+    this.#sendHead();
+    if (this.#compressed !== null) return this.#compressed.write(chunk);
+    this.#context.bodyBytes += chunk.length;
+    this.#context.meter?.passResponse(chunk.length);
+    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
+    // latin1 keeps every byte.
+    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
+    return this.#response.write(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#sendHead();
+    const passed = this.#trailing ? pickTrailers(trailers) : [];
+    if (this.#compressed !== null) {
+      this.#compressed.end(passed);
+      return;
+    }
+    // Before the client has it all: its next request finds this one counted.
+    this.#context.meter?.settle();
+    if (passed.length > 0) this.#response.addTrailers(passed);
+    this.#response.end();
+  }
+
+  #sendHead(): void {
+    if (this.#head === null) return;
+    const { status, headers, flow } = this.#head;
+    this.#head = null;
     headers.push(...edgeHeaders(this.#context));
     // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
     if (isUnread(this.#request)) {
@@ -54,35 +90,13 @@ export class StreamedAnswer implements Receiver {
     if (choice?.coding && this.#context.method !== 'HEAD') {
       this.#compressed = new CompressedBody({ ...choice, coding: choice.coding }, this.#response, flow, this.#context);
     } else this.#response.on('drain', () => flow.resume());
-    // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
-    // a stream of events may take its time, and its client wants to know that it began.
+    // Node holds the head back until the first byte of the body. A stream of events may take its time, and its client wants
+    // to know that it began.
     if (choice?.coding || !hasHeader(headers, 'content-length')) {
       this.#response.flushHeaders();
       // Nothing else would tell that the client of a silent stream is gone without a word.
       this.#request.socket.setKeepAlive(true, keepAliveProbeMs);
     }
-  }
-
-  onData(chunk: Buffer): boolean {
-    if (this.#compressed !== null) return this.#compressed.write(chunk);
-    this.#context.bodyBytes += chunk.length;
-    this.#context.meter?.passResponse(chunk.length);
-    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
-    // latin1 keeps every byte.
-    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
-    return this.#response.write(chunk);
-  }
-
-  onEnd(trailers: readonly string[]): void {
-    const passed = this.#trailing ? pickTrailers(trailers) : [];
-    if (this.#compressed !== null) {
-      this.#compressed.end(passed);
-      return;
-    }
-    // Before the client has it all: its next request finds this one counted.
-    this.#context.meter?.settle();
-    if (passed.length > 0) this.#response.addTrailers(passed);
-    this.#response.end();
   }
 }
 

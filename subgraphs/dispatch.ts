@@ -18,7 +18,7 @@ import {
 import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte } from './call-time.ts';
 import { gatewayHeaders } from './forwarding.ts';
 import type { InstanceState } from './instance-state.ts';
-import { readRetryAfterMs, toStrings } from './raw-headers.ts';
+import { findHeader, readRetryAfterMs, toStrings } from './raw-headers.ts';
 
 /** The call that an attempt belongs to. */
 export interface CallScope extends CallLimits {
@@ -63,6 +63,8 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #sent = false;
   #status = 0;
   #discardedBytes = 0;
+  /** Of the body, by its `Content-Length`; NaN without one. */
+  #leftBytes = Number.NaN;
   #interims = 0;
   #controller: Controller | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -144,6 +146,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       this.#discardedBytes += chunk.length;
       if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('not worth reading on'));
     } else if (this.#state === 'streaming') {
+      this.#leftBytes -= chunk.length;
       try {
         if (this.#scope.request.receiver.onData(chunk)) this.#movedAtMs = this.#scope.options.now();
         else {
@@ -171,8 +174,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#account.record(this.#status);
   }
 
-  onResponseError(_controller: Controller | null, error: Error): void {
+  onResponseError(controller: Controller | null, error: Error): void {
     if (this.#state === 'discarding') this.#release();
+    // Paused behind the last byte of the body, undici takes the end of the connection for that of the answer.
+    if (this.#state === 'streaming' && this.#leftBytes === 0 && controller !== null) this.onResponseEnd(controller);
     if (this.#state === 'over') return;
     const { request, upload } = this.#scope;
     const broken = upload?.failure ?? null;
@@ -235,6 +240,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       this.#checkBodyTime(this.#movedAtMs);
     }
     this.#rawHeaders = rawHeaders;
+    this.#leftBytes = Number.parseInt(findHeader(rawHeaders, 'content-length') ?? '', 10);
     const cookie = this.#scope.sessionCookie(this.#instance);
     if (cookie !== null) rawHeaders.push('set-cookie', cookie);
     try {

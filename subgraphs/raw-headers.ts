@@ -6,9 +6,13 @@ type RawHeaders = Dispatcher.DispatchController['rawHeaders'];
 
 /** What `Retry-After` asks for; undefined where there is none. */
 export function readRetryAfterMs(raw: RawHeaders): number | undefined {
-  const headers = toStrings(raw);
+  return parseRetryAfterMs(findHeader(toStrings(raw), 'retry-after'));
+}
+
+/** The first field of a name, which is given in lower case. */
+export function findHeader(headers: readonly string[], name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'retry-after') return parseRetryAfterMs(headers[i + 1]);
+    if (headers[i]?.length === name.length && headers[i]?.toLowerCase() === name) return headers[i + 1];
   }
   return undefined;
 }

@@ -226,6 +226,12 @@ describe('the life of the process', () => {
     const last = lines.at(-1);
     assert.equal(last?.level, 'error');
     assert.match(last?.detail ?? '', /stor: unknown key; did you mean `store`\?/);
+    // As it is for a moment while it is written in place.
+    await writeFile(join(directory, 'selvage.yaml'), '');
+    events.emit('SIGHUP');
+    await once(told, 'line');
+    assert.equal(reloads.length, 1);
+    assert.match(lines.at(-1)?.detail ?? '', /is empty/);
     events.emit('SIGTERM');
     stopped.resolve();
     await code;

@@ -69,7 +69,7 @@ export async function visitBody({ world, agent, id }: Visit, pace: Pace, method 
   const wrong = check.judge(ending.isComplete && ending.status === 200);
   if (wrong !== null) throw new Violation(`${method} ${path}: ${wrong}`);
   world.tally.count('bytes received', check.received);
-  return judgeEnding(ending, text, isGoing);
+  return judgeEnding(ending, text, isGoing, method === 'HEAD');
 }
 
 /** A body that the service answers with its checksum. */
@@ -134,12 +134,12 @@ export async function visitEvents({ world, agent, id }: Visit, pace: Pace): Prom
 }
 
 /** How an exchange ended, in a word. */
-function judgeEnding(ending: Ending, text: string, isGoing: boolean): string {
+function judgeEnding(ending: Ending, text: string, isGoing: boolean, isHead = false): string {
   if (ending.hasLeft) return 'left';
   if (ending.status === 0) throw new Violation(`no answer: ${ending.error}`);
   if (!ending.isComplete) return 'truncated';
   if (ending.status === 200) return 'whole';
   // The body of a refusal to HEAD is not sent.
-  if (text === '' && ending.headers['content-type'] === 'application/problem+json') return `refused ${ending.status}`;
+  if (isHead && text === '') return `refused ${ending.status}`;
   return judgeRefusal(ending.status, ending.headers, text, isGoing);
 }

@@ -71,3 +71,28 @@ test('services of answers that wait for their turn are let go when the client le
   client.resetAndDestroy();
   await until(() => [...silent.sockets, ...endless.sockets].length === 0, 'the connections to the services are closed');
 });
+
+test('a service that breaks off behind its head, before any of the body, has given no answer', async (t) => {
+  const gateway = await startGateway(t);
+  const cut = await startRawService(t, (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n'));
+  await registerRest(gateway, 'cut', cut.url, [{ match: { path: '/cut' } }]);
+  const { statuses, text } = await sendRaw(gateway.url, get('/cut'), { until: /\r\n\r\n\{.*\}$/ });
+  assert.deepEqual(statuses, [502]);
+  assert.match(text, /DOWNSTREAM_SERVICE_ERROR/);
+});
+
+test('an answer that is whole stays so when its connection ends before the client has read it', async (t) => {
+  const gateway = await startGateway(t);
+  const late = await startRawService(t, (socket) => setTimeout(() => socket.write(whole), 500));
+  // What waits for its turn is paused at 256 KB: here, behind the very last byte.
+  const ending = await startRawService(t, (socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 263000\r\n\r\n${'x'.repeat(261_000)}`);
+    setTimeout(() => socket.end('x'.repeat(2_000)), 100);
+  });
+  await registerRest(gateway, 'late', late.url, [{ match: { path: '/late' } }]);
+  await registerRest(gateway, 'ending', ending.url, [{ match: { path: '/ending' } }]);
+  const { statuses } = await sendRaw(gateway.url, get('/late') + get('/ending') + get('/late'), {
+    silenceMs: 2_000,
+  });
+  assert.deepEqual(statuses, [200, 200, 200]);
+});
