@@ -6,6 +6,7 @@ import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
 import { postExplain } from './admin-explain.ts';
 import { rollBack, showGeneration, showGraph, showUsage } from './admin-graph.ts';
+import { listOwnRoutes, type OwnRouteView, showOpenapi } from './admin-own-routes.ts';
 import {
   type AdminPolicyOptions,
   deletePolicy,
@@ -43,6 +44,7 @@ export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions
   readonly revocation: AdminRevocationOptions;
   readonly apiKeys: AdminApiKeyOptions;
   readonly routes: () => RouteTable;
+  readonly ownRoutes: () => OwnRouteView;
 }
 
 type Handler = AdminEndpoint['handle'];
@@ -100,8 +102,12 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/graph/usage', (request) => showUsage(options.usage, request)),
     on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
     on('GET', '/routes', () =>
-      ok({ routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })) }),
+      ok({
+        routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })),
+        own: listOwnRoutes(options.ownRoutes()),
+      }),
     ),
+    on('GET', '/openapi.json', () => showOpenapi(options.ownRoutes())),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),

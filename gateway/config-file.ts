@@ -7,6 +7,7 @@ import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from '.
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
 import { hashContent } from './content-hash.ts';
+import { resolveOwnFiles } from './own-files.ts';
 import { loadModule } from './plugin-module.ts';
 import { resolvePlugins } from './plugin-paths.ts';
 
@@ -49,7 +50,7 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   const { value, locate } = applyOverrides(read.value, overrides, read.locate);
   const config = parseConfig(value, locate, { mistakes: read.mistakes });
   const folder = file === undefined ? options.directory : dirname(file);
-  return { config: resolvePlugins(config, folder, locate), file, hash };
+  return { config: await resolveOwnFiles(resolvePlugins(config, folder, locate), folder, locate), file, hash };
 }
 
 const emptyText: ConfigText = { value: {}, mistakes: [], locate: () => undefined };

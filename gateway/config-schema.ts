@@ -22,6 +22,7 @@ import { clientLimitProperties } from './client-limits.ts';
 import { GraphqlOptions } from './graphql-options.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { ListenOptions, Port } from './listen-options.ts';
+import { ownProperties } from './own-options.ts';
 import { PluginList } from './plugin-options.ts';
 import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 import { ServerTiming } from './server-timing.ts';
@@ -201,6 +202,7 @@ export const GatewayConfig = Type.Object(
         description: 'Services known beforehand. Others register at run time.',
       }),
     ),
+    ...ownProperties,
     plugins: Type.Optional(PluginList),
     fields: Type.Optional(
       Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {

@@ -16,11 +16,13 @@ import { createRegistry, type Registry } from '../subgraphs/registry.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
+import type { OwnRouteView } from './admin-own-routes.ts';
 import { createAdminServer } from './admin-server.ts';
 import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPolicyResolution } from './effective-policies.ts';
+import { createGraphRouteWatch, withGraphRoutes } from './graph-route-watch.ts';
 import { listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -28,7 +30,7 @@ import { createDiscoveryObserver, createSnapshotObserver } from './observation.t
 import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
-import { buildRouteTable, type RouteTable } from './route-table.ts';
+import { buildRouteTable } from './route-table.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
 import { createUnmatchedWatch } from './unmatched-bindings.ts';
@@ -112,7 +114,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     execute: serving.execute,
     options: { subgraphErrors },
     policy: () => current.registry.schemaChanges,
-    users: usage.users,
+    users: withGraphRoutes(usage.users, () => ({ routes: current.own.rest, graph: registry.admission.graph })),
   });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
@@ -148,7 +150,12 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const watchBindings = createUnmatchedWatch((unmatched) =>
     log.info('bindings of policies that match nothing now', { unmatched }),
   );
+  const watchGraphRoutes = createGraphRouteWatch((route, misfits) => {
+    if (misfits.length === 0) log.info('a route fits the graph again', { route });
+    else log.warn('a route does not fit the graph: it answers 503 until it does', { route, misfits });
+  });
   registry.subscribe((snapshot, admission) => {
+    watchGraphRoutes(current.own.rest, admission.graph);
     serving.publish(snapshot, admission.graph);
     watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
     discovery.follow(snapshot);
@@ -183,7 +190,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
-      routes: () => buildRoutes(registry.snapshot, current, registry.admission.graph),
+      routes: () => viewRoutes(registry.snapshot, current, registry.admission.graph).routes,
+      ownRoutes: () => viewRoutes(registry.snapshot, current, registry.admission.graph),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
@@ -220,6 +228,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
       watchBindings(listNamed(next, registry.snapshot), registry.snapshot, registry.admission.graph);
+      watchGraphRoutes(next.own.rest, registry.admission.graph);
     },
     async stop() {
       log.info('draining');
@@ -238,13 +247,14 @@ async function loadClusterServing(): Promise<(options: ServingOptions) => Servin
 }
 
 /** With what policies add, as requests meet it. */
-function buildRoutes(registered: Snapshot, configured: Settings, graph: Graph): RouteTable {
+function viewRoutes(registered: Snapshot, configured: Settings, graph: Graph): OwnRouteView {
   const { snapshot, settings } = createPolicyResolution()(registered, configured, graph);
-  return buildRouteTable(snapshot, {
+  const routes = buildRouteTable(snapshot, {
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,
     rateLimit: settings.rateLimit,
   });
+  return { settings, graph, routes };
 }
 
 function closeNow(server: Server): Promise<void> {
