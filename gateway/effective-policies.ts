@@ -164,8 +164,8 @@ function resolveRoute(sources: PolicySources, service: string, definition: Servi
   const layers = listRouteLayers(sources, service, definition, route).map((layer) =>
     layer.level === 'gateway' ? withoutRules(layer) : layer,
   );
-  const { match, rewrite } = route;
-  const effective: Route = { match, ...withoutMissing({ rewrite }), ...buildOptions(layers) };
+  const { match, rewrite, callback } = route;
+  const effective: Route = { match, ...withoutMissing({ rewrite, callback }), ...buildOptions(layers) };
   return isDeepStrictEqual(effective, route) ? route : effective;
 }
 

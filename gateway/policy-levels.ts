@@ -22,7 +22,7 @@ export const kindsByLevel: KindSchemas = {
     'health',
     'schemaChanges',
   ]),
-  route: without(Route.properties, ['match', 'rewrite']),
+  route: without(Route.properties, ['match', 'rewrite', 'callback']),
   type: TypePolicy.properties,
   field: FieldPolicy.properties,
 };

@@ -10,6 +10,7 @@ import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
+import { buildCallbackEdge } from './callback-route.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
 
 export interface RouteTarget {
@@ -112,6 +113,7 @@ function buildTarget(
   options: RouteTableOptions,
 ): RouteTarget {
   const { match, timeout, maxBodySize, authorize, rewrite } = route;
+  const edge = buildRouteEdge(options.edge ?? {}, service, definition, route);
   return {
     label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
     service,
@@ -123,8 +125,8 @@ function buildTarget(
     needsViewer: options.authenticationRequired && route.public !== true,
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
-    cache: buildCacheRule(definition, route),
-    edge: buildRouteEdge(options.edge ?? {}, service, definition, route),
+    cache: route.callback === true ? null : buildCacheRule(definition, route),
+    edge: route.callback === true ? buildCallbackEdge(edge) : edge,
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
   };
 }

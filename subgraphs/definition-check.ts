@@ -7,6 +7,7 @@ import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { findCallbackMistakes } from './callback-check.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
 import {
@@ -146,6 +147,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
       ...reason,
       path: `/routes/${index}${reason.path ?? ''}`,
     })),
+    ...findCallbackMistakes(route, index),
     ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
     ...captures
       .filter((name, at) => captures.indexOf(name) !== at)

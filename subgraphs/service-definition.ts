@@ -175,6 +175,13 @@ export const Route = Type.Object(
           'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
+    callback: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'For callback paths of logins: path and query go on byte for byte, `Location` and `Set-Cookie` come back as they are, nothing is kept, and `Referrer-Policy: no-referrer` keeps the code from other pages.',
+      }),
+    ),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
       Type.Object(StatusBreakerOptions.properties, {

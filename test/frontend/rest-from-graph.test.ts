@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { GatewayConfig } from '../../gateway/config-schema.ts';
 import { startGateway } from '../support/gateway.ts';
@@ -135,12 +139,17 @@ describe('REST from the graph', () => {
   });
 
   it('is trusted where clients may only ask persisted operations', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'documents-'));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const source = join(folder, 'documents.json');
+    await writeFile(source, JSON.stringify({ [hash('sha256', '{ __typename }')]: '{ __typename }' }));
     const { url, graphql } = await startShop(t, {
       rest,
-      graphql: { persistedOperations: { mode: 'enforce', source: 'file:test/frontend/no-documents.json', apq: false } },
+      graphql: { persistedOperations: { mode: 'enforce', source: `file:${source}`, apq: false } },
     });
     assert.equal((await get(`${url}/rest/orders/7`)).status, 200);
-    assert.notEqual((await graphql('{ orders(first: 1) { id } }')).status, 200);
+    const { errors } = await graphql('{ orders(first: 1) { id } }');
+    assert.equal(errors?.[0]?.extensions['code'], 'PERSISTED_QUERY_REQUIRED');
   });
 
   it('answers 503 while the graph does not fit, warns, and counts as use of the schema', async (t) => {
