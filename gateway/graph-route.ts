@@ -64,7 +64,7 @@ export function buildGraphRoute(bound: BoundRoute, settings: GateSettings, parts
   const methods: HTTPMethod[] = method === 'GET' ? ['GET', 'HEAD'] : [method];
   const gate = buildOwnGate({ methods, path, options, isPiped: true }, settings);
   const refuse = () => {
-    throw new GatewayError('ROUTE_DOES_NOT_FIT', undefined, { retryAfterSeconds: 5 });
+    throw new GatewayError('ROUTE_DOES_NOT_FIT');
   };
   const answer = (exchange: OwnExchange) => answerByGraph(bound, parts, exchange);
   return { gate: { ...gate, label: key }, methods, path, answer: bound.misfits.length > 0 ? refuse : answer };

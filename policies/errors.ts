@@ -114,7 +114,7 @@ export const errorKinds = {
   ROUTE_DOES_NOT_FIT: {
     status: 503,
     title: 'The graph does not have what this route asks for',
-    retryMayHelp: true,
+    retryMayHelp: false,
     proxyError: 'destination_unavailable',
   },
   CIRCUIT_BREAKER_OPEN: {
