@@ -19,7 +19,8 @@ export interface ServiceDescription {
 export function describeByService(service: string, route: Route, method: string): ServiceDescription {
   const { validate } = route as { readonly validate?: Part };
   if (validate === undefined) return { operation: {}, components: {} };
-  const document = validate['openapi'] ?? validate['document'];
+  const said = validate['openapi'];
+  const document = isPart(said) && isPart(said['document']) ? said['document'] : said;
   if (isPart(document)) return pickOperation(service, document, route, method);
   const { body, query, headers, params } = validate;
   const parameters = [

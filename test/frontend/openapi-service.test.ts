@@ -44,7 +44,11 @@ describe('what a service says of its route', () => {
         },
       },
     };
-    const { operation, components } = describeByService('users', route({ validate: { openapi } }), 'get');
+    const { operation, components } = describeByService(
+      'users',
+      route({ validate: { openapi: { document: openapi } } }),
+      'get',
+    );
     assert.deepEqual(operation['responses'], { 200: { $ref: '#/components/responses/users.User' } });
     assert.equal(operation['operationId'], undefined);
     assert.deepEqual(components['schemas']?.['users.User'], {
