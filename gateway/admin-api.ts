@@ -6,6 +6,7 @@ import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from './admin-api-keys.ts';
 import { postExplain } from './admin-explain.ts';
 import { rollBack, showGeneration, showGraph, showUsage } from './admin-graph.ts';
+import { listMirrors } from './admin-mirrors.ts';
 import { listOwnRoutes, type OwnRouteView, showOpenapi } from './admin-own-routes.ts';
 import {
   type AdminPolicyOptions,
@@ -18,6 +19,7 @@ import {
 } from './admin-policies.ts';
 import { isRecord, ok } from './admin-request.ts';
 import { type AdminRevocationOptions, deleteRevocation, listRevocations, postRevocation } from './admin-revocations.ts';
+import { listRoutes, showRouteUsage } from './admin-routes.ts';
 import type { AdminAnswer, AdminEndpoint, AdminRequest } from './admin-server.ts';
 import {
   type AdminServiceOptions,
@@ -34,13 +36,15 @@ import {
 import { buildInvalidation } from './cache-invalidation.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
 import type { Serving } from './serving.ts';
 
 export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions {
   readonly serving: AdminServiceOptions['serving'] &
-    Pick<Serving, 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
+    Pick<Serving, 'mirrors' | 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
+  readonly routeUsage: RouteUsage;
   readonly revocation: AdminRevocationOptions;
   readonly apiKeys: AdminApiKeyOptions;
   readonly routes: () => RouteTable;
@@ -101,12 +105,10 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
     on('GET', '/graph/usage', (request) => showUsage(options.usage, request)),
     on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
-    on('GET', '/routes', () =>
-      ok({
-        routes: routes().targets.map(({ label, service, route }) => ({ label, service, ...route })),
-        own: listOwnRoutes(options.ownRoutes()),
-      }),
-    ),
+    on('GET', '/routes', () => listRoutes(routes(), listOwnRoutes(options.ownRoutes()))),
+    on('GET', '/routes/usage', () => showRouteUsage(routes(), options.routeUsage)),
+    on('GET', '/mirrors', (request) => listMirrors(serving, request)),
+    on('GET', '/mirrors/:service', (request) => listMirrors(serving, request)),
     on('GET', '/openapi.json', () => showOpenapi(options.ownRoutes())),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),

@@ -97,7 +97,7 @@ function findEndpoint(router: Router, request: IncomingMessage) {
 
 /** A body must say that it is JSON: a form that some web page posts to this port then never gets through. */
 async function readJson(request: IncomingMessage, maxBodyBytes: number): Promise<unknown> {
-  const raw = await readBody(request, maxBodyBytes, bodyPatienceMs);
+  const raw = await readBody(request, maxBodyBytes, { deadlineAtMs: performance.now() + bodyPatienceMs });
   if (raw.length === 0) return undefined;
   const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json')

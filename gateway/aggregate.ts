@@ -59,17 +59,17 @@ async function answerAggregate(parts: readonly Part[], exchange: OwnExchange): P
   const headers = ['etag', etag, ...lifetime, ...partialHeader(missing)];
   const conditions = { 'if-none-match': exchange.request.headers['if-none-match'] };
   if (missing.length === 0 && isNotModified(conditions, { etag })) return sendEmpty(exchange, 304, headers);
-  sendWhole(exchange, 200, [...headers, 'content-type', 'application/json'], body);
+  await sendWhole(exchange, 200, [...headers, 'content-type', 'application/json'], body);
 }
 
 type Failure = Exclude<PartOutcome, { readonly kind: 'value' }>;
 
 /** What the service said to a part that is needed passes as it is; a failure of ours is that of the request. */
-function fail(outcome: Failure, exchange: OwnExchange): void {
+async function fail(outcome: Failure, exchange: OwnExchange): Promise<void> {
   if (outcome.kind === 'failed') throw outcome.error;
   const { status, body, rawHeaders } = outcome.answer;
   const kept = filterHeaders(rawHeaders, (name) => passed.has(name));
-  sendWhole(exchange, status, [...kept, 'cache-control', 'no-store'], body);
+  return sendWhole(exchange, status, [...kept, 'cache-control', 'no-store'], body);
 }
 
 const passed: ReadonlySet<string> = new Set(['content-type', 'content-language', 'retry-after', 'www-authenticate']);

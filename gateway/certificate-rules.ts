@@ -11,7 +11,17 @@ export function findCertificateMistakes({
   const { clientCertificates = [], clientCertificateHeader: header } = authentication;
   const { clientCa, clientCertificates: asked = 'none' } = listen?.tls ?? {};
   const at = (path: ValuePath, message: string): Mistake => ({ path, message });
+  const { port = 4000, tls, redirect } = listen ?? {};
   return [
+    ...(redirect !== undefined && tls === undefined
+      ? [at(['listen', 'redirect'], 'leads nowhere without `listen.tls`')]
+      : []),
+    ...(redirect !== undefined && redirect.port === port && port !== 0
+      ? [at(['listen', 'redirect', 'port'], `is the public port as well: ${port}`)]
+      : []),
+    ...(listen?.http2?.clear === true && tls !== undefined
+      ? [at(['listen', 'http2', 'clear'], 'has no effect with `listen.tls`: there clients choose HTTP/2 by ALPN')]
+      : []),
     ...(asked !== 'none' && clientCa === undefined
       ? [
           at(

@@ -140,7 +140,11 @@ async function check(flags: Flags, world: CliWorld): Promise<number> {
   const { config, file } = await loadConfig(buildLoadOptions(flags, world));
   // Loaded when wanted: with them comes a good part of the gateway.
   if (config.plugins ?? config.graphql?.plugins) await (await import('./plugin-host.ts')).checkPlugins(config);
-  return print(world, `${file ?? 'no file, the defaults'}: the configuration is valid\n`);
+  const { findUnreachedInConfig } = await import('./route-check.ts');
+  const warnings = findUnreachedInConfig(config).map(
+    ({ service, label, why }) => `warning: no request reaches the route ${label} of ${service}: ${why}\n`,
+  );
+  return print(world, `${warnings.join('')}${file ?? 'no file, the defaults'}: the configuration is valid\n`);
 }
 
 async function demo(_flags: Flags, _world: CliWorld): Promise<number> {

@@ -1,7 +1,8 @@
 /** What is known of each client's connection while answers are due on it. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { GatewayError } from '../policies/errors.ts';
+import { Http2Request } from './http2-messages.ts';
 
 /** Answers a request with an error, or cuts it where its answer has begun. */
 export type FailRequest = (error: GatewayError) => void;
@@ -47,11 +48,14 @@ export class ClientConnection {
   }
 }
 
-/** Finds the connection of a socket. */
+/** Finds the connection of a request, or of a socket. */
 export class ClientConnections {
   readonly #connections = new WeakMap<Socket, ClientConnection>();
 
-  of(socket: Socket): ClientConnection {
+  of(source: IncomingMessage | Socket): ClientConnection {
+    // Streams of HTTP/2 have nothing to do with each other: what is wrong with one dooms no other (RFC 9113 section 5.4.2).
+    if (source instanceof Http2Request) return new ClientConnection();
+    const socket = source instanceof IncomingMessage ? source.socket : source;
     const known = this.#connections.get(socket);
     if (known !== undefined) return known;
     const connection = new ClientConnection();

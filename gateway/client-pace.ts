@@ -1,8 +1,10 @@
 /** Defences against clients that send or read too slowly, and a patient end for those whose answer came early. */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { GatewayError } from '../policies/errors.ts';
 import type { ClientConnections } from './client-connection.ts';
+import { Http2Request } from './http2-messages.ts';
 
 /** What a client must send of a body in the time that it may be idle. */
 const leastProgressBytes = 1_024;
@@ -24,11 +26,23 @@ export function cutIdleReaders(server: Server, { clientIdleMs, connections, onSl
     // Node counts as progress that a write went on, so what is left here did not move.
     if (socket.writableLength > 0) {
       onSlow('reader');
-      socket.resetAndDestroy();
+      cutOff(socket);
     } else if (exchanges.length === 0) socket.destroy();
     // The service takes its time, or a stream has no events: its own limits hold.
     else socket.setTimeout(clientIdleMs);
   });
+}
+
+/** Ends a connection at once, with what waits to be read on it. Node resets none that is below TLS, and throws. */
+export function cutOff(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
+/** Holds the body of a request to a pace, until it has ended. */
+export interface UploadWatch {
+  /** Another time than that of all clients; infinity for any. */
+  setIdleMs(idleMs: number): void;
 }
 
 /** Watches the body of a request until it has ended. `fail` is called at most once. */
@@ -36,15 +50,18 @@ export function watchUpload(
   request: IncomingMessage,
   { clientIdleMs, onSlow }: ClientPaceOptions,
   fail: (error: GatewayError) => void,
-): void {
+): UploadWatch {
   const { socket } = request;
-  let seenBytes = socket.bytesRead;
-  const timer = setInterval(() => {
+  // A connection of HTTP/2 may be busy with other requests.
+  const countBytes = (): number => (request instanceof Http2Request ? request.receivedBytes : socket.bytesRead);
+  let seenBytes = countBytes();
+  let timer: NodeJS.Timeout | undefined;
+  const check = (): void => {
     if (request.complete || request.destroyed) {
       clearInterval(timer);
       return;
     }
-    const bytes = socket.bytesRead;
+    const bytes = countBytes();
     // What is here and was not taken says that the service is slow, not the client.
     const isRead = request.listenerCount('readable') + request.listenerCount('data') > 0;
     const isClientsTurn = isRead && request.readableLength === 0;
@@ -54,9 +71,14 @@ export function watchUpload(
     clearInterval(timer);
     onSlow('body');
     fail(new GatewayError('REQUEST_TIMEOUT', 'The body of the request came too slowly'));
-  }, clientIdleMs);
-  timer.unref();
+  };
+  const setIdleMs = (idleMs: number): void => {
+    clearInterval(timer);
+    timer = Number.isFinite(idleMs) ? setInterval(check, idleMs).unref() : undefined;
+  };
+  setIdleMs(clientIdleMs);
   request.once('close', () => clearInterval(timer));
+  return { setIdleMs };
 }
 
 /**
@@ -64,6 +86,8 @@ export function watchUpload(
  * kernel would answer that with a reset, and the client might never read the answer (RFC 9112 section 9.6).
  */
 export function lingerAtEnd(request: IncomingMessage): void {
+  // HTTP/2 says that the rest is not wanted, and its connection goes on (see Http2Response).
+  if (request instanceof Http2Request) return;
   const { socket } = request;
   const destroySoon = socket.destroySoon.bind(socket);
   socket.destroySoon = () => {

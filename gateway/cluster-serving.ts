@@ -7,6 +7,7 @@
  * (each a share of the worker's own calls, so the sum is the same share of all), load by instance (each balances its
  * own calls; the sum is balanced as well), and `concurrency`, of which each worker has its part.
  */
+
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { BreakerState } from '../policies/circuit-breaker.ts';
@@ -18,8 +19,9 @@ import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import type { Settings } from './config.ts';
 import { listen } from './listen.ts';
-import { loadTls } from './listen-tls.ts';
+import { mergeReports } from './mirror-report.ts';
 import { createCallObserver } from './observation.ts';
+import { loadCertificates } from './server-certificates.ts';
 import { findBoundSettings, type Serving, type ServingOptions } from './serving.ts';
 import { createSharedPlanner } from './shared-planner.ts';
 import { buildSnapshotDelta, buildWholeDelta } from './snapshot-delta.ts';
@@ -94,6 +96,7 @@ export function createClusterServing(options: ServingOptions): Serving {
         tellAll((worker) => void worker.link.ask('invalidate', tags, askPatienceMs).catch(() => {}));
       },
       used: (rows) => options.usage.add(rows),
+      usedRoutes: (uses) => options.routeUsage.add(uses),
     },
     onGone(worker) {
       sent.delete(worker.id);
@@ -229,7 +232,7 @@ export function createClusterServing(options: ServingOptions): Serving {
       log.info('workers are replaced for settings that a process keeps', { changed: bound });
       const portBefore = port;
       try {
-        if (next.listen.tls !== undefined) await loadTls(next.listen.tls);
+        if (next.listen.tls !== undefined) await loadCertificates(next.listen.tls);
         if (before.listen.port !== next.listen.port) port = await choosePort(next.listen);
         await pool.replaceAll(next.workers);
       } catch (error) {
@@ -242,7 +245,7 @@ export function createClusterServing(options: ServingOptions): Serving {
     async open() {
       if (settings.graphql.engine === 'auto') planner.start();
       // Told once, before every worker fails over it.
-      if (settings.listen.tls !== undefined) await loadTls(settings.listen.tls);
+      if (settings.listen.tls !== undefined) await loadCertificates(settings.listen.tls);
       port = await choosePort(settings.listen);
       return await pool.start(settings.workers);
     },
@@ -260,6 +263,10 @@ export function createClusterServing(options: ServingOptions): Serving {
         if (answer !== null) return answer;
       }
       throw new GatewayError('SERVICE_UNAVAILABLE', 'No worker answers');
+    },
+    async mirrors() {
+      const reports = pool.members.map(({ link }) => link.ask('mirrors', null, askPatienceMs).catch(() => []));
+      return mergeReports((await Promise.all(reports)).flat());
     },
     async renderMetrics() {
       await collect();

@@ -2,11 +2,12 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, extname, relative, resolve } from 'node:path';
 import { GatewayError } from '../policies/errors.ts';
+import { hashContent } from '../subgraphs/content-hash.ts';
 import { buildConfigError, parseConfig } from './config.ts';
+import { readDocuments } from './config-documents.ts';
 import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from './config-environment.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
-import { hashContent } from './content-hash.ts';
 import { resolveOwnFiles } from './own-files.ts';
 import { loadModule } from './plugin-module.ts';
 import { resolvePlugins } from './plugin-paths.ts';
@@ -48,9 +49,10 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   if (read.value === undefined && read.mistakes.length > 0) throw buildConfigError(read.mistakes, read.locate);
   const overrides = [...listEnvironmentOverrides(options.environment), ...(options.overrides ?? [])];
   const { value, locate } = applyOverrides(read.value, overrides, read.locate);
-  const config = parseConfig(value, locate, { mistakes: read.mistakes });
   const folder = file === undefined ? options.directory : dirname(file);
-  return { config: await resolveOwnFiles(resolvePlugins(config, folder, locate), folder, locate), file, hash };
+  const documents = await readDocuments(value, folder);
+  const parsed = parseConfig(documents.value, locate, { mistakes: [...read.mistakes, ...documents.mistakes] });
+  return { config: await resolveOwnFiles(resolvePlugins(parsed, folder, locate), folder, locate), file, hash };
 }
 
 const emptyText: ConfigText = { value: {}, mistakes: [], locate: () => undefined };

@@ -241,7 +241,8 @@ export const GatewayConfig = Type.Object(
             Type.Unsafe<string>({
               ...Duration,
               default: '60s',
-              description: 'Time without a byte, in a body that a service sends.',
+              description:
+                'Time in which a service moves no byte of a body. Not for answers of type `text/event-stream`.',
             }),
           ),
           maxUpgrades: Type.Optional(MaxUpgrades),

@@ -26,7 +26,7 @@ import { findRuleMistakes } from './config-rules.ts';
 import { type AdminToken, GatewayConfig } from './config-schema.ts';
 import type { GraphqlEdgeOptions } from './edge-policies.ts';
 import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
-import type { TlsOptions } from './listen-options.ts';
+import { buildListenSettings, type ListenSettings } from './listen-settings.ts';
 import { buildOwnSettings, type OwnSettings } from './own-options.ts';
 import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
 import type { ServerTiming } from './server-timing.ts';
@@ -44,7 +44,7 @@ export type GatewayPolicies = Omit<NonNullable<GatewayConfig['policies']>, 'dead
 
 /** A configuration with every default applied: durations in milliseconds, sizes in bytes. */
 export interface Settings {
-  readonly listen: { readonly host: string; readonly port: number; readonly tls?: TlsOptions };
+  readonly listen: ListenSettings;
   readonly admin: { readonly host: string; readonly port: number; readonly tokens: readonly AdminToken[] };
   /** Processes that answer requests; 1 for this one alone. */
   readonly workers: number;
@@ -201,7 +201,7 @@ export function buildSettings(
 ): Settings {
   const { deadline = '30s', rateLimitHeaders = 'standard', named = {}, ...policies } = config.policies ?? {};
   return {
-    listen: { host: '0.0.0.0', port: 4000, ...config.listen },
+    listen: buildListenSettings(config.listen),
     admin: {
       host: config.admin?.host ?? '127.0.0.1',
       port: config.admin?.port ?? 4001,

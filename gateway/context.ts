@@ -18,6 +18,7 @@ import type {
 } from '../policies/request-context.ts';
 import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
+import type { UploadWatch } from './client-pace.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
 import type { PluginRequest } from './plugin-request.ts';
 import type { TimesRequest } from './server-timing.ts';
@@ -46,6 +47,8 @@ export interface GatewayRequest extends RequestContext {
   readonly isTimed: boolean;
   /** The service that a route leads to; null where several or none are concerned. */
   service: string | null;
+  /** The variant of a route's split that it goes to; null where there is none. */
+  variant: string | null;
   /** Bytes of the answer's body that were handed to the client's connection. */
   bodyBytes: number;
   /** What policies make of the head of the answer; null where there are none. */
@@ -54,6 +57,8 @@ export interface GatewayRequest extends RequestContext {
   upgrade: AskedUpgrade | undefined;
   /** What became of that, once the service has agreed. */
   switched: SwitchedFacts | undefined;
+  /** While its body comes in. */
+  uploadWatch: UploadWatch | undefined;
 }
 
 export interface GatewayRequestOptions {
@@ -82,6 +87,7 @@ class HttpRequest implements GatewayRequest {
   readonly door: 'graphql' | 'rest';
   readonly method: string;
   readonly path: string;
+  readonly httpVersion: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   readonly certificate: (() => ClientCertificate | null) | undefined;
@@ -106,12 +112,14 @@ class HttpRequest implements GatewayRequest {
   calledAtMs: number | undefined = undefined;
   readonly isTimed: boolean;
   service: string | null = null;
+  variant: string | null = null;
   bodyBytes = 0;
   requestBytes: number | undefined = undefined;
   meter: ByteMeter | undefined = undefined;
   shapeAnswer: ShapeAnswer | null = null;
   upgrade: AskedUpgrade | undefined = undefined;
   switched: SwitchedFacts | undefined = undefined;
+  uploadWatch: UploadWatch | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 
   constructor(options: GatewayRequestOptions, request: IncomingMessage, response: ServerResponse, path: string) {
@@ -120,6 +128,7 @@ class HttpRequest implements GatewayRequest {
     this.id = requestId(request.headers['x-request-id']);
     this.method = request.method ?? 'GET';
     this.path = path;
+    this.httpVersion = request.httpVersion;
     this.headers = request.headers;
     this.isTimed = options.timesRequest(request.headers);
     this.client = options.resolveClient(request);

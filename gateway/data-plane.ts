@@ -28,13 +28,17 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { Mirrors } from './mirrors.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import { createOwnDoor, type OwnDoor } from './own-door.ts';
 import { createOwnPlane } from './own-plane.ts';
 import type { OwnRoutes } from './own-routes.ts';
 import type { PluginSet } from './plugin-set.ts';
+import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
 import { RouteGuards } from './route-guards.ts';
 import { buildRouteTable, type RouteTable } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
 import { listAllAskerParts } from './subgraph-rules.ts';
 import type { Upgrades } from './upgrades.ts';
 
@@ -74,9 +78,13 @@ export interface DataPlaneOptions {
   readonly authentication?: AuthenticatorDependencies;
   /** Who uses what of the graph. */
   readonly usage?: FieldUsage;
+  /** Who calls routes that are retired. */
+  readonly routeUsage: RouteUsage;
   readonly call: Call;
+  readonly mirrors: Mirrors;
   readonly httpCache: HttpCache;
   readonly upgrades: Upgrades;
+  readonly openapi: OpenapiSources;
   readonly cacheStore: CacheStore;
   readonly cacheMetrics: CacheMetrics;
   /** The engine for planned operations of a graph. */
@@ -90,6 +98,7 @@ export interface DataPlaneOptions {
   readonly onDegraded?: DegradedListener;
   /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
   readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
+  readonly onInvalidRequest?: InvalidListener;
   readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -134,6 +143,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         cache: options.httpCache,
         shedder,
         guards: routeGuards,
+        onInvalid: options.onInvalidRequest ?? (() => {}),
+        usage: options.routeUsage,
+        mirrors: options.mirrors,
+        openapi: options.openapi,
         onFallback: options.onRouteFallback ?? (() => {}),
         upgrades: options.upgrades,
       }),
@@ -197,6 +210,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       edge: settings.edge,
     });
     routeGuards.configure(routes.targets);
+    options.mirrors.configure(routes.targets);
     return routes;
   };
 

@@ -1,4 +1,5 @@
 /** What holds for the heads of messages, compiled for one route, for the GraphQL door, or for what matches nothing. */
+import { type ChooseCompression, compileCompression } from '../policies/compression.ts';
 import { type ApplyCookieRules, compileCookieRules } from '../policies/cookie-rules.ts';
 import { type CorsPolicy, compileCors } from '../policies/cors.ts';
 import { type CheckOrigin, compileCsrf, compileGraphqlCsrf, type GraphqlCsrf } from '../policies/csrf.ts';
@@ -29,12 +30,14 @@ export interface EdgePolicies {
   readonly cookies: ApplyCookieRules | null;
   /** For all answers, errors included. Null where nothing is asked for. */
   readonly answer: ShapeAnswer | null;
+  /** For answers of the service, also those that were kept. Null where nothing is compressed. */
+  readonly compression: ChooseCompression | null;
   /** What may leave HTTP; null for nothing. */
   readonly upgrade: UpgradeRule | null;
 }
 
 /** Options of the GraphQL door, over those of the gateway. */
-export interface GraphqlEdgeOptions extends Pick<EdgeOptions, 'cors' | 'securityHeaders' | 'headers'> {
+export interface GraphqlEdgeOptions extends Pick<EdgeOptions, 'cors' | 'securityHeaders' | 'headers' | 'compression'> {
   readonly csrf: GraphqlCsrf;
   readonly responseHeaders: readonly ServiceHeader[];
 }
@@ -58,6 +61,7 @@ export function buildRouteEdge(
   return {
     cors,
     csrf,
+    compression: compileCompression(route.compression ?? definition.compression ?? gateway.compression),
     request: compileHeaderRules(rules.request, 'request', scope),
     carriesCredentials: carriesCredentials(rules.request),
     cookies: compileCookieRules(route.cookies ?? definition.cookies ?? gateway.cookies, { match: match.path, rewrite }),
@@ -74,6 +78,7 @@ export interface GraphqlEdge {
   readonly cors: CorsPolicy | null;
   readonly csrf: CheckOrigin | null;
   readonly answer: ShapeAnswer | null;
+  readonly compression: ChooseCompression | null;
   /** Which headers of services reach the client; null for none. */
   readonly serviceHeaders: ReadonlyMap<string, ServiceHeader> | null;
 }
@@ -89,6 +94,7 @@ export function buildGraphqlEdge(gateway: EdgeOptions, graphql: GraphqlEdgeOptio
   return {
     cors,
     csrf: compileGraphqlCsrf(graphql.csrf, mayAsk),
+    compression: compileCompression(graphql.compression ?? gateway.compression),
     answer: buildAnswer(
       compileHeaderRules(rules.response, 'response', {}),
       compileOptional(graphql.securityHeaders ?? gateway.securityHeaders),

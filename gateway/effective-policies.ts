@@ -146,8 +146,8 @@ function resolveDefinition(sources: PolicySources, name: string, definition: Ser
   const layers = listServiceLayers(sources, name, definition);
   const isBound = layers.some(({ policy }) => policy !== null);
   if (!isBound && routes?.every((route, index) => route === definition.routes?.[index]) !== false) return definition;
-  const { graphql, fallbackFor, instances, discovery, health, schemaChanges } = definition;
-  const structure = { graphql, fallbackFor, instances, discovery, health, schemaChanges };
+  const { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges, tls, http2 } = definition;
+  const structure = { graphql, fallbackFor, trafficFrom, instances, discovery, health, schemaChanges, tls, http2 };
   return {
     ...withoutMissing(structure),
     ...(isBound ? buildOptions(layers) : withoutRoutes(definition)),
@@ -164,8 +164,9 @@ function resolveRoute(sources: PolicySources, service: string, definition: Servi
   const layers = listRouteLayers(sources, service, definition, route).map((layer) =>
     layer.level === 'gateway' ? withoutRules(layer) : layer,
   );
-  const { match, rewrite, callback } = route;
-  const effective: Route = { match, ...withoutMissing({ rewrite, callback }), ...buildOptions(layers) };
+  const { match, rewrite, redirect, respond, split, version, mirror, host, callback } = route;
+  const written = withoutMissing({ rewrite, redirect, respond, split, version, mirror, host, callback });
+  const effective: Route = { match, ...written, ...buildOptions(layers) };
   return isDeepStrictEqual(effective, route) ? route : effective;
 }
 

@@ -18,6 +18,7 @@ import type { RequestContext } from '../policies/request-context.ts';
 import { createFieldOwners } from '../schema/field-owners.ts';
 import type { PlanOutline } from '../schema/plan-outline.ts';
 import { isComposed } from '../subgraphs/snapshot.ts';
+import { listDoorLayers, listGraphqlCallLayers } from './explain-layers.ts';
 import {
   buildPolicySources,
   createExplainedRequest,
@@ -34,7 +35,7 @@ import {
   readHeaders,
 } from './explanation.ts';
 import type { GraphqlInsight } from './graphql-generation.ts';
-import { createFieldLayers, listCallLayers, listGatewayLayers } from './policy-layers.ts';
+import { createFieldLayers, listGatewayLayers } from './policy-layers.ts';
 
 export interface OperationExplanation {
   readonly door: 'graphql';
@@ -95,7 +96,7 @@ export async function explainOperation(
     door: 'graphql',
     authentication,
     rateLimits: describeRules(listGatewayLayers(policies)),
-    policies: describeKinds(listGatewayLayers(policies)),
+    policies: describeKinds(listDoorLayers(policies, sources.configured)),
   } as const;
   const refusedFirst = authentication.outcome === 'refused' ? authentication.refusal : null;
   const read = readOperation(sources, question);
@@ -129,7 +130,7 @@ export async function explainOperation(
     calls: Object.fromEntries(
       listAsked(execution).map((name) => {
         const definition = sources.snapshot.services.find((service) => service.name === name)?.definition ?? {};
-        return [name, describeKinds(listCallLayers(policies, name, definition))];
+        return [name, describeKinds(listGraphqlCallLayers(policies, sources.configured, name, definition))];
       }),
     ),
   };

@@ -1,9 +1,12 @@
 /** What would happen to a request at the REST door. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { RequestContext } from '../policies/request-context.ts';
+import type { RequestContext, Viewer } from '../policies/request-context.ts';
 import type { Rights } from '../policies/rights.ts';
 import { findService } from '../subgraphs/snapshot.ts';
+import { listRouteLayersInFull } from './explain-layers.ts';
 import {
   buildPolicySources,
   createExplainedRequest,
@@ -19,8 +22,9 @@ import {
   type RouteQuestion,
   readHeaders,
 } from './explanation.ts';
-import { listCallLayers, listRouteLayers } from './policy-layers.ts';
+import { listCallLayers } from './policy-layers.ts';
 import { parseRequestTarget } from './request-target.ts';
+import { refuseUnmatched } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
 
 export interface RouteExplanation {
@@ -44,10 +48,11 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   const { dataPlane, snapshot } = sources;
   const headers = readHeaders(question.headers);
   const method = question.method.toUpperCase();
-  const found = findTarget(sources, method, question.path, headers.host ?? '');
+  const { viewer, authentication } = await explainAuthentication(dataPlane.authenticator, headers, method);
+  const found = findTarget(sources, method, question.path, headers, viewer);
   if (found instanceof GatewayError) return { ...nothing, outcome: { passes: false, refusal: describeRefusal(found) } };
   const { target, pathAtService } = found;
-  const { viewer, authentication } = await explainAuthentication(dataPlane.authenticator, headers, method);
+  const foreign = checkOrigin(target, method, headers);
   const request = createExplainedRequest(viewer, headers, 'rest', method, question.path.split('?', 1)[0]);
   const access =
     authentication.outcome === 'refused'
@@ -55,15 +60,12 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
       : explainAccess(checkAccess(target, dataPlane.rights, request));
   // The route as it is written: what is bound to it is looked for again, with its origin.
   const definition = findService(snapshot, target.service)?.definition ?? {};
-  const written = definition.routes?.find(({ match }) => isSameMatch(match, target.route.match)) ?? target.route;
+  const written = definition.routes?.find(({ match }) => isDeepStrictEqual(match, target.route.match)) ?? target.route;
   const policies = buildPolicySources(sources);
-  const layers = listRouteLayers(policies, target.service, definition, written);
+  const layers = listRouteLayersInFull(policies, target.service, definition, written);
   return {
     door: 'rest',
-    outcome:
-      'refusal' in access && access.refusal !== undefined
-        ? { passes: false, refusal: access.refusal }
-        : { passes: true },
+    outcome: buildOutcome(foreign ?? ('refusal' in access ? access.refusal : undefined)),
     route: { label: target.label, service: target.service, pathAtService },
     authentication,
     access: 'granted' in access ? access : { granted: false, refusal: access.refusal },
@@ -85,25 +87,40 @@ const nothing = {
   calls: [],
 } as const;
 
-function isSameMatch(a: RouteTarget['route']['match'], b: RouteTarget['route']['match']): boolean {
-  return a.path === b.path && a.host === b.host && String(a.methods) === String(b.methods);
+function buildOutcome(refusal: ExplainedRefusal | undefined): RouteExplanation['outcome'] {
+  return refusal === undefined ? { passes: true } : { passes: false, refusal };
+}
+
+/** Whether the page that a browser names may cause the request. */
+function checkOrigin(
+  { edge }: RouteTarget,
+  method: string,
+  headers: IncomingHttpHeaders,
+): ExplainedRefusal | undefined {
+  try {
+    edge.csrf?.({ method, host: headers.host ?? '', headers });
+    return undefined;
+  } catch (thrown) {
+    return describeRefusal(toGatewayError(thrown));
+  }
 }
 
 function findTarget(
   { dataPlane, configured }: ExplainSources,
   method: string,
   text: string,
-  host: string,
+  headers: IncomingHttpHeaders,
+  viewer: Viewer | null,
 ): { readonly target: RouteTarget; readonly pathAtService: string } | GatewayError {
   try {
     const { path, query } = parseRequestTarget(text);
     if (path === configured.graphql.path)
       return new GatewayError('BAD_REQUEST', 'This path is the GraphQL door: ask with `query`');
-    const match = dataPlane.current.routes.find(method, path, host);
-    if (match.kind === 'found') return { target: match.target, pathAtService: match.target.rewrite(path) + query };
-    return match.kind === 'none'
-      ? new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path')
-      : new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${method}`, { allow: match.allow });
+    // Of the client's address nobody said anything.
+    const facts = { headers, query, address: '', viewer };
+    const match = dataPlane.current.routes.find(method, path, headers.host ?? '', facts);
+    if (match.kind !== 'found') return refuseUnmatched(match, method);
+    return { target: match.target, pathAtService: match.target.rewrite(path) + query };
   } catch (thrown) {
     return toGatewayError(thrown);
   }

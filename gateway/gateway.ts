@@ -2,7 +2,6 @@
  * The gateway, put together. This file only connects: what each part decides stands in the folders below. It opens no
  * port before `start`.
  */
-import type { Server } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent } from 'undici';
 import { parseDurationMs } from '../policies/units.ts';
@@ -12,7 +11,9 @@ import { createFieldUsage } from '../schema/field-usage.ts';
 import type { Graph } from '../schema/graph.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createInstanceDiscovery } from '../subgraphs/discovery/instance-discovery.ts';
+import { createInstanceConnector } from '../subgraphs/instance-connector.ts';
 import { createRegistry, type Registry } from '../subgraphs/registry.ts';
+import { loadServiceTls } from '../subgraphs/service-tls.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
@@ -23,14 +24,16 @@ import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPolicyResolution } from './effective-policies.ts';
 import { createGraphRouteWatch, withGraphRoutes } from './graph-route-watch.ts';
-import { listen } from './listen.ts';
+import { closeServer, listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createDiscoveryObserver, createSnapshotObserver } from './observation.ts';
 import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
+import { createRouteWatch } from './route-check.ts';
 import { buildRouteTable } from './route-table.ts';
+import { createRouteUsage } from './route-usage.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
 import { createUnmatchedWatch } from './unmatched-bindings.ts';
@@ -104,10 +107,13 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const addressPolicy = createAddressPolicy(settings.registrationAllow);
   const { lookup } = addressPolicy;
   const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
+  const routeUsage = createRouteUsage({ onRequest: metrics.routes.observeRetired });
   const createPlane = settings.workers > 1 ? await loadClusterServing() : createServing;
   const apiKeys = openApiKeyStore(settings);
   if (apiKeys !== undefined) building.use(apiKeys);
-  const serving: Serving = building.use(createPlane({ settings, log, metrics, lookup, usage, apiKeyStore: apiKeys }));
+  const serving: Serving = building.use(
+    createPlane({ settings, log, metrics, lookup, usage, routeUsage, apiKeyStore: apiKeys }),
+  );
   const store = building.use(await openStore(settings, log, metrics, stopped));
   const { subgraphErrors } = settings.graphql;
   const admit = createAdmission({
@@ -124,7 +130,11 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       admit: serving.warm(admit, () => registry.waiting > 0),
       summarize: ({ graph, changes }) => ({ graph: graph.id, changes }),
       maxHistory: settings.registry.maxHistory,
-      discover: createDiscovery({ dispatcher }).discover,
+      discover: createDiscovery({
+        dispatcher,
+        openDispatcher: (tls) =>
+          new Agent({ connect: createInstanceConnector({ lookup, http2: false, tls: loadServiceTls(tls) }) }),
+      }).discover,
       addressPolicy,
       discoveryAccess: () => current.discovery,
       checkPolicy: (name, definition, others) => checkPolicy(name, definition, [...current.namedPolicies, ...others]),
@@ -154,10 +164,13 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     if (misfits.length === 0) log.info('a route fits the graph again', { route });
     else log.warn('a route does not fit the graph: it answers 503 until it does', { route, misfits });
   });
+  const watchRoutes = createRouteWatch((unreached) => log.warn('routes that no request reaches', { unreached }));
+  watchRoutes(registry.snapshot);
   registry.subscribe((snapshot, admission) => {
     watchGraphRoutes(current.own.rest, admission.graph);
     serving.publish(snapshot, admission.graph);
     watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
+    watchRoutes(snapshot);
     discovery.follow(snapshot);
     observeSnapshot(snapshot, admission.graph.id);
   });
@@ -173,6 +186,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       discovery,
       metrics,
       usage,
+      routeUsage,
       revocation: {
         store: revocations,
         keepForMs: parseDurationMs(settings.authentication.revocation?.keepFor ?? '1d'),
@@ -200,7 +214,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     },
   });
   const adminUrl = await listen(adminServer, settings.admin);
-  building.defer(() => closeNow(adminServer));
+  building.defer(() => closeServer(adminServer));
   const url = await serving.open();
   log.info('listening', { url, adminUrl, graph: registry.admission.graph.id });
   if (settings.admin.tokens.length === 0)
@@ -255,13 +269,6 @@ function viewRoutes(registered: Snapshot, configured: Settings, graph: Graph): O
     rateLimit: settings.rateLimit,
   });
   return { settings, graph, routes };
-}
-
-function closeNow(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  });
 }
 
 /** What the control plane is bound to at its start: a reload that changes it says so instead of pretending. */

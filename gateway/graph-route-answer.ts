@@ -22,7 +22,11 @@ const customStatuses: Readonly<Record<string, number>> = {
 };
 
 /** Answers with the result of the pipeline. */
-export function answerResult({ body, headers }: PlainAnswer, options: GraphRoute, exchange: OwnExchange): void {
+export async function answerResult(
+  { body, headers }: PlainAnswer,
+  options: GraphRoute,
+  exchange: OwnExchange,
+): Promise<void> {
   const { context, request } = exchange;
   const { data, errors = [] } = JSON.parse(body) as { readonly data?: unknown; readonly errors?: GraphqlError[] };
   const keys = parsePointer(options.select ?? '');
@@ -54,7 +58,7 @@ export function answerResult({ body, headers }: PlainAnswer, options: GraphRoute
       return;
     }
   }
-  sendWhole(exchange, options.status ?? 200, [...own, 'content-type', 'application/json'], text);
+  await sendWhole(exchange, options.status ?? 200, [...own, 'content-type', 'application/json'], text);
 }
 
 function buildRefusal(error: GraphqlError | undefined, { errors = {} }: GraphRoute): GatewayError {

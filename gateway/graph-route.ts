@@ -91,12 +91,12 @@ async function answerByGraph(bound: BoundRoute, parts: GraphRouteDependencies, e
   );
   // The pipeline names the operation; metrics and logs of this door go by routes.
   context.name = label;
-  if (result !== null) answerResult(result, options, exchange);
+  if (result !== null) await answerResult(result, options, exchange);
 }
 
 async function readJson({ request, context }: OwnExchange, maxBytes: number): Promise<unknown> {
   const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
-  const bytes = await readBody(request, maxBytes, context.deadlineAtMs - performance.now());
+  const bytes = await readBody(request, maxBytes, context);
   context.meter?.passRequest(bytes.length);
   if (bytes.length === 0) return undefined;
   // Also against pages of other sites: a form or plain text could be posted by any of them (CSRF).

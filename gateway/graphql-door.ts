@@ -1,6 +1,7 @@
 /** The GraphQL door: shed load -> authenticate -> (Yoga's pipeline of the current generation) -> answer. POST and GET. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../policies/authenticate.ts';
+import { decodeWhole, encodeWhole } from '../policies/content-codings.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
@@ -61,12 +62,7 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
     context.viewer = await authenticator.authenticate(request.headers, context);
     shedder.checkViewer('graphql', context);
     if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    const bytes =
-      request.method === 'POST'
-        ? await readBody(request, maxBodyBytes, context.deadlineAtMs - performance.now())
-        : null;
-    context.requestBytes = bytes?.length;
-    const body = bytes === null ? null : bytes.toString('utf8');
+    const body = request.method === 'POST' ? await readText(request, maxBodyBytes, context) : null;
     const { yoga, needsRequests } = generation;
     const plain =
       body === null || target.query !== '' || needsRequests
@@ -74,7 +70,8 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
         : parsePlainOperation(request.headers, body, (params) => persisted.peek(params, context));
     if (plain !== null) {
       const short = await runPlainOperation(yoga, plain, context, contract);
-      if (short !== null) send(options, short.status, Object.entries(short.headers), short.body, response, context);
+      if (short !== null)
+        await send(options, short.status, Object.entries(short.headers), short.body, response, context);
       return;
     }
     const carried = new yoga.fetchAPI.Request(`http://gateway${target.path}${target.query}`, {
@@ -83,8 +80,15 @@ export function createGraphqlDoor(options: GraphqlDoorOptions): GraphqlDoor {
       ...(body !== null && { body }),
     });
     const answer = await yoga.handleRequest(carried, { gateway: context, waitUntil: ignore });
-    send(options, answer.status, answer.headers, await answer.text(), response, context);
+    await send(options, answer.status, answer.headers, await answer.text(), response, context);
   };
+}
+
+async function readText(request: IncomingMessage, maxBytes: number, context: GatewayRequest): Promise<string> {
+  const body = await readBody(request, maxBytes, context);
+  context.requestBytes = body.length;
+  const coding = request.headers['content-encoding'];
+  return (coding === undefined ? body : await decodeWhole(body, coding, maxBytes)).toString('utf8');
 }
 
 type LoadPage = ReturnType<typeof createGraphiqlPage>;
@@ -122,33 +126,53 @@ function allHeaders({ rawHeaders }: IncomingMessage): [string, string][] {
   const headers: [string, string][] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
-    if (!/^(connection|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(name)) {
+    if (
+      !/^(connection|content-encoding|content-length|expect|keep-alive|te|trailer|transfer-encoding|upgrade)$/i.test(
+        name,
+      )
+    ) {
       headers.push([name, rawHeaders[i + 1] ?? '']);
     }
   }
   return headers;
 }
 
-function send(
-  { tellsFreshness }: GraphqlDoorOptions,
+async function send(
+  { edge, tellsFreshness }: GraphqlDoorOptions,
   status: number,
   fields: Iterable<readonly [string, string]>,
   text: string,
   response: ServerResponse,
   context: GatewayRequest,
-): void {
+): Promise<void> {
   if (context.departure.happened) return;
   const headers = edgeHeaders(context);
   for (const [name, value] of fields) if (name !== 'content-length') headers.push(name, value);
   if (context.serviceHeaders !== undefined) headers.push(...context.serviceHeaders.merge());
   const answer = tellsFreshness ? withFreshness({ status, headers, text }, context) : { status, headers, text };
-  context.bodyBytes = Buffer.byteLength(answer.text, 'utf8');
-  context.meter?.passResponse(context.bodyBytes);
-  context.meter?.settle();
-  if (answer.status !== 304) answer.headers.push('content-length', String(context.bodyBytes));
-  response.writeHead(answer.status, finishHeaders(context, answer.headers));
+  const plainBytes = Buffer.byteLength(answer.text, 'utf8');
+  if (answer.status !== 304) answer.headers.push('content-length', String(plainBytes));
+  const finished = finishHeaders(context, answer.headers);
+  const choice = edge.compression?.({ status: answer.status, headers: finished }, context.headers);
+  if (choice?.coding) {
+    const encoded = await encodeWhole(answer.text, choice.coding);
+    if (context.departure.happened) return;
+    countAnswer(context, encoded.length);
+    response.writeHead(answer.status, [...choice.headers, 'content-length', String(encoded.length)]);
+    response.end(encoded);
+    return;
+  }
+  countAnswer(context, plainBytes);
+  response.writeHead(answer.status, choice?.headers ?? finished);
   // As a string: Node joins head and body of a short answer then, and writes them at once.
   response.end(answer.text, 'utf8');
+}
+
+/** Counts what is sent, before the client has it: its next request finds this one counted. */
+function countAnswer(context: GatewayRequest, bytes: number): void {
+  context.bodyBytes = bytes;
+  context.meter?.passResponse(bytes);
+  context.meter?.settle();
 }
 
 async function sendGraphiql(load: LoadPage, response: ServerResponse, context: GatewayRequest): Promise<void> {

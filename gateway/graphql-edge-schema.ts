@@ -1,5 +1,6 @@
 /** What the configuration says of heads of messages at the GraphQL door. */
 import Type from 'typebox';
+import { CompressionOptions } from '../policies/compression.ts';
 import { CorsOptions } from '../policies/cors.ts';
 import { GraphqlCsrf } from '../policies/csrf.ts';
 import { type EdgeOptions, findEdgeMistakes, pickEdgeOptions } from '../policies/edge-options.ts';
@@ -19,6 +20,7 @@ export const graphqlEdgeProperties = {
     description:
       'Rules for headers, after those of the gateway: `response` for GraphQL answers, `request` for the requests that services get for them, before the rules of the service.',
   }),
+  compression: Type.Optional(CompressionOptions),
   responseHeaders: Type.Optional(
     Type.Array(ServiceHeader, {
       default: [],
@@ -32,13 +34,14 @@ type GraphqlEdgeConfig = Omit<EdgeOptions, 'csrf'> & Partial<GraphqlEdgeOptions>
 
 /** The part of `graphql` with defaults. */
 export function buildGraphqlEdgeOptions({ csrf = 'cross-origin', responseHeaders = [], ...others }: GraphqlEdgeConfig) {
-  const { cors, securityHeaders, headers } = others;
+  const { cors, securityHeaders, headers, compression } = others;
   return {
     csrf,
     responseHeaders,
     ...(cors !== undefined && { cors }),
     ...(securityHeaders !== undefined && { securityHeaders }),
     ...(headers !== undefined && { headers }),
+    ...(compression !== undefined && { compression }),
   };
 }
 

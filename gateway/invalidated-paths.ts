@@ -1,5 +1,6 @@
 /** Paths as clients ask for them, on their way to what is kept: that is found by the paths at the services. */
 import { buildPathTag, buildPrefixTag } from '../subgraphs/cache-tags.ts';
+import type { Route } from '../subgraphs/service-definition.ts';
 import type { RouteTarget } from './route-table.ts';
 
 /** What the caller does not say: the rest of a path, or the value of a parameter. No path has it. */
@@ -11,8 +12,8 @@ export interface KeptPaths {
   readonly services: readonly string[];
 }
 
-type Routed = Pick<RouteTarget, 'service' | 'rewrite'> & {
-  readonly route: { readonly match: { readonly path: string } };
+type Routed = Pick<RouteTarget, 'service' | 'rewrite' | 'alsoAt'> & {
+  readonly route: Pick<Route, 'match' | 'rewrite'>;
 };
 
 /**
@@ -22,13 +23,21 @@ type Routed = Pick<RouteTarget, 'service' | 'rewrite'> & {
 export function findKeptPaths(wanted: string, targets: readonly Routed[]): KeptPaths {
   const tags = new Set<string>();
   const services = new Set<string>();
-  for (const { service, route, rewrite } of targets) {
-    const example = buildExample(wanted, route.match.path);
+  for (const { service, route, rewrite, alsoAt } of targets) {
+    const { path, ignoreCase } = route.match;
+    const example = ignoreCase ? buildExample(wanted.toLowerCase(), path.toLowerCase()) : buildExample(wanted, path);
     if (example === null) continue;
     services.add(service);
-    tags.add(tagOf(service, rewrite(example)));
+    const kept = isOpenEnded(route) ? `/${unknown}` : rewrite(example);
+    // Who is named in a split has agreed to that route's requests.
+    for (const each of [service, ...alsoAt]) tags.add(tagOf(each, kept));
   }
   return { tags: [...tags], services: [...services] };
+}
+
+/** Whether an example does not tell the path at the service: it has any case, or parts that an expression captures. */
+function isOpenEnded({ match, rewrite }: Pick<Route, 'match' | 'rewrite'>): boolean {
+  return match.ignoreCase === true || (match.regex !== undefined && rewrite !== undefined);
 }
 
 /** A path that is both wanted and matched, with what is left open in it; null where there is none. */

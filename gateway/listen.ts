@@ -20,3 +20,11 @@ export async function listen(
   const shown = address === '0.0.0.0' || address === '::' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
   return `${server instanceof TlsServer ? 'https' : 'http'}://${shown}:${taken}`;
 }
+
+/** Closes a server whose requests need not be waited for. */
+export function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

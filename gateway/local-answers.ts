@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import type { RequestTarget } from './request-target.ts';
 import type { RouteTable } from './route-table.ts';
 
 const generalMethods: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
@@ -28,13 +29,16 @@ export function answerOptions(
  */
 export function answerLastHop(
   routes: RouteTable,
-  path: string,
+  target: RequestTarget,
   response: ServerResponse,
   context: GatewayRequest,
 ): boolean {
   if (context.method !== 'OPTIONS' || context.headers['max-forwards'] !== '0') return false;
-  const { host } = context.client;
-  const allow = generalMethods.filter((method) => routes.find(method, path, host).kind === 'found');
+  const { headers, client } = context;
+  const facts = { headers, query: target.query, address: client.address, viewer: null };
+  const allow = generalMethods.filter((method) => {
+    return routes.find(method, target.path, client.host, facts).kind === 'found';
+  });
   if (allow.length === 0) return false;
   answerOptions(allow, response, context);
   return true;

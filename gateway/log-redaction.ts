@@ -44,9 +44,14 @@ interface Budget {
 function copyEntries(entries: [string, unknown][], budget: Budget, depth: number): Record<string, unknown> {
   const copy: Record<string, unknown> = {};
   for (const [name, value] of entries.slice(0, maxEntries)) {
-    copy[redactText(name, 100)] = secretName.test(name) ? redacted : copyValue(value, budget, depth + 1);
+    copy[redactText(name, 100)] = isSecret(name, value) ? redacted : copyValue(value, budget, depth + 1);
   }
   return copy;
+}
+
+/** That something is secret or not is none: a switch of that name says no more. */
+function isSecret(name: string, value: unknown): boolean {
+  return typeof value !== 'boolean' && secretName.test(name);
 }
 
 function copyValue(value: unknown, budget: Budget, depth: number): unknown {

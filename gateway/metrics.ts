@@ -15,9 +15,13 @@ import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discove
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
+import { createRouteMetrics, type RouteMetrics } from './metrics-routes.ts';
+import { createRoutingMetrics, type RoutingMetrics } from './metrics-routing.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
+import { createValidationMetrics } from './metrics-validation.ts';
 
 export interface MetricsOptions {
   /** Most distinct values of a label that clients or teams choose; further ones are counted as `other`. @default 500 */
@@ -40,10 +44,14 @@ export interface RequestObservation {
 export interface Metrics extends UpstreamMetrics {
   readonly discovery: DiscoveryMetrics;
   readonly resilience: ResilienceMetrics;
+  readonly validation: ReturnType<typeof createValidationMetrics>;
+  readonly routes: RouteMetrics;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
+  readonly tls: TlsMetrics;
   readonly queries: QueryMetrics;
+  readonly routing: RoutingMetrics;
   readonly upgrades: UpgradeMetrics;
   /** A request has come in; `observeRequest` ends it. */
   observeRequestStart(door: string): void;
@@ -181,10 +189,14 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     ...createUpstreamMetrics(registry, maxLabelValues),
     discovery: createDiscoveryMetrics(registry),
     resilience: createResilienceMetrics(registry),
+    validation: createValidationMetrics(registry),
+    routes: createRouteMetrics(registry),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
+    tls: createTlsMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
+    routing: createRoutingMetrics(registry, maxLabelValues),
     upgrades: createUpgradeMetrics(registry, maxLabelValues),
     observeRequestStart(door) {
       inFlight.set(door, (inFlight.get(door) ?? 0) + 1);

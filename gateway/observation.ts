@@ -23,13 +23,18 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       if (context.switched === undefined) {
         metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       }
+      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
       if (error.code === 'INTERNAL_SERVER_ERROR') log.error('a request failed unexpectedly', { error, id: context.id });
     },
     // Anybody can make these, as many as they like.
-    onHandshakeFailure: (error) => log.debug('a TLS handshake failed', { error }),
+    onHandshakeFailure(error) {
+      metrics.tls.observeHandshakeFailure(error);
+      log.debug('a TLS handshake failed', { error });
+    },
   };
 }
 
@@ -56,6 +61,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     durationMs,
     bytes: context.bodyBytes,
     cost: context.operationCost,
+    variant: context.variant,
     ...(switched !== undefined && { switched }),
   };
 }
@@ -111,6 +117,10 @@ export function createCallObserver(log: Log, metrics: Metrics, tellsHealth = tru
       if (!tellsHealth) return;
       metrics.observeHealth(service, instance, healthy);
       log.warn('health of an instance', { service, instance, healthy, why });
+    },
+    onTlsChange(service, error) {
+      if (error === null) log.info('the certificates of a service were read again', { service });
+      else log.error('the certificates of a service are bad', { service, error });
     },
     onSpillOver(service, why) {
       metrics.observeSpillOver(service, why !== null);

@@ -77,8 +77,6 @@ class OpenapiDocument {
 
   addTarget({ route, service, label, requirement, needsViewer, rules }: RouteTarget): void {
     const { path, methods, host } = route.match;
-    const retired = (route as { readonly retire?: { readonly deprecated?: unknown; readonly sunset?: unknown } })
-      .retire;
     for (const method of methods ?? usualMethods) {
       const { operation, components } = describeByService(service, route, method.toLowerCase());
       for (const [kind, entries] of Object.entries(components)) {
@@ -88,7 +86,7 @@ class OpenapiDocument {
         summary: label,
         tags: [service],
         ...operation,
-        ...(retired !== undefined && { deprecated: true }),
+        ...(route.retire !== undefined && { deprecated: true }),
         ...(host !== undefined && { 'x-selvage-host': host }),
         parameters: mergeParameters(path, operation['parameters']),
         responses: {

@@ -7,7 +7,7 @@ import type { HeaderRules } from '../policies/header-rules.ts';
 import { Route } from '../subgraphs/service-definition.ts';
 
 const { public: open, priority, cost, rateLimit } = Route.properties;
-const { cors, csrf, securityHeaders, headers } = edgeProperties;
+const { cors, csrf, securityHeaders, headers, compression } = edgeProperties;
 
 /** As at routes of services. Of the gateway's `policies` the same reach them. */
 export const ownRouteProperties = {
@@ -20,11 +20,12 @@ export const ownRouteProperties = {
   csrf,
   securityHeaders,
   headers,
+  compression,
 };
 
 type Kinds = Pick<
   Route,
-  'public' | 'priority' | 'authorize' | 'cost' | 'rateLimit' | 'cors' | 'csrf' | 'securityHeaders'
+  'public' | 'priority' | 'authorize' | 'cost' | 'rateLimit' | 'cors' | 'csrf' | 'securityHeaders' | 'compression'
 >;
 
 /** What such a route says of the kinds. */

@@ -3,22 +3,17 @@
  * What stands for certain paths comes before routes of services, since an operator wrote it; folders come after them all.
  */
 import createRouter, { type HTTPMethod } from 'find-my-way';
-import { type CompiledRule, compileRules } from '../policies/rate-limit-rule.ts';
-import { buildRequirement, type Requirement } from '../policies/requirement.ts';
+import { compileRules } from '../policies/rate-limit-rule.ts';
+import { buildRequirement } from '../policies/requirement.ts';
 import type { Settings } from './config.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
 import type { OwnExchange } from './own-answer.ts';
 import { type OwnRouteOptions, pickOwnRouteOptions } from './own-route-options.ts';
+import type { RouteGate } from './route-gate.ts';
 
 /** What a request must pass. */
-export interface OwnGate {
-  /** Methods and pattern: the name in logs, metrics and the admin API. */
-  readonly label: string;
+export interface OwnGate extends RouteGate {
   readonly edge: EdgePolicies;
-  readonly requirement: Requirement | null;
-  readonly needsViewer: boolean;
-  readonly rules: readonly CompiledRule[];
-  readonly cost: number;
   readonly priority: OwnRouteOptions['priority'];
 }
 

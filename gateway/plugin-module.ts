@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { registerHooks } from 'node:module';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { hashContent } from './content-hash.ts';
+import { hashContent } from '../subgraphs/content-hash.ts';
 
 export interface LoadedModule {
   /** Of the file, without what makes a changed content another module. */

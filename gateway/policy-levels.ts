@@ -4,7 +4,7 @@ import { createPolicyCheck, createPolicyMistakes, type KindSchemas } from '../po
 import { resilienceProperties } from '../policies/resilience.ts';
 import { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import { FieldPolicy, GatewayConfig, TypePolicy } from './config-schema.ts';
-import { findContradictions } from './policy-rules.ts';
+import { findNamedContradictions } from './policy-rules.ts';
 
 type Properties = Readonly<Record<string, TSchema>>;
 
@@ -17,12 +17,26 @@ export const kindsByLevel: KindSchemas = {
     'graphql',
     'routes',
     'fallbackFor',
+    'trafficFrom',
     'instances',
     'discovery',
     'health',
     'schemaChanges',
+    // How its instances are spoken to, with files of keys that no policy may name.
+    'tls',
+    'http2',
   ]),
-  route: without(Route.properties, ['match', 'rewrite', 'callback']),
+  route: without(Route.properties, [
+    'match',
+    'rewrite',
+    'redirect',
+    'respond',
+    'split',
+    'version',
+    'mirror',
+    'host',
+    'callback',
+  ]),
   type: TypePolicy.properties,
   field: FieldPolicy.properties,
 };
@@ -57,7 +71,7 @@ export function reachesRootFields(kind: string): boolean {
   return kind === 'authorize';
 }
 
-const checkOptions = { kinds: kindsByLevel, findContradictions };
+const checkOptions = { kinds: kindsByLevel, findContradictions: findNamedContradictions };
 
 /** Checks a named policy, for the admin API. */
 export const checkPolicy = createPolicyCheck(checkOptions);

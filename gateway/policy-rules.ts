@@ -1,17 +1,23 @@
 /** What a schema cannot say about options, wherever they stand: at the target itself or in a policy that is bound to it. */
 import type { ArgumentPolicies, GraphqlAuthorizeOptions } from '../policies/authorize-options.ts';
+import { type EdgeOptions, findEdgeMistakes } from '../policies/edge-options.ts';
 import { fieldResilienceProperties } from '../policies/field-resilience.ts';
+import type { TemplateScope } from '../policies/header-template.ts';
+import { findMessageMistakes, type MessageOptions } from '../policies/message-options.ts';
 import type { PolicyTarget } from '../policies/policy-binding.ts';
 import { findLimitMistakes, type RateLimitRule } from '../policies/rate-limit-rule.ts';
+import { findRetireMistakes, type RetireOptions } from '../policies/retirement.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
+import { findBalancingMistakes, type LoadBalancingOptions } from '../subgraphs/load-balancing-options.ts';
 import { findPlaceMistakes } from './authorization-rules.ts';
 
 /** What the rules look at, of options that fit their schema. */
-interface Kinds {
+interface Kinds extends MessageOptions {
   readonly public?: boolean;
   readonly authorize?: GraphqlAuthorizeOptions;
   readonly arguments?: ArgumentPolicies;
   readonly rateLimit?: readonly RateLimitRule[];
+  readonly retire?: RetireOptions;
 }
 
 /** The contradictions in options of a target; paths begin with the kind. */
@@ -20,8 +26,25 @@ export function findContradictions(target: PolicyTarget, options: object): reado
   return [
     ...findPlaceMistakes(kinds, [], { atRoute: target.level !== 'type' && target.level !== 'field' }),
     ...checkRules(kinds.rateLimit ?? []),
+    ...findMessageMistakes(kinds),
+    ...findRetireMistakes(kinds.retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
     ...(target.level === 'type' || target.level === 'field' ? checkGraph(target, options) : []),
   ];
+}
+
+/** The same for a named policy, with what definitions of services and routes are asked beyond: it must fit in their place. */
+export function findNamedContradictions(target: PolicyTarget, options: object): readonly Mistake[] {
+  const { loadBalancing, ...kinds } = options as EdgeOptions & { readonly loadBalancing?: LoadBalancingOptions };
+  return [
+    ...findContradictions(target, options),
+    ...findEdgeMistakes(kinds, scopeOf(target)),
+    ...findBalancingMistakes(loadBalancing).map(({ path, message }) => ({ path: path.slice(1).split('/'), message })),
+  ];
+}
+
+function scopeOf(target: PolicyTarget): TemplateScope {
+  if (target.level === 'service') return { service: target.service };
+  return target.level === 'route' ? { service: target.service, routePath: target.path } : {};
 }
 
 /** Of one name there is one rule in a list; one of a more specific level replaces it. */

@@ -3,18 +3,25 @@ import type { IncomingMessage } from 'node:http';
 import { Transform, type TransformCallback } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
 import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
+import type { RequestContext } from '../policies/request-context.ts';
 
 /**
- * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, BAD_REQUEST when it is not
- * there within `patienceMs`, and CLIENT_CLOSED_REQUEST when the client breaks off.
+ * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, REQUEST_TIMEOUT when it is
+ * not there before the deadline, and CLIENT_CLOSED_REQUEST when the client breaks off. What the client takes to send it is not
+ * the services' time: the deadline moves by as much.
  */
-export async function readBody(request: IncomingMessage, maxBytes: number, patienceMs: number): Promise<Buffer> {
+export async function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  context: Pick<RequestContext, 'deadlineAtMs'>,
+): Promise<Buffer> {
   assertDeclaredLength(request, maxBytes);
+  const beganAtMs = performance.now();
   const chunks: Buffer[] = [];
   let size = 0;
   let timer: NodeJS.Timeout | undefined;
   const whole = new Promise<Buffer>((resolve, reject) => {
-    timer = setTimeout(() => reject(tooLate()), patienceMs);
+    timer = setTimeout(() => reject(tooLate()), context.deadlineAtMs - beganAtMs);
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size > maxBytes) {
@@ -28,7 +35,10 @@ export async function readBody(request: IncomingMessage, maxBytes: number, patie
       if (!request.complete) reject(brokenOff(undefined));
     });
   });
-  return whole.finally(() => clearTimeout(timer));
+  return whole.finally(() => {
+    clearTimeout(timer);
+    context.deadlineAtMs += performance.now() - beganAtMs;
+  });
 }
 
 /** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. Metered on its way. */
@@ -90,7 +100,7 @@ function tooLarge(maxBytes: number): GatewayError {
 }
 
 function tooLate(): GatewayError {
-  return new GatewayError('BAD_REQUEST', 'The body did not arrive in time');
+  return new GatewayError('REQUEST_TIMEOUT', 'The body of the request did not arrive in time');
 }
 
 function brokenOff(cause: unknown): GatewayError {

@@ -1,9 +1,11 @@
 /**
  * What Node's parser lets through and a service might read differently (RFC 9112 sections 2.3, 3.2, 6.1, 7.1). A
- * connection on which such a request came carries no other one: where it ends is what is in doubt.
+ * connection on which such a request came carries no other one: where it ends is what is in doubt. In HTTP/2, where frames
+ * leave no doubt, it concerns the one stream; what it becomes is a request of HTTP/1.1 all the same.
  */
 import { type IncomingMessage, METHODS } from 'node:http';
 import { GatewayError } from '../policies/errors.ts';
+import { Http2Request } from './http2-messages.ts';
 
 const knownMethods: ReadonlySet<string> = new Set(METHODS);
 /** `uri-host [ ":" port ]` (RFC 9110 section 7.2), without what could make it more than that. */
@@ -12,8 +14,12 @@ const wellFormedHost = /^(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\
 /** Throws BAD_REQUEST or HEADERS_TOO_LARGE. */
 export function assertFraming(request: IncomingMessage, maxHeaderCount: number): void {
   const { httpVersion, rawHeaders, headers } = request;
-  // The parser takes 0.9 and 2.0 as well, and knows methods of other protocols.
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') throw refuse('This version of HTTP is not spoken here');
+  if (request instanceof Http2Request) {
+    if (request.isContradictory) throw refuse('The request names two hosts, or a user');
+  } else if (httpVersion !== '1.1' && httpVersion !== '1.0') {
+    // The parser takes 0.9 and 2.0 as well, and knows methods of other protocols.
+    throw refuse('This version of HTTP is not spoken here');
+  }
   if (!knownMethods.has(request.method ?? '')) throw refuse('This method is not known');
   if (rawHeaders.length > 2 * maxHeaderCount) {
     throw new GatewayError('HEADERS_TOO_LARGE', `The request has more than ${maxHeaderCount} header fields`);

@@ -3,48 +3,45 @@
  * pass through in both directions without being held.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authenticator } from '../policies/authenticate.ts';
-import { checkRequirement } from '../policies/authorize.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
-import type { LoadShedder } from '../policies/load-shedding.ts';
 import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
-import type { RateLimiter } from '../policies/rate-limit.ts';
-import { meterBytes } from '../policies/rate-limit-bytes.ts';
-import type { Rights } from '../policies/rights.ts';
-import type { DescribeViewer } from '../policies/viewer-token.ts';
-import type { Call, CallRequest, Flow, Receiver } from '../subgraphs/call.ts';
-import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import type { Call, CallRequest } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
-import { assertUnambiguous } from './ambiguous-path.ts';
-import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
-import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
-import { forwardInterim } from './interim-answers.ts';
 import { answerLastHop } from './local-answers.ts';
-import { isUnread, limitBody, readBody } from './request-body.ts';
+import type { Mirrors } from './mirrors.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
+import { isReplayable, readReplayable } from './replayable-body.ts';
+import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
-import { answerPreflight, buildForwardedHeaders, rewriteCookies } from './rest-edge.ts';
+import type { InvalidListener } from './request-validity.ts';
+import { answerPreflight } from './rest-edge.ts';
+import { leadRetired } from './retired-route.ts';
+import { writeRouteAnswer } from './route-answers.ts';
+import { buildOutgoing, matchRoute } from './route-choice.ts';
+import { authorize, type GateKeepers, identify, limit } from './route-gate.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
+import type { RouteUsage } from './route-usage.ts';
+import { StreamedAnswer } from './streamed-answer.ts';
 import { assertHandshake, chooseProtocol } from './upgrade-request.ts';
 import type { Upgrades } from './upgrades.ts';
 
-export interface RestDoorOptions {
-  readonly authenticator: Authenticator;
-  /** What services are told of a viewer. */
-  readonly describeViewer: DescribeViewer;
-  /** What roles give, and what policies stand for. */
-  readonly rights: Rights;
-  readonly limiter: RateLimiter;
+export interface RestDoorOptions extends GateKeepers {
   readonly call: Call;
-  readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
+  /** Who calls routes that are retired. */
+  readonly usage: RouteUsage;
+  readonly mirrors: Mirrors;
   /** Something answered in place of a route that failed. */
   readonly onFallback: FallbackListener;
   /** Before the call of routes that let answers be kept. */
   readonly cache: HttpCache;
+  readonly onInvalid: InvalidListener;
+  /** Documents that requests are validated by. */
+  readonly openapi: OpenapiSources;
   /** For requests that leave HTTP. */
   readonly upgrades: Upgrades;
 }
@@ -62,18 +59,21 @@ export type RestDoor = (
 /** Methods that may be sent again when an attempt failed (RFC 9110 section 9.2.2). */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
-const maxReplayableBytes = 65_536;
-/** Pieces of a body up to this size go out as strings. */
-const maxJoinedBytes = 4_096;
-
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, onFallback, upgrades } =
-    options;
+  const { authenticator, rights, call, cache, shedder, guards, upgrades, mirrors } = options;
+  const { onFallback, onInvalid, usage, openapi } = options;
   return async (routes, target, request, response, context) => {
-    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target.path, response, context)) return;
-    if (answerLastHop(routes, target.path, response, context)) return;
-    const route = matchRoute(routes, target.path, context);
+    if (isPreflight(context.method, request.headers) && answerPreflight(routes, target, response, context)) return;
+    if (answerLastHop(routes, target, response, context)) return;
+    const shed = (possible: readonly RouteTarget[]) =>
+      shedder.checkAny(
+        'rest',
+        possible.map(({ route: { priority } }) => priority),
+      );
+    const authenticate = () => authenticator.authenticate(request.headers, context);
+    const asked = { routes, target, shed, authenticate };
+    const { route, isAuthenticated } = await matchRoute(asked, context);
     context.name = route.label;
     context.service = route.service;
     context.shapeAnswer = route.edge.answer;
@@ -82,41 +82,40 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const origin = { method: context.method, host: context.client.host, headers: request.headers };
     route.edge.csrf?.(origin);
     if (protocol === 'websocket') assertHandshake(origin, route.edge);
-    context.viewer = await authenticator.authenticate(request.headers, context);
-    shedder.checkViewer('rest', context, route.route.priority);
-    if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    await limit(limiter, route, context);
-    authorize(route, rights, context);
+    await identify(options, route.route.priority, isAuthenticated, context);
+    await limit(options, route, context);
+    const destination = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
+    authorize(options, route, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
+    if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
+    if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
+    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, openapi, ...route });
+    const outgoing = buildOutgoing(route, destination, prepared?.query ?? target.query, target, request, context);
     if (protocol !== null && route.edge.upgrade !== null) {
-      const outgoing = {
-        service: route.service,
-        method: context.method,
-        path: route.rewrite(target.path) + target.query,
-        headers: buildForwardedHeaders(route, target.path, request, context),
-      };
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
       const leave = { ...outgoing, headers, route, rule: route.edge.upgrade, protocol };
       const send = () => upgrades.forward(leave, request, response, context);
       return callGuarded(send, guards.find(route), response, context);
     }
     const replayable = isReplayable(route, request);
-    const body = replayable
-      ? await readReplayable(request, route, context)
-      : limitBody(request, route.maxBodyBytes, context.meter);
-    if (replayable) context.meter?.passRequest((body as Buffer | null)?.length ?? 0);
-    const headers = buildForwardedHeaders(route, target.path, request, context);
-    const forwarded: CallRequest = {
-      service: route.service,
-      method: context.method,
-      path: route.rewrite(target.path) + target.query,
-      headers,
+    const body =
+      prepared?.body !== undefined
+        ? prepared.body
+        : replayable
+          ? await readReplayable(request, route, context)
+          : limitBody(request, route.maxBodyBytes, context.meter);
+    const own: CallRequest = {
+      ...outgoing,
+      headers: prepared === undefined ? outgoing.headers : prepared.changeHeaders([...outgoing.headers]),
       body,
-      idempotent: replayable || (body === null && idempotentMethods.has(context.method)),
+      idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
       ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
+      ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
       ...(route.edge.carriesCredentials && { credentialed: true }),
+      ...(prepared?.reshape !== undefined && { reshape: prepared.reshape }),
       receiver: new StreamedAnswer(route, request, response, context),
     };
+    const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
     context.calledAtMs = performance.now();
@@ -168,7 +167,8 @@ async function standIn(
   if (fallbackService !== null && forwarded.idempotent) {
     try {
       onFallback(`${service} ${label}`, thrown.code, 'service');
-      return await call({ ...forwarded, service: fallbackService }, context);
+      const { accepts: _, zone: __, variant: ___, ...plain } = forwarded;
+      return await call({ ...plain, service: fallbackService }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
     }
@@ -183,113 +183,4 @@ async function standIn(
   if (isUnread(response.req)) headers.push('connection', 'close');
   response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
-}
-
-/**
- * Whether the service will do the request once, however often it is sent (draft-ietf-httpapi-idempotency-key-header), and
- * its body is small enough to be held until it has an answer.
- */
-function isReplayable({ route }: RouteTarget, { headers }: IncomingMessage): boolean {
-  if (route.idempotencyKeys !== true || headers['transfer-encoding'] !== undefined) return false;
-  const key = headers['idempotency-key'];
-  return typeof key === 'string' && key !== '' && Number(headers['content-length'] ?? 0) <= maxReplayableBytes;
-}
-
-async function readReplayable(
-  request: IncomingMessage,
-  { maxBodyBytes }: RouteTarget,
-  { deadlineAtMs }: GatewayRequest,
-): Promise<Buffer | null> {
-  if ((request.headers['content-length'] ?? '0') === '0') return null;
-  return readBody(request, Math.min(maxReplayableBytes, maxBodyBytes), deadlineAtMs - performance.now());
-}
-
-function matchRoute(routes: RouteTable, path: string, context: GatewayRequest): RouteTarget {
-  const match = routes.find(context.method, path, context.client.host);
-  if (match.kind === 'found') {
-    assertUnambiguous(routes, context.method, path, context.client.host, match.target);
-    return match.target;
-  }
-  if (match.kind === 'none') throw new GatewayError('ROUTE_NOT_FOUND', 'No route matches this path');
-  throw new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${context.method}`, { allow: match.allow });
-}
-
-async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {
-  if (route.rules.length === 0) return;
-  const { viewer, client, headers, departure } = context;
-  const { label, service, cost } = route;
-  const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
-  context.rateLimit = await limiter.check(route.rules, subject);
-  if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
-  meterBytes(context, context.rateLimit.accounts);
-  if (context.rateLimit.error !== null) throw context.rateLimit.error;
-}
-
-function authorize(route: RouteTarget, rights: Rights, context: GatewayRequest): void {
-  if (route.needsViewer && context.viewer === null) throw new GatewayError('UNAUTHENTICATED');
-  if (route.requirement === null) return;
-  const refusal = checkRequirement(route.requirement, context.viewer, { rights, request: context });
-  if (refusal !== null) throw refusal;
-}
-
-/** Writes an answer to the client as it arrives, with back-pressure. */
-class StreamedAnswer implements Receiver {
-  readonly #route: RouteTarget;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  readonly #context: GatewayRequest;
-  #trailing = false;
-
-  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
-    this.#route = route;
-    this.#request = request;
-    this.#response = response;
-    this.#context = context;
-  }
-
-  onInterim(status: number, rawHeaders: readonly string[]): void {
-    forwardInterim(status, rawHeaders, this.#request, this.#response);
-  }
-
-  onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
-    const headers = endToEndResponseHeaders(rawHeaders);
-    this.#trailing = takesTrailers(this.#request, status, headers);
-    dropMisplaced(headers, status, this.#trailing);
-    const { cookies } = this.#route.edge;
-    if (cookies !== null) rewriteCookies(headers, cookies);
-    headers.push(...edgeHeaders(this.#context));
-    // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
-    if (isUnread(this.#request)) {
-      headers.push('connection', 'close');
-      lingerAtEnd(this.#request);
-    }
-    this.#response.writeHead(status, finishHeaders(this.#context, headers));
-    // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
-    // a stream of events may take its time, and its client wants to know that it began.
-    if (!hasHeader(headers, 'content-length')) this.#response.flushHeaders();
-    this.#response.on('drain', () => flow.resume());
-  }
-
-  onData(chunk: Buffer): boolean {
-    this.#context.bodyBytes += chunk.length;
-    this.#context.meter?.passResponse(chunk.length);
-    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
-    // latin1 keeps every byte.
-    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
-    return this.#response.write(chunk);
-  }
-
-  onEnd(trailers: readonly string[]): void {
-    // Before the client has it all: its next request finds this one counted.
-    this.#context.meter?.settle();
-    if (this.#trailing && trailers.length > 0) this.#response.addTrailers(pickTrailers(trailers));
-    this.#response.end();
-  }
-}
-
-function hasHeader(headers: readonly string[], name: string): boolean {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.length === name.length && headers[i]?.toLowerCase() === name) return true;
-  }
-  return false;
 }

@@ -5,6 +5,7 @@ import { endToEndHeaders } from '../subgraphs/forwarding.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import { countDown } from './local-answers.ts';
+import type { RequestTarget } from './request-target.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 
 /** The client's fields as the rules of the route want them for its service. */
@@ -17,7 +18,8 @@ export function buildForwardedHeaders(
   const own = endToEndHeaders(rawHeaders);
   countDown(own, context);
   const headers = edge.request === null ? own : edge.request(own, context, path);
-  if (route.preserveHost) headers.push('host', context.client.host);
+  if (route.host !== undefined) headers.push('host', route.host);
+  else if (route.preserveHost) headers.push('host', context.client.host);
   return headers;
 }
 
@@ -27,12 +29,15 @@ export function buildForwardedHeaders(
  */
 export function answerPreflight(
   routes: RouteTable,
-  path: string,
+  target: RequestTarget,
   response: ServerResponse,
   context: GatewayRequest,
 ): boolean {
   const { headers } = context;
-  const match = routes.find(String(headers['access-control-request-method']), path, context.client.host);
+  // What it will say of itself is not said yet, but for where it goes and comes from.
+  const method = String(headers['access-control-request-method']);
+  const facts = { headers: {}, query: target.query, address: context.client.address, viewer: null };
+  const match = routes.find(method, target.path, context.client.host, facts);
   if (match.kind !== 'found' || match.target.edge.cors === null) return false;
   const { cors } = match.target.edge;
   context.name = match.target.label;

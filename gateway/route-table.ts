@@ -2,16 +2,28 @@
  * The routing table of the REST door: built once per snapshot, asked once per request. Everything that a route decides
  * (limits, requirements, rewriting) is worked out here, so that a request only reads it.
  */
-import createRouter, { type HTTPMethod } from 'find-my-way';
 import { buildHttpCacheRule, type HttpCacheRule } from '../policies/cache-options.ts';
 import type { EdgeOptions } from '../policies/edge-options.ts';
 import { type CompiledRule, compileRules, type RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { buildRequirement, type Requirement } from '../policies/requirement.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
+import type { AcceptsVersion } from '../subgraphs/call.ts';
+import { describePredicates } from '../subgraphs/route-match.ts';
+import { rankMatch } from '../subgraphs/route-order.ts';
+import { compileRegion, type FindZone } from '../subgraphs/route-region.ts';
+import { buildRewrite } from '../subgraphs/route-rewrite.ts';
+import { compileVersion } from '../subgraphs/route-split.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
-import { buildCallbackEdge } from './callback-route.ts';
+import { buildCallbackEdge, withoutChanges } from './callback-route.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import { buildMirrorRule, type MirrorRule } from './mirrors.ts';
+import { announceRetirement, buildRetiredRoute, type RetiredRoute } from './retired-route.ts';
+import { type AnswerRoute, buildRouteAnswer } from './route-answers.ts';
+import { createRouteMatcher, type MatchedRoute, type RouteMatch } from './route-matcher.ts';
+import { buildRouteMessages, type RouteMessages } from './route-messages.ts';
+import type { RouteFacts } from './route-predicates.ts';
+import { buildVariantChoice, type ChooseVariant } from './route-variants.ts';
 
 export interface RouteTarget {
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`: the name in logs, metrics and the admin API. */
@@ -19,6 +31,8 @@ export interface RouteTarget {
   readonly service: string;
   readonly route: Route;
   readonly timeoutMs: number | undefined;
+  /** Infinity for none; undefined for the gateway's. */
+  readonly idleTimeoutMs: number | undefined;
   readonly maxBodyBytes: number;
   /** Another service that is asked when this one cannot answer, and agrees to it. */
   readonly fallbackService: string | null;
@@ -29,10 +43,25 @@ export interface RouteTarget {
   readonly cost: number;
   /** What of its answers is kept; null where nothing of the whole service is. */
   readonly cache: HttpCacheRule | null;
+  /** Null for one that is not retired. */
+  readonly retired: RetiredRoute | null;
   /** What holds for the heads of its messages. */
   readonly edge: EdgePolicies;
+  /** What is done to its messages; null where they pass as they are. */
+  readonly messages: RouteMessages | null;
   /** The path at the service, of the path as it came. */
   readonly rewrite: (path: string) => string;
+  /** The answer without a service; null where one is asked. */
+  readonly answer: AnswerRoute | null;
+  /** Which variant takes a request; null where there is only one. */
+  readonly choose: ChooseVariant | null;
+  /** The other services that variants lead to. */
+  readonly alsoAt: readonly string[];
+  /** Who gets copies of requests; null for nobody. */
+  readonly mirror: MirrorRule | null;
+  readonly accepts: AcceptsVersion | undefined;
+  /** Whose instances come first; null where nothing of a request says it. */
+  readonly findZone: FindZone | null;
 }
 
 export interface RouteTableOptions {
@@ -45,59 +74,28 @@ export interface RouteTableOptions {
   readonly edge?: EdgeOptions;
 }
 
-export type RouteMatch =
-  | { readonly kind: 'found'; readonly target: RouteTarget }
-  | { readonly kind: 'wrong-method'; readonly allow: readonly string[] }
-  | { readonly kind: 'none' };
-
 export interface RouteTable {
   /** Every route, in the order of services and definitions. */
   readonly targets: readonly RouteTarget[];
-  find(method: string, path: string, host: string): RouteMatch;
+  /** The same with what their order depends on. */
+  readonly ranked: readonly MatchedRoute<RouteTarget>[];
+  find(method: string, path: string, host: string, facts?: RouteFacts): RouteMatch<RouteTarget>;
 }
-
-const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const satisfies HTTPMethod[];
 
 /** Builds the table. Two routes for the same requests cannot meet here: the registry refuses the second one. */
 export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions): RouteTable {
-  const router = createRouter({ caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: 2_048 });
-  const targets: RouteTarget[] = [];
-  const neverCalled = () => {};
-  for (const service of snapshot.services) {
-    for (const route of service.definition.routes ?? []) {
-      const target = buildTarget(service, route, findFallback(snapshot, service.name, route), options);
-      const constraints = route.match.host === undefined ? {} : { host: route.match.host.toLowerCase() };
-      router.on(routeMethods(route), escapeColons(route.match.path), { constraints }, neverCalled, target);
-      targets.push(target);
-    }
-  }
-  const allowedMethods = (path: string, host: string) =>
-    allMethods.filter((method) => router.find(method, path, { host }) !== null);
+  const routes = snapshot.services.flatMap((service) => {
+    const labels = new Set<string>();
+    return (service.definition.routes ?? []).map((route, index) => ({
+      ranked: rankMatch(route.match, service.name, index),
+      target: buildTarget(service, route, snapshot, options, labels),
+    }));
+  });
   return {
-    targets,
-    find(method, path, host) {
-      const authority = host.toLowerCase();
-      const found = isRoutable(method) ? router.find(method, path, { host: authority }) : null;
-      if (found !== null) return { kind: 'found', target: found.store as RouteTarget };
-      const allow = allowedMethods(path, authority);
-      return allow.length > 0 ? { kind: 'wrong-method', allow } : { kind: 'none' };
-    },
+    targets: routes.map(({ target }) => target),
+    ranked: routes,
+    find: createRouteMatcher(routes).find,
   };
-}
-
-/** A colon inside a segment (`/items:all`) is meant as it stands; the router wants it doubled. */
-function escapeColons(path: string): string {
-  return path.replaceAll(/(?<=[^/]):/g, '::');
-}
-
-function isRoutable(method: string): method is (typeof allMethods)[number] {
-  return (allMethods as readonly string[]).includes(method);
-}
-
-/** GET brings HEAD with it (RFC 9110 section 9.3.2). */
-function routeMethods(route: Route): HTTPMethod[] {
-  const methods: readonly HTTPMethod[] = route.match.methods ?? allMethods;
-  return methods.includes('GET') && !methods.includes('HEAD') ? [...methods, 'HEAD'] : [...methods];
 }
 
 /** A team may name any service; only what that one's own team agrees to is done. */
@@ -108,27 +106,74 @@ function findFallback({ services }: Snapshot, service: string, { fallback }: Rou
 
 function buildTarget(
   { name: service, definition }: Service,
-  route: Route,
-  fallbackService: string | null,
+  written: Route,
+  snapshot: Snapshot,
   options: RouteTableOptions,
+  labels: Set<string>,
 ): RouteTarget {
-  const { match, timeout, maxBodySize, authorize, rewrite } = route;
-  const edge = buildRouteEdge(options.edge ?? {}, service, definition, route);
+  const { callback = false } = written;
+  const route = callback ? withoutChanges(written) : written;
+  const retired = buildRetiredRoute(snapshot, service, route);
+  const plainEdge = buildRouteEdge(options.edge ?? {}, service, definition, route);
+  const edge = callback ? buildCallbackEdge(plainEdge) : plainEdge;
+  const { match, timeout, idleTimeout, maxBodySize, authorize, rewrite } = route;
   return {
-    label: `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}`,
+    label: buildLabel(match, labels),
     service,
     route,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout),
+    // Of '0s', which is none.
+    idleTimeoutMs: idleTimeout === undefined ? undefined : parseDurationMs(idleTimeout) || Number.POSITIVE_INFINITY,
     maxBodyBytes: maxBodySize === undefined ? options.maxBodyBytes : parseSizeBytes(maxBodySize),
-    fallbackService,
+    fallbackService: findFallback(snapshot, service, route),
+    retired,
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: options.authenticationRequired && route.public !== true,
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
-    cache: route.callback === true ? null : buildCacheRule(definition, route),
-    edge: route.callback === true ? buildCallbackEdge(edge) : edge,
-    rewrite: rewrite === undefined ? (path) => path : buildRewrite(match.path, rewrite),
+    cache: callback ? null : buildCacheRule(definition, route),
+    edge: retired === null ? edge : announceRetirement(edge, retired),
+    messages: buildRouteMessages(route),
+    rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),
+    answer: buildRouteAnswer(route),
+    choose: buildChoice(snapshot, service, route),
+    alsoAt: listOthers(snapshot, service, route),
+    mirror: buildMirror(snapshot, service, route),
+    findZone: route.region === undefined ? null : compileRegion(route.region),
+    accepts: route.version === undefined ? undefined : compileVersion(route.version),
   };
+}
+
+function buildChoice({ services }: Snapshot, service: string, { match, split }: Route): ChooseVariant | null {
+  if (split === undefined) return null;
+  const mayUse = (wanted: string) => agrees(services, wanted, service);
+  return buildVariantChoice(split, { service, salt: `${service} ${match.path}`, mayUse });
+}
+
+function listOthers({ services }: Snapshot, service: string, { split }: Route): readonly string[] {
+  const named = (split?.variants ?? []).flatMap((variant) => variant.service ?? []);
+  return [...new Set(named)].filter((name) => name !== service && agrees(services, name, service));
+}
+
+function buildMirror({ services }: Snapshot, service: string, { mirror }: Route): MirrorRule | null {
+  if (mirror === undefined) return null;
+  const isOwn = mirror.service === undefined || mirror.service === service;
+  return isOwn || agrees(services, mirror.service ?? '', service) ? buildMirrorRule(mirror, service) : null;
+}
+
+/** Whether a service takes requests from routes of another one. */
+function agrees(services: readonly Service[], wanted: string, service: string): boolean {
+  return services.find(({ name }) => name === wanted)?.definition.trafficFrom?.includes(service) === true;
+}
+
+/** One name for each route of a service: names of predicates are in it, their values are not. */
+function buildLabel(match: Route['match'], taken: Set<string>): string {
+  const where = describePredicates(match);
+  const label = `${match.methods?.join(',') ?? 'ANY'} ${match.host ?? ''}${match.path}${where === '' ? '' : ` [${where}]`}`;
+  let unique = label;
+  for (let number = 2; taken.has(unique); number++) unique = `${label} (${number})`;
+  taken.add(unique);
+  return unique;
 }
 
 /** A route that keeps nothing may still change what another route of its service keeps. */
@@ -138,26 +183,4 @@ function buildCacheRule(definition: ServiceDefinition, { cache }: Route): HttpCa
   return definition.routes?.some((other) => other.cache !== undefined) === true
     ? buildHttpCacheRule({ enabled: false }, undefined)
     : null;
-}
-
-/**
- * Compiles a rewrite. Captures are taken from the raw path by position and not from the router, which decodes them: what
- * the client percent-encoded arrives at the service as it was sent.
- */
-export function buildRewrite(pattern: string, rewrite: string): (path: string) => string {
-  const segments = pattern.split('/');
-  const positions = new Map<string, number>();
-  for (const [position, segment] of segments.entries()) {
-    if (segment.startsWith(':')) positions.set(segment.slice(1), position);
-  }
-  const wildcardAt = segments.at(-1) === '*' ? segments.length - 1 : -1;
-  const parts = rewrite.split(/(:[A-Za-z0-9_]+|\*)/).map((part) => {
-    if (part === '*') return (captured: readonly string[]) => captured.slice(wildcardAt).join('/');
-    const position = part.startsWith(':') ? positions.get(part.slice(1)) : undefined;
-    return position === undefined ? () => part : (captured: readonly string[]) => captured[position] ?? '';
-  });
-  return (path) => {
-    const captured = path.split('/');
-    return parts.map((part) => part(captured)).join('');
-  };
 }

@@ -16,6 +16,8 @@ import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
 import { keepHalfClosed } from './half-closed.ts';
+import { addHttp2, type Http2FrontOptions } from './http2-front.ts';
+import { assertOwnConnection, type IsMisdirected } from './http2-messages.ts';
 import { continueWhenRead } from './interim-answers.ts';
 import type { AssertKnownHost } from './known-hosts.ts';
 import { answerOptions, isServerWide } from './local-answers.ts';
@@ -36,6 +38,9 @@ export interface PublicServerOptions extends GatewayRequestOptions {
   readonly observer: RequestObserver;
   /** Without it the server speaks plain HTTP. */
   readonly tls?: TlsOptions | undefined;
+  /** Without it the server speaks HTTP/1.1 alone. */
+  readonly http2?: Pick<Http2FrontOptions, 'maxConcurrentStreams'> | undefined;
+  readonly isMisdirected?: IsMisdirected | undefined;
 }
 
 /** Who wants to know of requests: metrics and logs. */
@@ -83,6 +88,11 @@ export function createPublicServer(options: PublicServerOptions): Server {
   // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
   const server =
     tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
+  const { http2 } = options;
+  if (http2 !== undefined) {
+    const onMalformed = (): void => clientMetrics.observeMalformed('BAD_REQUEST');
+    addHttp2(server, { ...http2, limits, onMalformed, onSlow: clientMetrics.observeSlow });
+  }
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     const { asked, response } = acceptUpgrade(request, socket, head);
     entrance.take(request, response, { asked });
@@ -132,7 +142,7 @@ class Entrance {
   }
 
   take(request: IncomingMessage, response: ServerResponse, { refusal, asked }: Knowledge = nothing): void {
-    const connection = this.#connections.of(request.socket);
+    const connection = this.#connections.of(request);
     // It came in one piece with a request that ended its connection: never answered, so never acted upon.
     if (connection.isDoomed) return;
     const options = this.#options;
@@ -164,14 +174,13 @@ class Entrance {
       if (refusal !== undefined) throw refusal;
     } catch (thrown) {
       connection.isDoomed = true;
-      response.shouldKeepAlive = false;
+      // In HTTP/2 the stream alone is in doubt.
+      if (request.httpVersionMajor < 2) response.shouldKeepAlive = false;
       context.shapeAnswer = options.current().gatewayAnswer;
       fail(toGatewayError(thrown));
       return;
     }
-    if (isUnread(request)) {
-      watchUpload(request, this.#pace, fail);
-    }
+    if (isUnread(request)) context.uploadWatch = watchUpload(request, this.#pace, fail);
     void this.#serve(target, request, response, context).catch((thrown: unknown) => fail(toGatewayError(thrown)));
   }
 
@@ -188,6 +197,7 @@ class Entrance {
     if (livePaths.has(target.path)) return answerHealth(true, response, context);
     if (readyPaths.has(target.path)) return answerHealth(this.#options.isReady(), response, context);
     this.#options.assertKnownHost?.(context.client.host);
+    assertOwnConnection(request, this.#options.isMisdirected);
     if (current.plugins !== undefined) {
       context.plugins = current.plugins.begin(context, request, response, target.query);
       if (await context.plugins?.enter()) return;

@@ -39,9 +39,11 @@ import { FieldGuards } from './field-guards.ts';
 import { compileKnownHosts } from './known-hosts.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
-import { loadTls } from './listen-tls.ts';
+import { openListenTls } from './listen-tls.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { MirrorReport } from './mirror-report.ts';
+import { Mirrors } from './mirrors.ts';
 import {
   createAuthenticationObserver,
   createCallObserver,
@@ -49,10 +51,13 @@ import {
   createRequestObserver,
   createUpgradeObserver,
 } from './observation.ts';
+import { OpenapiSources } from './openapi-sources.ts';
 import { openPersistedOperations } from './persisted-operations.ts';
 import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
+import { openRedirect } from './redirect-server.ts';
 import { createRevocations } from './revocations.ts';
+import type { RouteUsage } from './route-usage.ts';
 import { createPublicServer } from './server.ts';
 import { compileServerTiming } from './server-timing.ts';
 import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
@@ -87,6 +92,8 @@ export interface Serving extends AsyncDisposable {
   probe(service: string): Promise<readonly InstanceStatus[]>;
   /** What would happen to a request, and why. */
   explain(question: ExplainQuestion): Promise<Explanation>;
+  /** What became of copies of requests, in all processes. */
+  mirrors(): Promise<readonly MirrorReport[]>;
   renderMetrics(): ReturnType<Metrics['render']>;
   /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
   invalidate(tags: CacheTags): Promise<number>;
@@ -102,6 +109,8 @@ export interface ServingOptions {
   readonly lookup: LookupFunction;
   /** Who uses what of the graph. */
   readonly usage: FieldUsage;
+  /** Who calls routes that are retired. */
+  readonly routeUsage: RouteUsage;
   /** Makes plans; is disposed with this. @default a process of its own */
   readonly planner?: Planner;
   /** Counts where no Redis does; is closed with this. @default counts in this process */
@@ -195,6 +204,8 @@ export function createServing(options: ServingOptions): LocalServing {
   const sharedCache = createTellingCache(cache, metrics.cache.onInvalidated, tell);
   const httpCache = createHttpCache({ store: sharedCache, call: upstreams.call, observer: metrics.cache });
 
+  const mirrors = new Mirrors({ call: upstreams.call, onOutcome: metrics.routing.onMirror });
+  const openapi = stack.use(new OpenapiSources({ call: upstreams.call, log }));
   const upgrades = new Upgrades({
     open: upstreams.openUpgrade,
     maxOpen: Math.ceil(settings.limits.maxUpgrades / (processes ?? 1)),
@@ -210,9 +221,12 @@ export function createServing(options: ServingOptions): LocalServing {
       limiter,
       authentication: { ...createAuthenticationObserver(log, metrics), revocations, apiKeys },
       usage,
+      routeUsage: options.routeUsage,
       call: upstreams.call,
+      mirrors,
       httpCache,
       upgrades,
+      openapi,
       cacheStore: sharedCache,
       cacheMetrics: metrics.cache,
       engineOf,
@@ -229,6 +243,7 @@ export function createServing(options: ServingOptions): LocalServing {
         metrics.resilience.observeRouteBreaker(route, state);
         log.warn('circuit breaker', { route, state });
       },
+      onInvalidRequest: metrics.validation(log),
       onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }
@@ -238,6 +253,7 @@ export function createServing(options: ServingOptions): LocalServing {
     const effective = resolvePolicies(snapshot, configured, graph);
     take(effective.settings);
     upstreams.apply(effective.snapshot);
+    openapi.follow(effective.snapshot);
     subgraphRules.apply(effective.snapshot);
     if (dataPlane === undefined) dataPlane = begin(effective.snapshot, graph);
     else dataPlane.publish(effective.snapshot, graph, effective.settings, plugins.current);
@@ -286,7 +302,8 @@ export function createServing(options: ServingOptions): LocalServing {
       if (dataPlane === undefined) throw new TypeError('there is nothing to serve yet');
       const plane = dataPlane;
       await Promise.all([revocations?.begun, apiKeys?.begun, persisted.begun]);
-      const { tls } = settings.listen;
+      const { tls, http2, redirect } = settings.listen;
+      const listenTls = tls && stack.use(await openListenTls(tls, { log, metrics: metrics.tls, http2: http2.tls }));
       server = createPublicServer({
         graphqlPath: settings.graphql.path,
         limits: settings.limits,
@@ -299,9 +316,14 @@ export function createServing(options: ServingOptions): LocalServing {
         deadlineMs: settings.deadlineMs,
         resolveClient: createClientResolver(settings.trustedProxies),
         resolveCertificate: await createCertificateResolver(settings),
-        tls: tls && (await loadTls(tls)),
+        tls: listenTls?.options,
+        isMisdirected: listenTls?.isMisdirected,
+        http2: (tls === undefined ? http2.clear : http2.tls) ? http2 : undefined,
       });
+      listenTls?.serve(server);
       const url = await listen(server, settings.listen);
+      if (redirect !== undefined && listenTls !== undefined)
+        stack.use(await openRedirect({ ...redirect, url, host: settings.listen.host, covers: listenTls.covers, log }));
       isReady = true;
       return url;
     },
@@ -313,6 +335,7 @@ export function createServing(options: ServingOptions): LocalServing {
       if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
       return explain({ ...published, configured, dataPlane }, question);
     },
+    mirrors: async () => mirrors.reports(),
     renderMetrics: metrics.render,
     async invalidate(tags) {
       const count = await dropCached(cache, tags);

@@ -119,9 +119,9 @@ class Folder {
     if (isPart) headers.push('content-range', `bytes ${first}-${last}/${size}`);
     const status = isPart ? 206 : 200;
     if (bytes !== null) return sendWhole(exchange, status, headers, bytes.subarray(first, last + 1));
-    writeHead(exchange, status, [...headers, 'content-length', String(last - first + 1)]);
+    const encoded = writeHead(exchange, status, [...headers, 'content-length', String(last - first + 1)]);
     if (context.method === 'HEAD') exchange.response.end();
-    else await streamFile(file, first, last, exchange);
+    else await streamFile(file, first, last, exchange, encoded);
   }
 
   #varyOf(name: string): string {

@@ -1,7 +1,8 @@
 /** Large files on their way to a client: piece by piece, as fast as the client reads. */
 import { GatewayError } from '../policies/errors.ts';
+import { CompressedBody } from './compressed-body.ts';
 import { isUnchanged, type OpenFile } from './folder-files.ts';
-import type { OwnExchange } from './own-answer.ts';
+import type { EncodedBody, OwnExchange } from './own-answer.ts';
 
 const pieceBytes = 65_536;
 
@@ -14,7 +15,9 @@ export async function streamFile(
   first: number,
   last: number,
   { response, context }: OwnExchange,
+  encoded: EncodedBody | null,
 ): Promise<void> {
+  const body = encoded === null ? new PlainBody(response, context) : new PackedBody(encoded, response, context);
   for (let at = first; at <= last; ) {
     const wanted = Math.min(pieceBytes, last - at + 1);
     // A new one each time: what was written belongs to the connection until it is sent.
@@ -24,13 +27,66 @@ export async function streamFile(
       throw new GatewayError('INTERNAL_SERVER_ERROR', 'The file changed while it was sent');
     }
     if (context.departure.happened) return;
-    context.bodyBytes += bytesRead;
-    context.meter?.passResponse(bytesRead);
-    if (!response.write(buffer.subarray(0, bytesRead)) && !isLast) await drained(response);
+    if (!body.write(buffer.subarray(0, bytesRead)) && !isLast) await body.drained();
     at += bytesRead;
   }
-  context.meter?.settle();
-  response.end();
+  body.end();
+}
+
+/** The bytes as they are in the file. */
+class PlainBody {
+  readonly #response: OwnExchange['response'];
+  readonly #context: OwnExchange['context'];
+
+  constructor(response: OwnExchange['response'], context: OwnExchange['context']) {
+    this.#response = response;
+    this.#context = context;
+  }
+
+  write(piece: Buffer): boolean {
+    this.#context.bodyBytes += piece.length;
+    this.#context.meter?.passResponse(piece.length);
+    return this.#response.write(piece);
+  }
+
+  drained(): Promise<void> {
+    return drained(this.#response);
+  }
+
+  end(): void {
+    this.#context.meter?.settle();
+    this.#response.end();
+  }
+}
+
+/** Compressed on their way. */
+class PackedBody {
+  readonly #response: OwnExchange['response'];
+  readonly #body: CompressedBody;
+  #resume: () => void = () => {};
+
+  constructor(encoded: EncodedBody, response: OwnExchange['response'], context: OwnExchange['context']) {
+    this.#response = response;
+    const flow = { resume: () => this.#resume(), abort: () => this.#resume() };
+    this.#body = new CompressedBody(encoded, response, flow, context);
+  }
+
+  write(piece: Buffer): boolean {
+    return this.#body.write(piece);
+  }
+
+  /** Until the encoder has taken what it has, or the client has left. */
+  drained(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#resume = resolve;
+    this.#response.once('close', resolve);
+    if (this.#response.destroyed || this.#response.closed) resolve();
+    return promise.finally(() => this.#response.off('close', resolve));
+  }
+
+  end(): void {
+    this.#body.end([]);
+  }
 }
 
 /** Until the client has read, or has left. */

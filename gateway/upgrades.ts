@@ -9,6 +9,7 @@ import type { OpenUpgrade, UpgradeAnswer } from '../subgraphs/upgrade-call.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { rewriteCookies } from './rest-edge.ts';
+import type { OutgoingRequest } from './route-choice.ts';
 import type { RouteTarget } from './route-table.ts';
 import { Tunnel, type TunnelEnd } from './tunnel.ts';
 import { isSwitched } from './upgrade-request.ts';
@@ -22,12 +23,13 @@ export interface SwitchedFacts {
 }
 
 /** A request that may go on in another protocol, as it goes to the service. */
-export interface OutgoingUpgrade {
+export interface OutgoingUpgrade extends Omit<OutgoingRequest, 'headers'> {
+  readonly headers: readonly string[];
   readonly route: RouteTarget;
+  /** Not the route's where that one is retired and replaced. */
+  readonly service: string;
   readonly rule: UpgradeRule;
   readonly protocol: string;
-  readonly path: string;
-  readonly headers: readonly string[];
 }
 
 export interface UpgradeObserver {
@@ -65,7 +67,7 @@ export class Upgrades {
     context: GatewayRequest,
   ): Promise<void> {
     this.#assertRoom();
-    const { route, protocol, path, headers } = outgoing;
+    const { route, protocol, service, method, path, headers, accepts, zone } = outgoing;
     this.#asking.add(response);
     response.once('close', () => {
       this.#asking.delete(response);
@@ -73,10 +75,12 @@ export class Upgrades {
     });
     const answer = await this.#options.open(
       {
-        service: route.service,
-        method: context.method,
+        service,
+        method,
         path,
         headers,
+        accepts,
+        zone,
         protocol,
         timeoutMs: route.timeoutMs,
         isAnsweredBy: (head) => isSwitched(request, protocol, head),
@@ -124,14 +128,17 @@ export class Upgrades {
     response.writeHead(refusal.statusCode ?? 502, headers);
     refusal.on('data', (piece: Buffer) => {
       context.bodyBytes += piece.length;
+      context.meter?.passResponse(piece.length);
     });
+    // `pipeline` listens in many ways to what the policies of a route listen to already: more than Node's ten is no leak.
+    response.setMaxListeners(30);
     // A body that breaks off ends the connection, as it should.
     pipeline(refusal, response, () => {});
   }
 
   #switch(
     { rawHeaders, socket, head }: UpgradeAnswer & { readonly kind: 'switched' },
-    { route, rule, protocol }: OutgoingUpgrade,
+    { route, service, rule, protocol }: OutgoingUpgrade,
     response: ServerResponse,
     context: GatewayRequest,
   ): void {
@@ -153,7 +160,6 @@ export class Upgrades {
     response.end();
     this.#asking.delete(response);
     const { observer, random = Math.random } = this.#options;
-    const { service } = route;
     const startedAtMs = performance.now();
     const tunnel = new Tunnel({
       client,
@@ -162,8 +168,13 @@ export class Upgrades {
       idleTimeoutMs: rule.idleTimeoutMs,
       lifetimeMs: rule.maxLifetimeMs && rule.maxLifetimeMs * (0.9 + 0.1 * random()),
       onBytes(from, bytes) {
-        if (from === 'client') facts.received += bytes;
-        else context.bodyBytes += bytes;
+        if (from === 'client') {
+          facts.received += bytes;
+          context.meter?.passRequest(bytes);
+        } else {
+          context.bodyBytes += bytes;
+          context.meter?.passResponse(bytes);
+        }
         observer.onBytes(service, from, bytes);
       },
       onEnd: (end) => {

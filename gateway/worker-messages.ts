@@ -10,6 +10,8 @@ import type { CacheTags } from './cache-invalidation.ts';
 import type { Settings } from './config.ts';
 import type { Explanation } from './explain.ts';
 import type { ExplainQuestion } from './explanation.ts';
+import type { MirrorReport } from './mirror-report.ts';
+import type { RouteUse } from './route-usage.ts';
 import type { DrainOptions, DrainOutcome } from './shutdown.ts';
 import type { SnapshotDelta } from './snapshot-delta.ts';
 
@@ -66,6 +68,8 @@ export interface ToWorker {
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
   /** What would happen to a request. */
   explain(body: ExplainQuestion): Explanation;
+  /** What became of copies of requests. */
+  mirrors(body: null): readonly MirrorReport[];
   /** The breakers of services as a whole; null where there is none. */
   breakers(body: null): Readonly<Record<string, BreakerState | null>>;
   /** Drops cached answers. */
@@ -87,6 +91,8 @@ export interface ToPrimary {
   plan(body: { readonly graph: string; readonly document: string }): PlanOutcome;
   /** What clients used of the graph since the last time. */
   used(body: readonly UsageRow[]): void;
+  /** Who called retired routes since the last time. */
+  usedRoutes(body: readonly RouteUse[]): void;
   /** A mutation changed what others may keep. */
   invalidated(body: CacheTags): void;
   /** A call could not connect to an instance. */

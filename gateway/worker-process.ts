@@ -5,6 +5,7 @@ import type { Planner, PlanOutcome } from '../schema/planner.ts';
 import { createAddressPolicy } from '../subgraphs/address-policy.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { createRouteUsage } from './route-usage.ts';
 import { createServing, type LocalServing } from './serving.ts';
 import { createWorkerCounts } from './worker-counts.ts';
 import { createWorkerGenerations, type FollowSnapshots } from './worker-generations.ts';
@@ -46,6 +47,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       const { serving, names } = required();
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
+    mirrors: () => required().serving.mirrors(),
     explain: (question) => required().serving.explain(question),
     breakers() {
       const { serving, names } = required();
@@ -66,6 +68,7 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
   const log = createLog({ ...settings.log, worker });
   const { lookup } = createAddressPolicy(settings.registrationAllow);
   const usage = createFieldUsage({ windowMs: settings.registry.usageWindowMs });
+  const routeUsage = createRouteUsage({ onRequest: metrics.routes.observeRetired });
   const serving = createServing({
     settings,
     log,
@@ -83,10 +86,13 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     processes: settings.workers,
     onInvalidate: (tags) => primary.tell('invalidated', tags),
     usage,
+    routeUsage,
   });
   setInterval(() => {
     const rows = usage.take();
     if (rows.length > 0) primary.tell('used', rows);
+    const uses = routeUsage.take();
+    if (uses.length > 0) primary.tell('usedRoutes', uses);
   }, usageIntervalMs).unref();
   let names: readonly string[] = [];
   const followGraph = createWorkerGenerations({ serving, subgraphErrors: settings.graphql.subgraphErrors, log });

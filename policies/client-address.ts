@@ -1,6 +1,7 @@
 /** Who the client is on the network: the peer, or whom trusted proxies name in X-Forwarded-*. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { BlockList, isIP, isIPv4, SocketAddress } from 'node:net';
+import { isIP, isIPv4, SocketAddress } from 'node:net';
+import { buildNetworkList } from './network-list.ts';
 import type { Client } from './request-context.ts';
 
 /** What is read of a request; an `IncomingMessage` fits. */
@@ -44,23 +45,8 @@ export function createProxyTrust(trustedProxies: readonly string[]): (remoteAddr
 }
 
 function createTrust(trustedProxies: readonly string[]): (address: string) => boolean {
-  const trusted = trustedProxies.length === 0 ? null : buildBlockList(trustedProxies);
+  const trusted = trustedProxies.length === 0 ? null : buildNetworkList(trustedProxies, 'trustedProxies');
   return (address) => trusted?.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') === true && address !== noAddress;
-}
-
-function buildBlockList(entries: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const entry of entries) {
-    const [address = '', prefix, ...rest] = entry.split('/');
-    const family = isIP(address) === 4 ? 'ipv4' : 'ipv6';
-    const bits = family === 'ipv4' ? 32 : 128;
-    const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
-    if (isIP(address) === 0 || address.includes('%') || rest.length > 0 || !(length <= bits)) {
-      throw new TypeError(`trustedProxies: expected an IP address or a network such as 10.0.0.0/8, got "${entry}"`);
-    }
-    list.addSubnet(address, length, family);
-  }
-  return list;
 }
 
 /** The addresses that are known, client first, peer last. An entry that is no address ends the walk. */

@@ -133,6 +133,12 @@ function parseNamePattern(pattern: string): { kind: NameKind; fits: (value: stri
   return { kind, fits: (value) => value.startsWith(prefix) };
 }
 
+/** A test whether alternative names, as Node writes them, have one that fits a pattern. */
+export function createNameTest(pattern: string): (subjectAltName: string) => boolean {
+  const { kind, fits } = parseNamePattern(pattern);
+  return (text) => parseAlternativeNames(text).some((one) => one.kind === kind && fits(one.value));
+}
+
 /** What authentication reads of a certificate. */
 export function readClientCertificate(
   certificate: X509Certificate,

@@ -8,7 +8,7 @@ const durationPattern = (Duration as SchemaNode).pattern;
 /** Longest delay of a Node timer, in its 31 bits; a longer one fires at once. */
 const maxDurationMs = 2_147_483_647;
 /** Where no time at all makes sense. Anywhere else 0 would fail every request. */
-const mayBeZero: ReadonlySet<string | number> = new Set(['delay', 'grace', 'clockTolerance']);
+const mayBeZero: ReadonlySet<string | number> = new Set(['delay', 'grace', 'clockTolerance', 'idleTimeout']);
 
 /** Durations out of bounds in a value that fits its schema. Only the schema knows which texts are durations. */
 export function findDurationMistakes(schema: TSchema, value: unknown): Mistake[] {

@@ -1,5 +1,6 @@
 /** The kinds of policy that are about the head of a message: who may read it, and what it says. */
 import Type from 'typebox';
+import { CompressionOptions } from './compression.ts';
 import { CookieRules } from './cookie-rules.ts';
 import { CorsOptions, findCorsMistakes } from './cors.ts';
 import { CsrfOptions } from './csrf.ts';
@@ -16,6 +17,7 @@ export const edgeProperties = {
   securityHeaders: Type.Optional(SecurityHeadersOptions),
   cookies: Type.Optional(CookieRules),
   headers: Type.Optional(HeaderRules),
+  compression: Type.Optional(CompressionOptions),
   upgrade: Type.Optional(UpgradeOptions),
 };
 
@@ -25,17 +27,20 @@ export interface EdgeOptions {
   readonly securityHeaders?: SecurityHeadersOptions;
   readonly cookies?: CookieRules;
   readonly headers?: HeaderRules;
+  readonly compression?: CompressionOptions;
   readonly upgrade?: UpgradeOptions;
 }
 
 /** Just these of what stands at a level. */
-export function pickEdgeOptions({ cors, csrf, securityHeaders, cookies, headers, upgrade }: EdgeOptions): EdgeOptions {
+export function pickEdgeOptions(level: EdgeOptions): EdgeOptions {
+  const { cors, csrf, securityHeaders, cookies, headers, compression, upgrade } = level;
   return {
     ...(cors !== undefined && { cors }),
     ...(csrf !== undefined && { csrf }),
     ...(securityHeaders !== undefined && { securityHeaders }),
     ...(cookies !== undefined && { cookies }),
     ...(headers !== undefined && { headers }),
+    ...(compression !== undefined && { compression }),
     ...(upgrade !== undefined && { upgrade }),
   };
 }

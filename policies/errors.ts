@@ -53,12 +53,19 @@ export const errorKinds = {
     proxyError: 'http_request_error',
   },
   CONFLICT: { status: 409, title: 'Conflict', retryMayHelp: false },
+  GONE: { status: 410, title: 'The path is retired', retryMayHelp: false, proxyError: 'http_request_denied' },
   PRECONDITION_FAILED: { status: 412, title: 'Precondition failed', retryMayHelp: false },
   PAYLOAD_TOO_LARGE: {
     status: 413,
     title: 'Payload too large',
     retryMayHelp: false,
     proxyError: 'http_request_denied',
+  },
+  URI_TOO_LONG: {
+    status: 414,
+    title: 'URI too long',
+    retryMayHelp: false,
+    proxyError: 'http_request_error',
   },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retryMayHelp: false },
   EXPECTATION_FAILED: {
@@ -74,6 +81,12 @@ export const errorKinds = {
     proxyError: 'http_request_denied',
   },
   REGISTRATION_REFUSED: { status: 422, title: 'The registration is refused', retryMayHelp: false },
+  VALIDATION_FAILED: {
+    status: 422,
+    title: 'The request is not valid',
+    retryMayHelp: false,
+    proxyError: 'http_request_denied',
+  },
   RATE_LIMIT_EXCEEDED: {
     status: 429,
     title: 'Rate limit exceeded',
@@ -134,6 +147,14 @@ export const errorKinds = {
 
 export type ErrorCode = keyof typeof errorKinds;
 
+/** One thing that is wrong with a request, and where (RFC 9457 section 3, in its example). */
+export interface RequestMistake {
+  readonly in: 'body' | 'query' | 'header' | 'path';
+  /** JSON pointer (RFC 6901) into the body, or to a parameter by its name. */
+  readonly pointer: string;
+  readonly message: string;
+}
+
 /** One reason among several for a refusal, e.g. one composition error or one mistake in a configuration. */
 export interface ErrorReason {
   /** A sentence for a person: what is wrong and what was expected. */
@@ -155,6 +176,8 @@ export interface GatewayErrorOptions {
   readonly retryAfterSeconds?: number | undefined;
   /** Reasons in detail, for refusals. May leave. */
   readonly reasons?: readonly ErrorReason[] | undefined;
+  /** What is wrong with the request, with VALIDATION_FAILED. May leave. */
+  readonly mistakes?: readonly RequestMistake[] | undefined;
   /** Methods for `Allow`, with METHOD_NOT_ALLOWED (RFC 9110 section 15.5.6). */
   readonly allow?: readonly string[] | undefined;
   /** The challenge for `WWW-Authenticate`, with UNAUTHENTICATED and FORBIDDEN (RFC 6750 section 3). */
@@ -174,6 +197,7 @@ export class GatewayError extends Error {
   readonly service: string | undefined;
   readonly retryAfterSeconds: number | undefined;
   readonly reasons: readonly ErrorReason[] | undefined;
+  readonly mistakes: readonly RequestMistake[] | undefined;
   readonly allow: readonly string[] | undefined;
   readonly challenge: string | undefined;
   readonly shownAs: { readonly code: string; readonly status: number } | undefined;
@@ -186,6 +210,7 @@ export class GatewayError extends Error {
     this.retryAfterSeconds =
       options.retryAfterSeconds === undefined ? undefined : Math.max(1, Math.ceil(options.retryAfterSeconds));
     this.reasons = options.reasons;
+    this.mistakes = options.mistakes;
     this.allow = options.allow;
     this.challenge = options.challenge;
     this.shownAs = options.shownAs;
@@ -226,6 +251,7 @@ export function toProblem(error: GatewayError, requestId: string): Problem {
     service: error.service,
     retryAfter: error.retryAfterSeconds,
     reasons: error.reasons,
+    errors: error.mistakes,
   });
   return {
     status: error.status,

@@ -31,11 +31,15 @@ export class ExpressionMistake extends Error {
 const limits = { maxAstNodes: 500, maxDepth: 50, maxListElements: 200, maxMapEntries: 100, maxCallArguments: 10 };
 const loops: ReadonlySet<string> = new Set(['all', 'exists', 'exists_one', 'map', 'filter']);
 
-/** Builds an environment: the variables that expressions may use. Costs a millisecond; made once for each purpose. */
+/**
+ * Builds an environment: the variables that expressions may use. Costs a millisecond; made once for each purpose. With
+ * `mixedLiterals` a map or a list may hold values of several types, as JSON does.
+ */
 export function createExpressionEnvironment(
   variables: Readonly<Record<string, ExpressionType>>,
+  { mixedLiterals = false }: { readonly mixedLiterals?: boolean } = {},
 ): ExpressionEnvironment {
-  const environment = new Environment({ limits });
+  const environment = new Environment({ limits, homogeneousAggregateLiterals: !mixedLiterals });
   for (const [name, type] of Object.entries(variables)) {
     if (typeof type === 'string') environment.registerVariable(name, type);
     else environment.registerVariable({ name, schema: type as Record<string, string> });

@@ -135,7 +135,7 @@ function findReader(variable: string, { service, routePath }: TemplateScope): Re
   const claim = /^viewer\.claims\.(.+)$/.exec(variable)?.[1];
   if (claim !== undefined) return ({ viewer }) => readClaim(viewer?.claims, claim);
   const parameter = /^route\.params\.(\w+)$/.exec(variable)?.[1];
-  const position = parameter === undefined ? -1 : (routePath ?? '').split('/').indexOf(`:${parameter}`);
+  const position = parameter === undefined ? -1 : findParameter(routePath ?? '', parameter);
   // By position in the path as it came: percent-encoded as it is, it holds nothing that a header could not.
   return position < 0 ? undefined : (_, path) => octets(path.split('/')[position] ?? '');
 }
@@ -174,4 +174,9 @@ function format(value: unknown): string | undefined {
 /** Percent-encodes what a field cannot hold (RFC 9110 section 5.5), and the percent sign: it can be decoded again. */
 function encode(value: string): string {
   return value.toWellFormed().replace(/[^\x20-\x7e]|%/gu, encodeURIComponent);
+}
+
+/** The position of a parameter in a pattern, whatever it must look like. */
+function findParameter(pattern: string, name: string): number {
+  return pattern.split('/').findIndex((segment) => segment === `:${name}` || segment.startsWith(`:${name}(`));
 }

@@ -139,6 +139,15 @@ export class LoadShedder implements Disposable {
     this.#refuseFrom(thresholds[best] > thresholds[priority] ? best : priority, door);
   }
 
+  /** The same where one of several priorities will be that of the request: throws when it does not matter which. */
+  checkAny(door: 'graphql' | 'rest', possible: readonly (Priority | undefined)[]): void {
+    const known = possible.map((priority) => priority ?? this.#priorityOf(door));
+    this.check(
+      door,
+      priorities.findLast((priority) => known.includes(priority)),
+    );
+  }
+
   /** The same when it is known who asks. */
   checkViewer(door: 'graphql' | 'rest', subject: ShedSubject, priority: Priority = this.#priorityOf(door)): void {
     if (this.#byViewer.length === 0) return;

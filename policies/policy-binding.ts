@@ -42,6 +42,8 @@ export interface KindResolution {
   readonly from: PolicyOrigin;
   /** The most specific first. */
   readonly overrode: readonly PolicyOrigin[];
+  /** Of what adds up: what else is part of the value, the most specific first. */
+  readonly joined?: readonly PolicyOrigin[];
 }
 
 /** A rule that holds, and those of its name that it replaced. */
@@ -145,16 +147,28 @@ export function pickKinds(layers: readonly PolicyLayer[], reaches: (kind: string
 
 /** What holds of each kind but rate limits, of layers with the most specific first. */
 export function resolveKinds(layers: readonly PolicyLayer[]): ReadonlyMap<string, KindResolution> {
-  const found = new Map<string, { value: unknown; from: PolicyOrigin; overrode: PolicyOrigin[] }>();
+  const found = new Map<string, KindResolution>();
   for (const layer of layers) {
     for (const [kind, value] of splitKinds(layer.options)) {
       const winner = found.get(kind);
-      if (winner === undefined) found.set(kind, { value, from: originOf(layer), overrode: [] });
-      else if (kind === 'headers') winner.value = joinHeaderRules(value as HeaderRules, winner.value as HeaderRules);
-      else winner.overrode.push(originOf(layer));
+      found.set(
+        kind,
+        winner === undefined ? { value, from: originOf(layer), overrode: [] } : addLayer(kind, winner, value, layer),
+      );
     }
   }
   return found;
+}
+
+/** What a more general layer is to a kind that was found before. */
+function addLayer(kind: string, winner: KindResolution, value: unknown, layer: PolicyLayer): KindResolution {
+  const origin = originOf(layer);
+  if (kind !== 'headers') return { ...winner, overrode: [...winner.overrode, origin] };
+  return {
+    ...winner,
+    value: joinHeaderRules(value as HeaderRules, winner.value as HeaderRules),
+    joined: [...(winner.joined ?? []), origin],
+  };
 }
 
 function joinHeaderRules(first: HeaderRules, second: HeaderRules): HeaderRules {

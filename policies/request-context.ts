@@ -44,6 +44,8 @@ export interface RequestContext {
   readonly id: string;
   readonly door: 'graphql' | 'rest';
   readonly method: string;
+  /** In which the request came. @default '1.1' */
+  readonly httpVersion?: string;
   readonly headers: IncomingHttpHeaders;
   readonly client: Client;
   /** Who asks. Null until authentication ran, and for anonymous requests. */

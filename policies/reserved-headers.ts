@@ -35,6 +35,8 @@ const ownRequestFields: ReadonlySet<string> = new Set([
   'x-real-ip',
   'x-request-id',
   'x-request-timeout-ms',
+  'x-route-variant',
+  'x-mirrored',
 ]);
 
 /** Fields that no rule may touch, because they say how long a message is or what it is called. */

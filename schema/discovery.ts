@@ -13,6 +13,7 @@ import {
 import { type Dispatcher, getGlobalDispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import { type GraphqlEndpoint, maxSdlLength } from '../subgraphs/service-definition.ts';
+import type { ServiceTlsOptions } from '../subgraphs/service-tls-options.ts';
 import type { ServiceSchema } from '../subgraphs/snapshot.ts';
 import { parseSdl } from './sdl.ts';
 
@@ -41,20 +42,33 @@ export interface DiscoveryOptions {
   readonly maxResponseBytes?: number;
   /** Where connections come from: the place to refuse addresses that nobody may register. */
   readonly dispatcher?: Dispatcher;
+  /** The same for a service that says something of TLS; closed when it was asked. @default `dispatcher` */
+  readonly openDispatcher?: (tls: ServiceTlsOptions) => Dispatcher;
 }
 
 export interface Discovery {
   /** Asks one instance. Rejects with DOWNSTREAM_SERVICE_ERROR, SERVICE_UNAVAILABLE or REGISTRATION_REFUSED. */
-  discover(service: string, endpoint: GraphqlEndpoint, instanceUrl: string): Promise<ServiceSchema>;
+  discover(
+    service: string,
+    endpoint: GraphqlEndpoint,
+    instanceUrl: string,
+    tls?: ServiceTlsOptions,
+  ): Promise<ServiceSchema>;
 }
 
 /** Discovery over HTTP. */
 export function createDiscovery(options: DiscoveryOptions = {}): Discovery {
-  const { timeoutMs = 5_000, maxResponseBytes = maxSdlLength * 4, dispatcher } = options;
-  async function post(service: string, origin: string, path: string, query: string): Promise<unknown> {
+  const { timeoutMs = 5_000, maxResponseBytes = maxSdlLength * 4, dispatcher, openDispatcher } = options;
+  async function post(
+    service: string,
+    origin: string,
+    path: string,
+    query: string,
+    own: Dispatcher | undefined,
+  ): Promise<unknown> {
     try {
       // Origin and path apart: as one URL, a path like `//other.example` or `/..` would be resolved before it is sent.
-      const answer = await (dispatcher ?? getGlobalDispatcher()).request({
+      const answer = await (own ?? dispatcher ?? getGlobalDispatcher()).request({
         origin,
         path,
         method: 'POST',
@@ -71,15 +85,18 @@ export function createDiscovery(options: DiscoveryOptions = {}): Discovery {
     }
   }
   return {
-    async discover(service, endpoint, instanceUrl) {
+    async discover(service, endpoint, instanceUrl, tls) {
+      const own = tls && openDispatcher?.(tls);
       const origin = new URL(instanceUrl).origin;
       try {
         return await discoverSchema(
-          (query) => post(service, origin, endpoint.path ?? '/graphql', query),
+          (query) => post(service, origin, endpoint.path ?? '/graphql', query, own),
           endpoint.kind,
         );
       } catch (error) {
         throw error instanceof GatewayError ? naming(error, service) : toDiscoveryError(error, service);
+      } finally {
+        void own?.destroy();
       }
     },
   };

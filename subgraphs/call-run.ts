@@ -4,6 +4,7 @@ import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import type { CallOptions, CallRequest, ResilienceEvent } from './call.ts';
 import { type CallFailure, departureFailure } from './call-failure.ts';
+import { deadlineOf } from './call-time.ts';
 import { type CallScope, Dispatch, type Outcome } from './dispatch.ts';
 import type { InstanceState } from './instance-state.ts';
 import type { ServiceVerdict } from './service-breaker.ts';
@@ -29,7 +30,7 @@ const longestBackoffMs = 200;
  *   a short pause to any.
  * With hedging, a further attempt is also made beside one that takes longer than usual, if the request is idempotent and
  * its body no stream; whichever has the head of an answer first is the answer, and the other is given up.
- * Never after the head of an answer, after the deadline, or when the client has left.
+ * Never of a copy, after the head of an answer, after the deadline, or when the client has left.
  */
 export class CallRun implements CallScope {
   readonly request: CallRequest;
@@ -37,6 +38,7 @@ export class CallRun implements CallScope {
   readonly options: CallOptions;
   readonly upload: Upload | null;
   readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
   readonly #upstream: ServiceUpstream;
   readonly #tried: InstanceState[] = [];
   #retries = 0;
@@ -58,6 +60,7 @@ export class CallRun implements CallScope {
     this.context = context;
     this.options = options;
     this.timeoutMs = request.timeoutMs ?? upstream.settings.timeoutMs;
+    this.idleTimeoutMs = request.idleTimeoutMs ?? options.bodyIdleTimeoutMs;
     this.#upstream = upstream;
     const { body } = request;
     const streams = body !== null && typeof body === 'object' && !Buffer.isBuffer(body);
@@ -71,7 +74,7 @@ export class CallRun implements CallScope {
     const nowMs = this.options.now();
     breaker.check(nowMs);
     this.#enterBulkhead(viewer);
-    this.#verdict = breaker.begin(nowMs, this.request.receiver);
+    if (this.request.aside !== true) this.#verdict = breaker.begin(nowMs, this.request.receiver);
     const unsubscribe = this.context.departure.subscribe(this.#onDeparture);
     try {
       await this.#attempt();
@@ -94,7 +97,7 @@ export class CallRun implements CallScope {
     if (retryAfterMs !== undefined && !this.#hasAvailable(this.#tried)) {
       const nowMs = this.options.now();
       const tooLong = retryAfterMs > this.#upstream.settings.retryMaxAfterMs;
-      if (tooLong || nowMs + retryAfterMs >= this.context.deadlineAtMs) return false;
+      if (tooLong || nowMs + retryAfterMs >= deadlineOf(this, nowMs)) return false;
       this.#notBeforeMs = nowMs + retryAfterMs;
     }
     return this.#mayRepeat(true);
@@ -117,7 +120,7 @@ export class CallRun implements CallScope {
   }
 
   async #attempt(): Promise<void> {
-    this.#upstream.budget.deposit();
+    if (this.request.aside !== true) this.#upstream.budget.deposit();
     if (this.#mayHedge) this.#upstream.hedgingBudget.deposit();
     let last: Error | null = null;
     for (;;) {
@@ -170,7 +173,7 @@ export class CallRun implements CallScope {
 
   #nextInstance(last: Error | null): InstanceState {
     const nowMs = this.options.now();
-    if (nowMs >= this.context.deadlineAtMs) {
+    if (nowMs >= deadlineOf(this, nowMs)) {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: this.request.service });
     }
     const instance = this.#pick(nowMs, this.#tried) ?? (last === null ? undefined : this.#pick(nowMs, nothingTried));
@@ -182,7 +185,7 @@ export class CallRun implements CallScope {
   #pick(nowMs: number, tried: readonly InstanceState[]): InstanceState | undefined {
     const { context } = this;
     const holder = context.door === 'rest' ? this.#upstream.sessions?.find(context) : undefined;
-    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts);
+    return this.#upstream.pick(nowMs, tried, context, holder, this.request.accepts, this.request.zone);
   }
 
   #hasAvailable(tried: readonly InstanceState[]): boolean {
@@ -190,7 +193,7 @@ export class CallRun implements CallScope {
   }
 
   #mayTryAgain(failure: CallFailure): boolean {
-    if (failure.final || !this.#mayGoOn()) return false;
+    if (failure.final || this.request.aside === true || !this.#mayGoOn()) return false;
     if (!failure.sent) {
       if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
       if (this.#hasAvailable(this.#tried)) return true;
@@ -199,11 +202,13 @@ export class CallRun implements CallScope {
   }
 
   #mayGoOn(): boolean {
-    return !this.#departed && this.options.now() < this.context.deadlineAtMs;
+    const nowMs = this.options.now();
+    return !this.#departed && nowMs < deadlineOf(this, nowMs);
   }
 
   #mayRepeat(sent: boolean): boolean {
     const upstream = this.#upstream;
+    if (this.request.aside === true) return false;
     if (sent && (!this.request.idempotent || this.upload?.started === true)) return false;
     if (this.#retries >= upstream.settings.retryAttempts) return false;
     if (upstream.breaker.state === 'open' || !this.#hasAvailable(nothingTried)) return false;
@@ -231,9 +236,10 @@ export class CallRun implements CallScope {
 
   /** Waits a little, at random, so that those who failed together do not come back together. */
   async #pause(): Promise<void> {
-    const leftMs = this.context.deadlineAtMs - this.options.now();
+    const nowMs = this.options.now();
+    const leftMs = deadlineOf(this, nowMs) - nowMs;
     const longestMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** this.#retries, leftMs);
-    const toldMs = Math.max(0, this.#notBeforeMs - this.options.now());
+    const toldMs = Math.max(0, this.#notBeforeMs - nowMs);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, toldMs + this.options.random() * longestMs);
       this.#endPause = () => {

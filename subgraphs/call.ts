@@ -34,11 +34,30 @@ export interface CallRequest {
    * Otherwise a body may flow as long as it does flow. @default false
    */
   readonly bodyByDeadline?: boolean;
+  /** Time without a byte in the answer. Default: the gateway's, and none where it is a stream of events. */
+  readonly idleTimeoutMs?: number;
   /** Whether the service finds credentials under other names than the usual: then caches treat it so. @default false */
   readonly credentialed?: boolean;
   /** Which instances understand the request, by their version. @default all */
   readonly accepts?: AcceptsVersion;
+  /** Changes the answer before anybody sees it, caches included. */
+  readonly reshape?: AnswerReshaping;
+  /** Instances of this zone come first, instead of those of the gateway's. */
+  readonly zone?: string;
+  /** What answers depend on that is not said in the request itself: caches keep them apart by it. */
+  readonly variant?: string;
+  /**
+   * A copy that nobody waits for: one attempt, whatever becomes of it, and nothing of it is told to the breaker of the
+   * service or counted in its budgets, which are those of requests that matter. @default false
+   */
+  readonly aside?: boolean;
   readonly receiver: Receiver;
+}
+
+export interface AnswerReshaping {
+  /** What decides the change, beside the answer itself: answers that are kept are kept for this. */
+  readonly key: string;
+  wrap(receiver: Receiver): Receiver;
 }
 
 /** Whether instances of a version understand a request; undefined stands for those that say none. */
@@ -87,6 +106,8 @@ export interface CallObserver {
   onHealthChange(service: string, instance: string, healthy: boolean, why: string, reachable: boolean): void;
   /** An instance is ejected for being worse than its peers, or not any more; `well` is what its health says. */
   onEjection?(service: string, instance: string, ejection: Ejection | null, well: boolean): void;
+  /** The files of a service's TLS were read again (null), or are bad: what was before holds on, if there was anything. */
+  onTlsChange?(service: string, error: unknown): void;
   /** The instances of a service, or their health, are others. Null: the service is gone. */
   onPoolChange?(service: string, pool: PoolHealth | null): void;
 }
@@ -106,14 +127,16 @@ export interface CallOptions {
   readonly random: () => number;
   /** The clock of `context.deadlineAtMs`. */
   readonly now: () => number;
-  /** Time without a byte, in a body that a service sends. */
+  /** Time without a byte, in a body that a service sends or takes. */
   readonly bodyIdleTimeoutMs: number;
 }
 
 /** The call over the services that `find` knows. */
 export function createCall(find: (service: string) => ServiceUpstream | undefined, options: CallOptions): Call {
-  return (request, context) => {
-    const upstream = find(request.service);
+  return (asked, context) => {
+    const upstream = find(asked.service);
+    const { reshape } = asked;
+    const request = reshape === undefined ? asked : { ...asked, receiver: reshape.wrap(asked.receiver) };
     if (upstream !== undefined) return new CallRun(upstream, request, context, options).run();
     return Promise.reject(
       new GatewayError('SERVICE_UNAVAILABLE', undefined, { service: request.service, retryAfterSeconds: 1 }),

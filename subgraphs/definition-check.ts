@@ -5,11 +5,19 @@ import { findAuthorizeMistakes } from '../policies/authorize-mistakes.ts';
 import { findDurationMistakes } from '../policies/duration-check.ts';
 import { findEdgeMistakes } from '../policies/edge-options.ts';
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
+import { findMessageMistakes } from '../policies/message-options.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
-import { buildReasons, findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
+import { findRetireMistakes } from '../policies/retirement.ts';
+import { buildReasons, findSchemaMistakes, formatPointer, type Mistake } from '../policies/schema-mistakes.ts';
 import { findCallbackMistakes } from './callback-check.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
+import { findAnswerMistakes } from './route-answer.ts';
+import { findMatchMistakes } from './route-match.ts';
+import { findMirrorMistakes } from './route-mirror.ts';
+import { findRegionMistakes } from './route-region.ts';
+import { findRewriteMistakes } from './route-rewrite.ts';
+import { findSplitMistakes } from './route-split.ts';
 import {
   InstanceRegistration,
   instanceIdPattern,
@@ -18,6 +26,7 @@ import {
   type StaticInstance,
   serviceNamePattern,
 } from './service-definition.ts';
+import { findFileReasons, findTlsMistakes } from './service-tls-options.ts';
 
 const definitions = Compile(ServiceDefinition);
 const registrations = Compile(InstanceRegistration);
@@ -56,6 +65,14 @@ export function checkDefinitions(values: Readonly<Record<string, unknown>>): Rea
   }
   if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definitions are not valid', { reasons });
   return new Map(Object.entries(values).map(([name, value]) => [name, checkDefinition(value)]));
+}
+
+/** Throws REGISTRATION_REFUSED for what only the operator's own file may say. */
+export function assertNoFiles(service: string, definition: ServiceDefinition): void {
+  const reasons = findFileReasons(definition);
+  const [first] = reasons;
+  if (first === undefined) return;
+  throw new GatewayError('REGISTRATION_REFUSED', `${first.path}: ${first.message}`, { service, reasons });
 }
 
 /** The registration of an instance, or BAD_REQUEST with every mistake in it. */
@@ -103,11 +120,14 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   reasons.push(
     ...buildReasons(findHealthMistakes(definition)),
     ...buildReasons(findEdgeMistakes(definition, { service: '' })),
+    ...buildReasons(findMessageMistakes(definition)),
+    ...buildReasons(findRegionMistakes(definition.region)),
   );
   return [
     ...reasons,
     ...findBalancingMistakes(definition.loadBalancing),
     ...findInstanceMistakes(instances),
+    ...findTlsMistakes(definition),
     ...findRuleMistakes(definition.rateLimit, ''),
     ...findAccessMistakes(definition.authorize, ''),
     ...routes.flatMap(findRouteMistakes),
@@ -136,25 +156,34 @@ function findInstanceMistakes(instances: readonly StaticInstance[]): readonly Er
 }
 
 function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] {
-  const match = { path: `/routes/${index}/match/path`, ...parsePattern(route.match.path) };
-  const rewrite = { path: `/routes/${index}/rewrite`, ...parsePattern(route.rewrite ?? '/') };
-  const { captures } = match;
+  const at = `/routes/${index}`;
   return [
-    ...match.mistakes.map((message) => ({ path: match.path, message })),
-    ...findRuleMistakes(route.rateLimit, `/routes/${index}`),
-    ...findAccessMistakes(route.authorize, `/routes/${index}`),
-    ...buildReasons(findEdgeMistakes(route, { service: '', routePath: route.match.path })).map((reason) => ({
-      ...reason,
-      path: `/routes/${index}${reason.path ?? ''}`,
-    })),
-    ...findCallbackMistakes(route, index),
-    ...rewrite.mistakes.map((message) => ({ path: rewrite.path, message })),
-    ...captures
-      .filter((name, at) => captures.indexOf(name) !== at)
-      .map((name) => ({ path: match.path, message: `${name} captures twice` })),
-    ...rewrite.captures
-      .filter((name) => !captures.includes(name))
-      .map((name) => ({ path: rewrite.path, message: `${name} captures nothing in ${route.match.path}` })),
+    ...findRuleMistakes(route.rateLimit, at),
+    ...findAccessMistakes(route.authorize, at),
+    ...buildReasons([
+      ...findMatchMistakes(route.match).map(({ path, message }) => ({ path: ['match', ...path], message })),
+      ...findEdgeMistakes(route, { service: '', routePath: route.match.path }),
+      ...findMessageMistakes(route),
+      ...findRetirementMistakes(route),
+      ...findRewriteMistakes(route),
+      ...findAnswerMistakes(route),
+      ...findSplitMistakes(route),
+      ...findMirrorMistakes(route),
+      ...findCallbackMistakes(route),
+      ...findRegionMistakes(route.region),
+      ...(route.host !== undefined && route.preserveHost === true
+        ? [{ path: ['host'], message: 'expected either `host` or `preserveHost`' }]
+        : []),
+    ]).map((reason) => ({ ...reason, path: `${at}${reason.path ?? ''}` })),
+  ];
+}
+
+function findRetirementMistakes({ match, retire }: Route): Mistake[] {
+  const { rewrite } = retire?.replacement ?? {};
+  const ofRewrite = rewrite === undefined ? [] : findRewriteMistakes({ match, rewrite });
+  return [
+    ...findRetireMistakes(retire).map(({ path, message }) => ({ path: ['retire', ...path], message })),
+    ...ofRewrite.map(({ path, message }) => ({ path: ['retire', 'replacement', ...path], message })),
   ];
 }
 
@@ -165,21 +194,4 @@ function findRuleMistakes(rules: Route['rateLimit'], at: string): readonly Error
       message,
     })),
   );
-}
-
-/** Captures are whole segments: `:name` anywhere, `*` at the end. */
-function parsePattern(pattern: string): { readonly captures: readonly string[]; readonly mistakes: readonly string[] } {
-  const segments = pattern.split('/').slice(1);
-  const captures: string[] = [];
-  const mistakes: string[] = [];
-  segments.forEach((segment, index) => {
-    if (segment === '*' && index === segments.length - 1) captures.push('*');
-    else if (segment.includes('*')) mistakes.push('expected `*` only as the last segment, e.g. `/orders/*`');
-    else if (/^:[A-Za-z_]\w*$/.test(segment)) captures.push(segment);
-    else if (segment.startsWith(':')) mistakes.push('expected a parameter such as `:id` to be a whole segment');
-    // A URL parser would resolve these, so such a route could never match, or a rewrite lead out of its prefix.
-    else if (/^(\.|%2e){1,2}$/i.test(segment)) mistakes.push('expected no `.` or `..` segments');
-    else if (/[?#\\]/.test(segment)) mistakes.push('expected a path alone, without `?`, `#` or `\\`');
-  });
-  return { captures, mistakes };
 }

@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
-import { parseRetryAfterMs } from '../policies/retry-after.ts';
 import { findFramingFault } from './answer-framing.ts';
 import { AttemptAccount } from './attempt-account.ts';
 import type { CallOptions, CallRequest, Flow } from './call.ts';
@@ -16,19 +15,16 @@ import {
   refusalFailure,
   statusFailure,
 } from './call-failure.ts';
+import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte } from './call-time.ts';
 import { gatewayHeaders } from './forwarding.ts';
 import type { InstanceState } from './instance-state.ts';
-import type { Upload } from './upload.ts';
+import { readRetryAfterMs, toStrings } from './raw-headers.ts';
 
 /** The call that an attempt belongs to. */
-export interface CallScope {
+export interface CallScope extends CallLimits {
   readonly request: CallRequest;
   readonly context: RequestContext;
   readonly options: CallOptions;
-  /** The body when it is a stream. */
-  readonly upload: Upload | null;
-  /** Time for one attempt, until the head of the answer. */
-  readonly timeoutMs: number;
   /** Whether an answer with a status that invites another try is set aside for that try. */
   setsAside(retryAfterMs: number | undefined): boolean;
   /** This attempt has the answer: any other one is over. `waitedMs`: how long it took. */
@@ -70,6 +66,9 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #interims = 0;
   #controller: Controller | null = null;
   #timer: NodeJS.Timeout | undefined;
+  /** When the body of the answer last flowed; infinity while it is the client who has to read. */
+  #movedAtMs = 0;
+  #rawHeaders: readonly string[] = [];
 
   constructor(scope: CallScope, instance: InstanceState) {
     this.#scope = scope;
@@ -79,7 +78,8 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   /** Sends the request. The promise never rejects. */
   start(): Promise<Outcome> {
-    const remainingMs = this.#scope.context.deadlineAtMs - this.#account.startedAtMs;
+    const { startedAtMs } = this.#account;
+    const remainingMs = deadlineOf(this.#scope, startedAtMs) - startedAtMs;
     const options = this.#buildOptions(remainingMs);
     this.#account.open();
     this.#wake(Math.min(this.#scope.timeoutMs, remainingMs));
@@ -101,6 +101,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   /** For the receiver: goes on after a pause. */
   resume(): void {
+    this.#movedAtMs = this.#scope.options.now();
     this.#controller?.resume();
   }
 
@@ -130,10 +131,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       this.#cut(classifyFailure(new Error(`the answer is malformed: ${fault}`), this.#scope.request.service, true));
       return;
     }
-    clearTimeout(this.#timer);
     this.#status = status;
     this.#account.noteHead(status);
-    if (status >= 502 && status <= 504 && this.#scope.setsAside(retryAfterMs(controller))) this.#setAside(status);
+    if (status >= 502 && status <= 504 && this.#scope.setsAside(readRetryAfterMs(controller.rawHeaders)))
+      this.#setAside(status);
     else this.#handOver(controller, status);
   }
 
@@ -143,7 +144,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
       if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('not worth reading on'));
     } else if (this.#state === 'streaming') {
       try {
-        if (!this.#scope.request.receiver.onData(chunk)) controller.pause();
+        if (this.#scope.request.receiver.onData(chunk)) this.#movedAtMs = this.#scope.options.now();
+        else {
+          this.#movedAtMs = Number.POSITIVE_INFINITY;
+          controller.pause();
+        }
       } catch (thrown) {
         this.abort(toError(thrown));
       }
@@ -176,41 +181,60 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     } else this.#fail(departureFailure(request.service, this.#sent, broken));
   }
 
-  /** The timer ran out. An upload shifts the time: it is the service's turn only when it has all the client has sent. */
+  /** The timer ran out, which may have been set before an upload or a body moved on. */
   checkTime(): void {
-    const { context, options, request, timeoutMs, upload } = this.#scope;
-    const nowMs = options.now();
-    const remainingMs = context.deadlineAtMs - nowMs;
-    const waitsForClient = upload?.waitsForClient ?? false;
-    const sinceMs = waitsForClient ? nowMs : Math.max(this.#account.startedAtMs, upload?.movedAtMs ?? 0);
-    const leftMs = this.#state === 'streaming' ? remainingMs : Math.min(remainingMs, timeoutMs - (nowMs - sinceMs));
+    const nowMs = this.#scope.options.now();
+    if (this.#state === 'streaming') this.#checkBodyTime(nowMs);
+    else if (this.#state === 'waiting') this.#checkHeadTime(nowMs);
+  }
+
+  #checkHeadTime(nowMs: number): void {
+    const { leftMs, hadItsTime } = timeToHead(this.#scope, this.#account.startedAtMs, nowMs);
     // Timers may come a little early; what is left then is not worth another one.
     if (leftMs >= 1) this.#wake(leftMs);
+    else this.#cut(lateFailure(this.#scope.request.service, this.#sent, hadItsTime));
+  }
+
+  /** Asked when the time for the head is over, and then whenever the body may have been idle for too long. */
+  #checkBodyTime(nowMs: number): void {
+    const { context, request, timeoutMs } = this.#scope;
+    const dueMs = request.bodyByDeadline === true ? context.deadlineAtMs - nowMs : Number.POSITIVE_INFINITY;
+    let idleMs = timeToNextByte(this.#scope, this.#movedAtMs, nowMs);
+    if (idleMs < 1 && request.idleTimeoutMs === undefined && isEventStream(this.#rawHeaders)) idleMs = longestTimerMs;
+    const leftMs = Math.min(dueMs, idleMs);
+    if (leftMs >= 1) this.#wake(leftMs);
     else {
-      const hadItsTime = context.isHurried !== true || nowMs - sinceMs >= timeoutMs - 1;
-      this.#cut(lateFailure(request.service, this.#sent, hadItsTime && !waitsForClient));
+      const hadItsTime = idleMs < 1 || context.isHurried !== true || nowMs - this.#account.startedAtMs >= timeoutMs - 1;
+      this.#cut(lateFailure(request.service, this.#sent, hadItsTime));
     }
   }
 
   #buildOptions(remainingMs: number): DispatchOptions {
-    const { request, context, options, upload } = this.#scope;
+    const { request, context, upload } = this.#scope;
     return {
       method: request.method as Dispatcher.HttpMethod,
       path: request.path,
       headers: request.headers.concat(gatewayHeaders(context, remainingMs)),
       // undici takes any async iterable; its types name only streams.
       body: upload === null ? (request.body as string | Buffer | null) : (upload as unknown as Readable),
-      bodyTimeout: options.bodyIdleTimeoutMs,
+      // Ours knows of uploads and of event streams.
+      bodyTimeout: 0,
       servername: this.#instance.serverName,
     };
   }
 
   #handOver(controller: Controller, status: number): void {
     this.#state = 'streaming';
-    this.#scope.claim(this, this.#account.waitedMs(this.#scope.options.now()), status);
-    const { request, context, options } = this.#scope;
-    if (request.bodyByDeadline === true) this.#wake(context.deadlineAtMs - options.now());
+    const { request, idleTimeoutMs, options, timeoutMs } = this.#scope;
+    this.#movedAtMs = options.now();
+    this.#scope.claim(this, this.#account.waitedMs(this.#movedAtMs), status);
+    // Otherwise the timer that was set for the head comes early enough: most answers have ended by then.
+    if (idleTimeoutMs < timeoutMs || request.bodyByDeadline === true) {
+      clearTimeout(this.#timer);
+      this.#checkBodyTime(this.#movedAtMs);
+    }
     const rawHeaders = toStrings(controller.rawHeaders);
+    this.#rawHeaders = rawHeaders;
     const cookie = this.#scope.sessionCookie(this.#instance);
     if (cookie !== null) rawHeaders.push('set-cookie', cookie);
     try {
@@ -234,6 +258,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   }
 
   #setAside(status: number): void {
+    clearTimeout(this.#timer);
     this.#state = 'discarding';
     const failure = statusFailure(this.#scope.request.service, status);
     this.#instance.noteFailure(failure);
@@ -265,20 +290,6 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
 function checkTime(dispatch: Dispatch): void {
   dispatch.checkTime();
-}
-
-function retryAfterMs({ rawHeaders }: Controller): number | undefined {
-  const headers = toStrings(rawHeaders);
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'retry-after') return parseRetryAfterMs(headers[i + 1]);
-  }
-  return undefined;
-}
-
-/** Header fields hold bytes; latin1 keeps them one by one (RFC 9110 section 5.5, obs-text). */
-function toStrings(raw: Controller['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return [];
-  return raw.map((item: Buffer | string) => (typeof item === 'string' ? item : item.toString('latin1')));
 }
 
 function toError(thrown: unknown): Error {

@@ -48,10 +48,11 @@ export function endToEndResponseHeaders(rawHeaders: readonly string[]): string[]
 export function gatewayHeaders(context: RequestContext, remainingMs: number): string[] {
   const { client } = context;
   const via = context.headers.via;
+  // Never 1.0: what our server accepts it answers as 1.1 (RFC 9110 section 7.6.3).
+  const hop = context.httpVersion === '2.0' ? '2.0 selvage' : '1.1 selvage';
   const headers = [
     'via',
-    // Always 1.1: what our server accepts, HTTP/1.0 included, it answers as 1.1 (RFC 9110 section 7.6.3).
-    via === undefined || via === '' ? '1.1 selvage' : `${via}, 1.1 selvage`,
+    via === undefined || via === '' ? hop : `${via}, ${hop}`,
     'forwarded',
     forwarded(client),
     'x-forwarded-for',

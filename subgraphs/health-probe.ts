@@ -4,6 +4,8 @@ import https from 'node:https';
 import net, { type LookupFunction } from 'node:net';
 import tls from 'node:tls';
 import type { HealthCheck } from './health-settings.ts';
+import { findRefusal } from './instance-connector.ts';
+import type { InstanceTls } from './service-tls.ts';
 
 export interface HealthProbeOptions {
   /** Origin of the instance. */
@@ -13,6 +15,8 @@ export interface HealthProbeOptions {
   readonly timeoutMs: number;
   /** Name resolution, which may refuse addresses. */
   readonly lookup?: LookupFunction | undefined;
+  /** What the service says of TLS. */
+  readonly tls?: InstanceTls | null | undefined;
 }
 
 /** What was wrong, and whether the instance could be connected to at all. */
@@ -40,7 +44,9 @@ const maxAnswerBytes = 65_536;
  * of the calls it would wait behind them, and a busy instance would look dead.
  */
 export function probeHealth(options: HealthProbeOptions): Promise<void> {
-  const { check } = options;
+  const { check, tls, url } = options;
+  const refusal = tls ? findRefusal(tls, new URL(url).protocol) : null;
+  if (refusal !== null) return Promise.reject(new ProbeFailure(refusal, false));
   if (check === null || check.kind === 'tcp') return probeConnection(options);
   if (check.kind === 'graphql') return probeGraphql(options, check);
   return probeRequest(options, check, 'GET', null, async (response) => {
@@ -81,7 +87,7 @@ function probeRequest(
     path: check.path,
     agent: false,
     headers: { 'user-agent': 'selvage-health-check', ...check.headers },
-    ...(secure && serverName(url)),
+    ...(secure && { ...serverName(url), ...options.tls }),
     ...(options.lookup && { lookup: options.lookup }),
   });
   const timer = setTimeout(() => request.destroy(new Error('timeout')), options.timeoutMs);
@@ -111,7 +117,7 @@ function probeConnection(options: HealthProbeOptions): Promise<void> {
   const fail = (error: Error): void => reject(new ProbeFailure(error, false));
   const connection = { ...target(url), ...(options.lookup && { lookup: options.lookup }) };
   const secure = url.protocol === 'https:';
-  const socket = secure ? tls.connect({ ...connection, ...serverName(url) }) : net.connect(connection);
+  const socket = secure ? tls.connect({ ...connection, ...serverName(url), ...options.tls }) : net.connect(connection);
   const timer = setTimeout(() => socket.destroy(new Error('timeout')), options.timeoutMs);
   socket.on(secure ? 'secureConnect' : 'connect', () => {
     resolve();

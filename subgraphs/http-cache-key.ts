@@ -33,9 +33,10 @@ export function buildCacheRequest(request: CallRequest, context: RequestContext)
   // Told apart is who it is, and not when the token was made.
   if (token !== undefined && viewer !== null) headers[viewerTokenHeader] = describeToken(token);
   const { protocol, host } = client;
+  const shape = request.reshape?.key;
   return {
     headers,
-    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null])}`,
+    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null, { variant: request.variant, shape }])}`,
     credentialed: request.credentialed === true || viewer !== null || 'authorization' in headers || 'cookie' in headers,
     isConditional: 'if-none-match' in headers || 'if-modified-since' in headers,
   };

@@ -101,9 +101,10 @@ export function createInstanceChanges<A>({ state, asking, leases, addressPolicy 
       const service = getService(state.snapshot, name);
       const existing = findInstance(service, id);
       assertLeased(service, existing);
+      assertSecure(service, registration);
       // An instance that is not listening yet is welcome: it will be asked again in the background.
       endpoint = service.definition.graphql;
-      if (isOtherSoftware(existing, wanted)) answer = await asking.ask(name, endpoint, [wanted]);
+      if (isOtherSoftware(existing, wanted)) answer = await asking.ask(name, service.definition, [wanted]);
     };
     const build = (service: Service, existing: Instance | undefined, revision: number): Service => {
       assertLeased(service, existing);
@@ -264,4 +265,12 @@ function withoutInstances(snapshot: Snapshot, gone: ReadonlySet<string>): readon
 /** An instance that registers tries its schema anew, unless a rollback holds it back. */
 function withoutDefect(service: Service): Service {
   return service.rejected?.held === true ? service : withoutKeys(service, 'rejected');
+}
+
+/** Nothing would ever be sent there. */
+function assertSecure({ name, definition }: Service, { url }: InstanceRegistration): void {
+  if (definition.tls === undefined || /^https:/i.test(url)) return;
+  throw new GatewayError('REGISTRATION_REFUSED', 'the service asks for TLS: its instances need `https`', {
+    service: name,
+  });
 }

@@ -9,6 +9,7 @@ import type { HealthSettings } from './health-settings.ts';
 import type { Health, HealthSource, HealthState } from './health-source.ts';
 import { type Ejection, type EjectionReason, type OutlierDetector, OutlierRecord } from './outlier-detector.ts';
 import type { PoolMember } from './pool-health.ts';
+import type { InstanceTls } from './service-tls.ts';
 import { ToldHealth } from './told-health.ts';
 
 /** The health of an instance as the admin API shows it. */
@@ -45,6 +46,8 @@ export interface InstanceHealthOptions {
   readonly service: string;
   readonly id: string;
   readonly url: string;
+  /** What the service says of TLS now. */
+  readonly tls: () => InstanceTls | null;
   readonly settings: HealthSettings;
   readonly breaker: CircuitBreaker;
   readonly pool: InstancePool;
@@ -149,7 +152,7 @@ export class InstanceHealth implements PoolMember {
   }
 
   #createSource(): HealthSource {
-    const { service, id, url, settings, surroundings } = this.#options;
+    const { service, id, url, tls, settings, surroundings } = this.#options;
     const { random, lookup, onEject, onDoubt, clock } = surroundings;
     const onChange = (health: Health): void => this.#onHealthChange(health);
     if (onEject !== undefined) {
@@ -162,7 +165,7 @@ export class InstanceHealth implements PoolMember {
     }
     return new HealthMonitor({
       settings,
-      probe: ({ check, timeoutMs }) => probeHealth({ url, check, timeoutMs, lookup }),
+      probe: ({ check, timeoutMs }) => probeHealth({ url, check, timeoutMs, lookup, tls: tls() }),
       onChange,
       ...(random && { random }),
     });

@@ -1,14 +1,19 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
-import { isIP, type Socket } from 'node:net';
-import { buildConnector, Pool } from 'undici';
+import type { Socket } from 'node:net';
+import { type buildConnector, Pool } from 'undici';
 import { type BreakerState, CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import { hashText } from './balancing-key.ts';
-import { type CallFailure, ConnectFailure, failureCode } from './call-failure.ts';
+import { type CallFailure, failureCode } from './call-failure.ts';
 import type { Candidate } from './candidate-group.ts';
 import type { HealthSettings } from './health-settings.ts';
+import {
+  createInstanceConnector,
+  createPoolConnector,
+  type InstanceTransport,
+  serverNameOf,
+} from './instance-connector.ts';
 import { type HealthStatus, type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
-import { dropInterimResponses } from './interim-responses.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
 import { PeakLatency } from './peak-latency.ts';
 import type { Instance } from './snapshot.ts';
@@ -33,6 +38,8 @@ export interface InstanceStatus extends Omit<HealthStatus, 'state'> {
   readonly lastFailure?: string;
 }
 
+const plainTransport: InstanceTransport = { http2: false, tls: null };
+
 /** What all instances share. */
 export interface InstanceSurroundings extends HealthSurroundings {
   readonly now: () => number;
@@ -42,8 +49,6 @@ export interface InstanceSurroundings extends HealthSurroundings {
   readonly processes?: number | undefined;
 }
 
-/** Time to connect. A service that needs longer is as good as gone, and another instance may be near. */
-const connectTimeoutMs = 1_500;
 /** What a process that is killed leaves behind of its connections. */
 const brokenConnection: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 /** Where slow start begins: enough calls to warm up by. */
@@ -64,12 +69,17 @@ export class InstanceState implements Candidate {
   #connector: buildConnector.connector | undefined;
   readonly breaker: CircuitBreaker;
   readonly health: InstanceHealth;
-  /** What TLS asks for: always the instance's own name. An address is none (RFC 6066 section 3). */
-  readonly serverName: string | undefined;
+  /** What TLS asks for: what the service says, else the instance's own name. An address is none (RFC 6066 section 3). */
+  get serverName(): string | undefined {
+    const { tls } = this.#transport;
+    return (tls !== null && 'servername' in tls ? tls.servername : undefined) ?? this.#ownName;
+  }
+  readonly #ownName: string | undefined;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
   #concurrency: number;
   #balancing: BalancingSettings;
+  #transport: InstanceTransport;
   #rampStartedAtMs = 0;
   #lastFailure: string | undefined;
 
@@ -81,16 +91,18 @@ export class InstanceState implements Candidate {
     balancing: BalancingSettings,
     surroundings: InstanceSurroundings,
     pool: InstancePool,
+    transport: InstanceTransport = plainTransport,
   ) {
     this.#instance = instance;
     this.#concurrency = shareOf(resilience, surroundings);
     this.#balancing = balancing;
+    this.#transport = transport;
     this.weight = instance.weight;
     this.latency = new PeakLatency(balancing.latencyDecayMs);
     this.hash = hashText(instance.id);
     this.key = instanceKey(instance);
     this.#surroundings = surroundings;
-    this.serverName = serverNameOf(instance.url);
+    this.#ownName = serverNameOf(instance.url);
     this.pool = this.#createPool();
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
@@ -99,6 +111,7 @@ export class InstanceState implements Candidate {
       service,
       id: instance.id,
       url: instance.url,
+      tls: () => this.#transport.tls,
       settings: health,
       breaker: this.breaker,
       pool,
@@ -151,10 +164,14 @@ export class InstanceState implements Candidate {
     resilience: Resilience,
     health: HealthSettings,
     balancing: BalancingSettings = this.#balancing,
+    transport: InstanceTransport = this.#transport,
   ): void {
     const concurrency = shareOf(resilience, this.#surroundings);
     const samePool =
-      concurrency === this.#concurrency && balancing.maxConnectionAgeMs === this.#balancing.maxConnectionAgeMs;
+      concurrency === this.#concurrency &&
+      transport.http2 === this.#transport.http2 &&
+      transport.tls === this.#transport.tls &&
+      balancing.maxConnectionAgeMs === this.#balancing.maxConnectionAgeMs;
     this.#instance = instance;
     this.#balancing = balancing;
     this.latency.configure(balancing.latencyDecayMs);
@@ -163,6 +180,8 @@ export class InstanceState implements Candidate {
     this.health.configure(health);
     if (samePool) return;
     this.#concurrency = concurrency;
+    this.#transport = transport;
+    this.#connector = undefined;
     this.#retirePool();
     this.pool = this.#createPool();
   }
@@ -199,9 +218,14 @@ export class InstanceState implements Candidate {
     const servername = this.serverName;
     return new Promise((resolve, reject) => {
       const options = { protocol, hostname: hostname.replace(/^\[|\]$/g, ''), port, ...(servername && { servername }) };
-      this.#connector ??= this.#buildConnector();
+      // What leaves HTTP/1.1 is always asked for in HTTP/1.1.
+      this.#connector ??= createInstanceConnector({
+        lookup: this.#surroundings.lookup,
+        http2: false,
+        tls: this.#transport.tls,
+      });
       this.#connector(options, (...[error, socket]) => {
-        if (error !== null) reject(new ConnectFailure(error));
+        if (error !== null) reject(error);
         else resolve(socket);
       });
     });
@@ -262,28 +286,19 @@ export class InstanceState implements Candidate {
     void pool.close().finally(() => closingPools.delete(pool));
   }
 
-  #buildConnector(): buildConnector.connector {
-    const { lookup } = this.#surroundings;
-    return buildConnector({ timeout: connectTimeoutMs, allowH2: false, ...(lookup && { lookup }) });
-  }
-
   #createPool(): Pool {
+    const { lookup } = this.#surroundings;
     const { maxConnectionAgeMs } = this.#balancing;
-    const connect = this.#buildConnector();
     return new Pool(this.url, {
       connections: this.#concurrency,
       pipelining: 1,
-      allowH2: false,
+      allowH2: this.#transport.http2,
       useMilo: false,
       // Not to the millisecond: the connections of all instances, and of all gateways, shall not end together.
       ...(maxConnectionAgeMs > 0 && { clientTtl: maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) }),
       // The call keeps time until the head by itself: undici's own timers are coarse, and do not know about uploads.
       headersTimeout: 0,
-      connect: (options, callback) =>
-        connect(options, (...[error, socket]) => {
-          if (error !== null) callback(new ConnectFailure(error), null);
-          else callback(null, dropInterimResponses(socket));
-        }),
+      connect: createPoolConnector({ lookup, ...this.#transport }),
     });
   }
 }
@@ -300,9 +315,4 @@ export function instanceKey({ id, url }: Instance): string {
 
 function toHundredths(value: number): number {
   return Math.round(value * 100) / 100;
-}
-
-function serverNameOf(origin: string): string | undefined {
-  const { protocol, hostname } = new URL(origin);
-  return protocol === 'https:' && isIP(hostname.replace(/^\[|\]$/g, '')) === 0 ? hostname : undefined;
 }

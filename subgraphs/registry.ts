@@ -26,6 +26,8 @@ import { createSchemaAsking, type Discover } from './schema-asking.ts';
 import { createSchemaHealing, type SchemaNews } from './schema-healing.ts';
 import { applySchemaNews } from './schema-news.ts';
 import { createServiceChanges, type ServiceChanges } from './service-changes.ts';
+import { loadServiceTls } from './service-tls.ts';
+import type { ServiceTlsOptions } from './service-tls-options.ts';
 import { findUnknownVersions, unversioned } from './service-versions.ts';
 import { findInstance, findService, type Service, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
@@ -179,7 +181,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     const lacking = candidates.filter(({ version }) => isLacking(version ?? unversioned));
     const askable = lacking.length > 0 ? lacking : candidates;
     const instance = askable[attempt % askable.length];
-    const answer = await asking.ask(service.name, service.definition.graphql, instance === undefined ? [] : [instance]);
+    const answer = await asking.ask(service.name, service.definition, instance === undefined ? [] : [instance]);
     if (answer.failure !== null) throw answer.failure;
     return { service, found: answer.found };
   }
@@ -189,7 +191,7 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
     const news = await Promise.all(
       newSoftware.map(async ({ service, instances }): Promise<readonly SchemaNews[]> => {
         if (service.schema === null) return [];
-        const { found } = await asking.ask(service.name, service.definition.graphql, instances);
+        const { found } = await asking.ask(service.name, service.definition, instances);
         return found.length === 0 ? [] : [{ service, found }];
       }),
     );
@@ -197,14 +199,17 @@ export function createRegistry<A>(options: RegistryOptions<A>): Registry<A> {
   }
 
   async function probeLease({ service, instance }: ExpiredLease): Promise<void> {
-    const url = findInstance(findService(state.snapshot, service), instance)?.url;
+    const known = findService(state.snapshot, service);
+    const url = findInstance(known, instance)?.url;
     if (url === undefined) return;
-    const { probe = connect } = options;
+    const { tls } = known?.definition ?? {};
+    const { probe = (origin) => connect(origin, tls) } = options;
     await probe(url);
   }
 
-  function connect(url: string): Promise<void> {
-    return probeHealth({ url, check: null, timeoutMs: probeTimeoutMs, lookup: addressPolicy.lookup });
+  function connect(url: string, options: ServiceTlsOptions | undefined): Promise<void> {
+    const tls = options && loadServiceTls(options);
+    return probeHealth({ url, check: null, timeoutMs: probeTimeoutMs, lookup: addressPolicy.lookup, tls });
   }
 
   function inBackground(work: Promise<void>): void {

@@ -1,9 +1,9 @@
 /** Two services cannot have the same route: which of them answers would depend on who came first. */
 import { type ErrorReason, GatewayError } from '../policies/errors.ts';
-import type { Route } from './service-definition.ts';
+import { RouteCoverIndex } from './route-cover-index.ts';
+import { buildMatchKeys } from './route-match.ts';
+import { capturesByPrecedence, type RankedMatch, rankMatch } from './route-order.ts';
 import type { Service } from './snapshot.ts';
-
-const allMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
 interface Claim {
   readonly service: string;
@@ -22,9 +22,9 @@ export function findRouteConflicts(services: readonly Service[]): readonly Error
   const claims = new Map<string, Claim>();
   const reasons: ErrorReason[] = [];
   for (const { name, definition } of services) {
-    definition.routes?.forEach((route, index) => {
+    definition.routes?.forEach(({ match }, index) => {
       const path = `/routes/${index}`;
-      for (const key of buildKeys(route)) {
+      for (const key of buildMatchKeys(match)) {
         const other = claims.get(key);
         if (other !== undefined) {
           const message = `${key} is a route of the service ${other.service} already (${other.path})`;
@@ -35,14 +35,39 @@ export function findRouteConflicts(services: readonly Service[]): readonly Error
       }
     });
   }
-  return reasons;
+  return [...reasons, ...findCaptures(services)];
 }
 
-/** What a route answers to, once per method. The names of parameters do not tell paths apart. */
-function buildKeys({ match }: Route): readonly string[] {
-  const methods = new Set<string>(match.methods ?? allMethods);
-  if (methods.has('GET')) methods.add('HEAD');
-  const path = match.path.replaceAll(/\/:[^/]+/g, '/:');
-  const host = match.host === undefined ? '' : ` of ${match.host.toLowerCase()}`;
-  return [...methods].map((method) => `${method} ${path}${host}`);
+/** Among a service's own routes `precedence` says what it likes; those of others it may not put out of use. */
+function findCaptures(services: readonly Service[]): ErrorReason[] {
+  const hasPrecedence = services.some(({ definition }) =>
+    definition.routes?.some(({ match }) => (match.precedence ?? 0) !== 0),
+  );
+  if (!hasPrecedence) return [];
+  const all = services.flatMap(({ name, definition }) =>
+    (definition.routes ?? []).map(({ match }, index) => rankMatch(match, name, index)),
+  );
+  const levels = all.map(({ match }) => match.precedence ?? 0);
+  const lowest = levels.reduce((least, level) => Math.min(least, level), Number.POSITIVE_INFINITY);
+  const raised = new RouteCoverIndex<{ readonly ranked: RankedMatch }>(all);
+  for (const ranked of all) if ((ranked.match.precedence ?? 0) > lowest) raised.add({ ranked });
+  const captured = new Map<RankedMatch, RankedMatch>();
+  for (const route of all) {
+    for (const { ranked } of raised.candidates(route)) {
+      if (!captured.has(ranked) && capturesByPrecedence(ranked, route)) captured.set(ranked, route);
+    }
+  }
+  return all.flatMap((route) => {
+    const other = captured.get(route);
+    return other === undefined ? [] : [describeCapture(route, other)];
+  });
+}
+
+function describeCapture({ service, index }: RankedMatch, captured: RankedMatch): ErrorReason {
+  const { path } = captured.match;
+  return {
+    message: `by its \`precedence\` it would take every request of ${path} of the service ${captured.service} (/routes/${captured.index})`,
+    service,
+    path: `/routes/${index}`,
+  };
 }

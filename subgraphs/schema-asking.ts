@@ -1,11 +1,17 @@
 /** Asks instances for the schema of their service, and knows which of two answers is the newer one. */
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { GraphqlEndpoint } from './service-definition.ts';
+import type { GraphqlEndpoint, ServiceDefinition } from './service-definition.ts';
+import type { ServiceTlsOptions } from './service-tls-options.ts';
 import { unversioned } from './service-versions.ts';
 import type { ServiceSchema, VersionSchema } from './snapshot.ts';
 
 /** Asks one instance for its schema. Throws a GatewayError when it cannot be asked, or has none. */
-export type Discover = (service: string, endpoint: GraphqlEndpoint, instanceUrl: string) => Promise<ServiceSchema>;
+export type Discover = (
+  service: string,
+  endpoint: GraphqlEndpoint,
+  instanceUrl: string,
+  tls?: ServiceTlsOptions,
+) => Promise<ServiceSchema>;
 
 /** An instance that may be asked. */
 export interface Askable {
@@ -30,7 +36,11 @@ export interface SchemaAsking {
    * Asks an instance of each version: one after the other until one answers. A few: with all of them down a caller must
    * not wait long.
    */
-  ask(service: string, endpoint: GraphqlEndpoint | undefined, instances: readonly Askable[]): Promise<SchemaAnswer>;
+  ask(
+    service: string,
+    definition: Pick<ServiceDefinition, 'graphql' | 'tls'>,
+    instances: readonly Askable[],
+  ): Promise<SchemaAnswer>;
   /**
    * The schemas of an answer, without those of which one was taken that had been asked for later (two changes of one
    * service may overtake each other while they wait for their instances).
@@ -53,7 +63,7 @@ export function createSchemaAsking(discover: Discover): SchemaAsking {
 
   async function askVersion(
     service: string,
-    endpoint: GraphqlEndpoint,
+    { graphql: endpoint = {}, tls }: Pick<ServiceDefinition, 'graphql' | 'tls'>,
     version: string,
     instances: readonly Askable[],
     stamp: number,
@@ -61,7 +71,7 @@ export function createSchemaAsking(discover: Discover): SchemaAsking {
     let failure = new GatewayError('SERVICE_UNAVAILABLE', 'no instance can be asked for the schema', { service });
     for (const { url } of instances.slice(0, maxAsked)) {
       try {
-        return { version, schema: await discover(service, endpoint, url), stamp };
+        return { version, schema: await discover(service, endpoint, url, tls), stamp };
       } catch (error) {
         failure = toGatewayError(error);
       }
@@ -70,14 +80,15 @@ export function createSchemaAsking(discover: Discover): SchemaAsking {
   }
 
   return {
-    async ask(service, endpoint, instances) {
+    async ask(service, definition, instances) {
       const stamp = ++stamps;
+      const endpoint = definition.graphql;
       if (endpoint === undefined || endpoint.schema !== undefined) return nothingAsked;
       const byVersion = Map.groupBy(instances, ({ version }) => version ?? unversioned);
       if (byVersion.size === 0) byVersion.set(unversioned, []);
       const asked = [...byVersion].slice(0, maxVersions);
       const answers = await Promise.all(
-        asked.map(([version, own]) => askVersion(service, endpoint, version, own, stamp)),
+        asked.map(([version, own]) => askVersion(service, definition, version, own, stamp)),
       );
       const found = answers.filter((answer): answer is AskedSchema => !(answer instanceof GatewayError));
       const failure = answers.find((answer) => answer instanceof GatewayError) ?? null;

@@ -4,7 +4,7 @@ import { type ErrorReason, GatewayError } from '../policies/errors.ts';
 import { type AddressPolicy, buildOrigin } from './address-policy.ts';
 import { type AuditNote, buildAuthor } from './audit.ts';
 import type { Change } from './change.ts';
-import { assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
+import { assertNoFiles, assertServiceName, checkDefinition, checkDefinitions } from './definition-check.ts';
 import type { DesiredState } from './desired-state.ts';
 import { type DiscoveryAccess, findDiscoveryRefusals } from './discovery/discovery-access.ts';
 import { assertMatches, type ChangeAuthor } from './precondition.ts';
@@ -64,11 +64,12 @@ export function createServiceChanges<A>(parts: Parts<A>): ServiceChanges<A> {
     const registered = (findService(state.snapshot, name)?.instances ?? []).filter(
       (instance) => instance.origin !== 'static' && !instance.draining,
     );
-    return asking.ask(name, definition.graphql, [...named, ...registered]);
+    return asking.ask(name, definition, [...named, ...registered]);
   }
 
   /** What teams may not say although it is well-formed: addresses, and whom the gateway asks for them. */
   function assertAllowed(name: string, definition: ServiceDefinition): void {
+    assertNoFiles(name, definition);
     for (const { url } of definition.instances ?? []) addressPolicy.assertAllowed(url);
     const reasons = findDiscoveryRefusals(name, definition, discoveryAccess);
     const [first] = reasons;

@@ -9,12 +9,22 @@ import { StatusBreakerOptions } from '../policies/circuit-breaker-options.ts';
 import { edgeProperties } from '../policies/edge-options.ts';
 import { RouteFallback } from '../policies/field-resilience.ts';
 import { PriorityOption } from '../policies/load-shedding.ts';
+import { messageProperties } from '../policies/message-options.ts';
 import { RateLimitRule } from '../policies/rate-limit-rule.ts';
 import { resilienceProperties } from '../policies/resilience.ts';
-import { OneOf, Size } from '../policies/units.ts';
+import { RetireOptions } from '../policies/retirement.ts';
+import { Duration, OneOf, Size } from '../policies/units.ts';
 import { ServiceDiscovery } from './discovery/service-discovery.ts';
 import { HealthOptions } from './health-settings.ts';
 import { LoadBalancingOptions } from './load-balancing-options.ts';
+
+import { RouteRedirect, RouteRespond } from './route-answer.ts';
+import { RouteMatch } from './route-match.ts';
+import { RouteMirror } from './route-mirror.ts';
+import { RegionOptions } from './route-region.ts';
+import { RouteSplit, VersionPattern } from './route-split.ts';
+
+import { ServiceTlsOptions } from './service-tls-options.ts';
 
 export const serviceNamePattern = '^[A-Za-z][A-Za-z0-9_-]{0,62}$';
 export const instanceIdPattern = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
@@ -143,36 +153,16 @@ export const GraphqlEndpoint = Type.Object(
 );
 export type GraphqlEndpoint = Type.Static<typeof GraphqlEndpoint>;
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
-
 /** One REST route: which requests, where they go, and what holds for them. */
 export const Route = Type.Object(
   {
-    match: Type.Object(
-      {
-        path: Type.String({
-          pattern: '^/[!-~]*$',
-          maxLength: 2_048,
-          description: 'Exact (`/a/b`), with parameters (`/a/:id`), or a prefix with a wildcard at the end (`/a/*`).',
-        }),
-        methods: Type.Optional(
-          Type.Array(OneOf(methods), {
-            minItems: 1,
-            description: 'Default: all. GET brings HEAD with it.',
-          }),
-        ),
-        host: Type.Optional(
-          Type.String({ pattern: '^[A-Za-z0-9.-]+(:\\d+)?$', description: 'Only requests for this host.' }),
-        ),
-      },
-      { additionalProperties: false },
-    ),
+    match: RouteMatch,
     rewrite: Type.Optional(
       Type.String({
         pattern: '^/[!-~]*$',
         maxLength: 2_048,
         description:
-          'Path at the service. `:name` and `*` stand for what the match captured. Default: the path as it came.',
+          'Path at the service. `:name`, `:1` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
     callback: Type.Optional(
@@ -182,6 +172,11 @@ export const Route = Type.Object(
           'For callback paths of logins: path and query go on byte for byte, `Location` and `Set-Cookie` come back as they are, nothing is kept, and `Referrer-Policy: no-referrer` keeps the code from other pages.',
       }),
     ),
+    redirect: Type.Optional(RouteRedirect),
+    respond: Type.Optional(RouteRespond),
+    split: Type.Optional(RouteSplit),
+    version: Type.Optional(VersionPattern),
+    mirror: Type.Optional(RouteMirror),
     timeout: resilienceProperties.timeout,
     circuitBreaker: Type.Optional(
       Type.Object(StatusBreakerOptions.properties, {
@@ -201,8 +196,21 @@ export const Route = Type.Object(
     maxBodySize: Type.Optional(
       Type.Unsafe<string>({ ...Size, description: 'Largest request body. Default: `limits.maxBodySize`.' }),
     ),
+    idleTimeout: Type.Optional(
+      Type.Unsafe<string>({
+        ...Duration,
+        description:
+          'Time without progress in a body, in place of `limits.clientIdleTimeout` for what clients send, and of `limits.bodyIdleTimeout` (none for answers of type `text/event-stream`) for what the service does. `0s`: any.',
+      }),
+    ),
     preserveHost: Type.Optional(
       Type.Boolean({ default: false, description: "Whether the service sees the client's Host instead of its own." }),
+    ),
+    host: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9.-]+(:\\d+)?$',
+        description: 'The Host that the service sees instead of its own.',
+      }),
     ),
     public: Type.Optional(
       Type.Boolean({
@@ -210,6 +218,7 @@ export const Route = Type.Object(
         description: 'Open to anonymous requests also where authentication is required.',
       }),
     ),
+    region: Type.Optional(RegionOptions),
     priority: Type.Optional(PriorityOption),
     authorize: Type.Optional(AuthorizeOptions),
     cost: Type.Optional(
@@ -226,6 +235,8 @@ export const Route = Type.Object(
       }),
     ),
     cache: Type.Optional(HttpCacheOptions),
+    ...messageProperties,
+    retire: Type.Optional(RetireOptions),
     ...edgeProperties,
   },
   { additionalProperties: false },
@@ -236,8 +247,20 @@ export const schemaChangePolicies = ['any', 'no-breaking-in-use', 'no-breaking']
 export type SchemaChangePolicy = (typeof schemaChangePolicies)[number];
 
 /** What a route may say itself, or leave to its service. */
-const { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost } = Route.properties;
-const routeDefaults = { public: open, authorize, priority, cost, rateLimit, fallback, maxBodySize, preserveHost };
+const { public: open, authorize, priority, cost, rateLimit, fallback } = Route.properties;
+const { maxBodySize, idleTimeout, preserveHost, region } = Route.properties;
+const routeDefaults = {
+  public: open,
+  authorize,
+  priority,
+  cost,
+  rateLimit,
+  fallback,
+  maxBodySize,
+  idleTimeout,
+  preserveHost,
+  region,
+};
 
 /** Body of `PUT /services/{name}` and value of `services.NAME` in the configuration. */
 export const ServiceDefinition = Type.Object(
@@ -250,7 +273,14 @@ export const ServiceDefinition = Type.Object(
       Type.Array(Type.String({ pattern: serviceNamePattern }), {
         maxItems: 100,
         description:
-          'Services whose routes may name this one as their `fallback.service`. Without this nobody can lead requests here but by routes of this service.',
+          'Services whose routes may name this one as their `fallback.service` or `retire.replacement.service`. Without this nobody can lead requests here but by routes of this service.',
+      }),
+    ),
+    trafficFrom: Type.Optional(
+      Type.Array(Type.String({ pattern: serviceNamePattern }), {
+        maxItems: 100,
+        description:
+          'Services whose routes may lead requests here: by a variant of their `split`, or their `mirror`. Without this nobody can but by routes of this service.',
       }),
     ),
     instances: Type.Optional(
@@ -261,6 +291,14 @@ export const ServiceDefinition = Type.Object(
     ),
     discovery: Type.Optional(ServiceDiscovery),
     loadBalancing: Type.Optional(LoadBalancingOptions),
+    http2: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
+      }),
+    ),
+    tls: Type.Optional(ServiceTlsOptions),
     health: Type.Optional(HealthOptions),
     cache: Type.Optional(HttpCacheOptions),
     schemaChanges: Type.Optional(
@@ -270,6 +308,7 @@ export const ServiceDefinition = Type.Object(
       }),
     ),
     ...routeDefaults,
+    ...messageProperties,
     ...resilienceProperties,
     ...edgeProperties,
   },

@@ -11,12 +11,14 @@ import type { BalancingSubject } from './balancing-key.ts';
 import type { AcceptsVersion } from './call.ts';
 import { CandidateGroup } from './candidate-group.ts';
 import { buildHealthSettings } from './health-settings.ts';
+import type { InstanceTransport } from './instance-connector.ts';
 import { InstanceState, type InstanceSurroundings, instanceKey } from './instance-state.ts';
 import { type BalancingSettings, buildBalancingSettings } from './load-balancing-options.ts';
 import { OutlierDetector } from './outlier-detector.ts';
 import { assessPool, isOpen, type PoolHealth } from './pool-health.ts';
 import { ServiceBreaker } from './service-breaker.ts';
 import type { GraphqlEndpoint } from './service-definition.ts';
+import { ServiceTls } from './service-tls.ts';
 import type { Service } from './snapshot.ts';
 import { StickySessions } from './sticky-sessions.ts';
 import { judgeZone, type SpillOver } from './zone-preference.ts';
@@ -53,12 +55,15 @@ export class ServiceUpstream {
   #rotation = new CandidateGroup<InstanceState>([]);
   /** Those of the rotation in the gateway's zone; null when no zone comes first. */
   #local: CandidateGroup<InstanceState> | null = null;
+  /** By zone, those of the rotation in it. */
+  #zones: ReadonlyMap<string, CandidateGroup<InstanceState>> = new Map();
   #spillOver: SpillOver = null;
   #upkeepAtMs = 0;
   #defaults: UpstreamDefaults;
   readonly #choice = new UpstreamChoice();
   readonly #surroundings: InstanceSurroundings;
   readonly #detector: OutlierDetector;
+  readonly #tls: ServiceTls;
   #outliers: OutlierDetection;
   #health: PoolHealth = { instances: 0, healthy: 0, panic: false };
   /** Whether the registry names it. What has left can still be called for a while, but is nobody's concern. */
@@ -80,6 +85,11 @@ export class ServiceUpstream {
     this.#balance = createBalancer(this.#balancing, surroundings.random);
     this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
     this.#detector = new OutlierDetector(this.#outliers, surroundings.clock);
+    this.#tls = new ServiceTls({
+      onChange: () => this.#setInstances(),
+      onTold: (error) => surroundings.observer?.onTlsChange?.(service.name, error),
+    });
+    this.#tls.configure(service.definition.tls);
     this.#setInstances();
   }
 
@@ -110,6 +120,7 @@ export class ServiceUpstream {
     this.hedgingBudget.configure(this.settings.hedgingBudget);
     this.#outliers = buildOutlierDetection(service.definition, defaults.resilience);
     this.#detector.configure(this.#outliers);
+    this.#tls.configure(service.definition.tls);
     const balancing = buildBalancingSettings(service.definition.loadBalancing);
     if (!isDeepStrictEqual(balancing, this.#balancing)) {
       this.#balancing = balancing;
@@ -128,12 +139,24 @@ export class ServiceUpstream {
     subject: BalancingSubject,
     holder: InstanceState | undefined = undefined,
     accepts?: AcceptsVersion,
+    zone?: string,
   ): InstanceState | undefined {
     if (nowMs >= this.#upkeepAtMs) this.#keepUp(nowMs);
     const choice = this.#choice.about(nowMs, tried, subject, accepts);
     if (holder !== undefined && choice.accepts(holder)) return holder;
-    const near = this.#local !== null && this.#spillOver === null ? this.#balance(this.#local, choice) : undefined;
+    const near = zone === undefined ? this.#nearGateway(choice) : this.#nearZone(zone, choice);
     return near ?? this.#balance(this.#rotation, choice);
+  }
+
+  #nearGateway(choice: UpstreamChoice): InstanceState | undefined {
+    return this.#local !== null && this.#spillOver === null ? this.#balance(this.#local, choice) : undefined;
+  }
+
+  /** What a request prefers is judged as the gateway's own zone is: too few or too busy instances, and all are asked. */
+  #nearZone(zone: string, choice: UpstreamChoice): InstanceState | undefined {
+    const group = this.#zones.get(zone);
+    if (group === undefined || judgeZone(group.members, this.#balancing, choice.nowMs) !== null) return undefined;
+    return this.#balance(group, choice);
   }
 
   /** Whether {@link pick} would find one. */
@@ -165,11 +188,13 @@ export class ServiceUpstream {
   retire(): void {
     this.#setRotation([]);
     this.#detector.stop();
+    this.#tls.close();
     for (const instance of this.#instances.values()) instance.retire();
   }
 
   #setInstances(): void {
     const health = buildHealthSettings(this.#service.definition);
+    const transport = this.#transport();
     const previous = this.#instances;
     // Of those that are there at the start nobody knows how long they have been.
     const startsSlowly = previous.size > 0;
@@ -177,7 +202,7 @@ export class ServiceUpstream {
     for (const instance of this.#service.instances) {
       const key = instanceKey(instance);
       const known = previous.get(key);
-      known?.configure(instance, this.settings, health, this.#balancing);
+      known?.configure(instance, this.settings, health, this.#balancing, transport);
       this.#instances.set(key, known ?? this.#createInstance(instance, startsSlowly));
       previous.delete(key);
     }
@@ -195,12 +220,19 @@ export class ServiceUpstream {
     if (this.#listed) this.#surroundings.observer?.onPoolChange?.(this.name, this.#health);
   }
 
+  #transport(): InstanceTransport {
+    return { http2: this.#service.definition.http2 === true, tls: this.#tls.current };
+  }
+
   #createInstance(instance: Service['instances'][number], startsSlowly: boolean): InstanceState {
     const health = buildHealthSettings(this.#service.definition);
-    const state = new InstanceState(this.name, instance, this.settings, health, this.#balancing, this.#surroundings, {
-      detector: this.#detector,
-      onChange: () => this.#assess(),
-    });
+    const pool = { detector: this.#detector, onChange: () => this.#assess() };
+    const { settings } = this;
+    const transport = this.#transport();
+    const surroundings = this.#surroundings;
+    const state = new InstanceState(
+      ...([this.name, instance, settings, health, this.#balancing, surroundings, pool, transport] as const),
+    );
     if (startsSlowly) state.startRamp(this.#surroundings.now());
     return state;
   }
@@ -211,6 +243,8 @@ export class ServiceUpstream {
     this.#rotation = new CandidateGroup(rotation);
     const local = zone === undefined || !prefersZone ? [] : rotation.filter((instance) => instance.zone === zone);
     this.#local = local.length > 0 && local.length < rotation.length ? new CandidateGroup(local) : null;
+    const byZone = Map.groupBy(rotation, (instance) => instance.zone ?? '');
+    this.#zones = new Map([...byZone].map(([name, members]) => [name, new CandidateGroup(members)]));
     this.sessions = options === null ? null : new StickySessions({ service: this.name, options, secrets }, rotation);
     this.#upkeepAtMs = 0;
   }

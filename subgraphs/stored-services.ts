@@ -4,7 +4,7 @@ import { Compile } from 'typebox/compile';
 import { findSchemaMistakes, formatPointer } from '../policies/schema-mistakes.ts';
 import { OneOf } from '../policies/units.ts';
 import type { AddressPolicy } from './address-policy.ts';
-import { checkDefinition } from './definition-check.ts';
+import { assertNoFiles, checkDefinition } from './definition-check.ts';
 import { createAddressCheck } from './discovery/instance-check.ts';
 import { providerNames } from './discovery/provider.ts';
 import type { Log } from './log.ts';
@@ -85,6 +85,7 @@ function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Se
   // The operator's own file is not bound by what teams may register.
   const isBound = service.origin === 'admin';
   const checkDiscovered = createAddressCheck(addressPolicy);
+  if (isBound) assertNoFiles(service.name, definition);
   if (isBound) for (const { url } of definition.instances ?? []) addressPolicy.assertAllowed(url);
   return { ...service, definition, instances: service.instances.filter((instance) => isValid(instance, service.name)) };
 

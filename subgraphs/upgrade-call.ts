@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
-import type { CallOptions } from './call.ts';
+import type { AcceptsVersion, CallOptions } from './call.ts';
 import type { InstanceState } from './instance-state.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
 import { type AttemptOutcome, UpgradeAttempt } from './upgrade-attempt.ts';
@@ -21,6 +21,10 @@ export interface UpgradeRequest {
   readonly headers: readonly string[];
   /** The one protocol that the service is offered, in lower case. */
   readonly protocol: string;
+  /** Which instances understand the request, by their version. */
+  readonly accepts?: AcceptsVersion | undefined;
+  /** Instances of this zone come first, instead of those of the gateway's. */
+  readonly zone?: string | undefined;
   /** Time for one attempt until the head of the answer; default: the service's. */
   readonly timeoutMs?: number | undefined;
   /** Whether the head of a 101 answers this very request. */
@@ -79,8 +83,8 @@ async function openAnywhere(
     if (nowMs >= context.deadlineAtMs) {
       throw last ?? new GatewayError('GATEWAY_TIMEOUT', undefined, { service: request.service });
     }
-    const instance = upstream.pick(nowMs, tried, context, holder);
-    if (instance === undefined) throw last ?? upstream.refusal(nowMs);
+    const instance = upstream.pick(nowMs, tried, context, holder, request.accepts, request.zone);
+    if (instance === undefined) throw last ?? upstream.refusal(nowMs, request.accepts);
     tried.push(instance);
     const attempt = new UpgradeAttempt(instance, request, context, { ...options, timeoutMs });
     const outcome: AttemptOutcome = await attempt.start();

@@ -20,6 +20,7 @@ export class Upload implements AsyncIterableIterator<Buffer, undefined> {
   #failure: Error | null = null;
   #stopped = false;
   #waiter: Waiter | null = null;
+  #startedAtMs = 0;
   #movedAtMs = 0;
 
   constructor(source: Readable, now: () => number) {
@@ -40,6 +41,16 @@ export class Upload implements AsyncIterableIterator<Buffer, undefined> {
   /** When the service last took a piece, or the end. */
   get movedAtMs(): number {
     return this.#movedAtMs;
+  }
+
+  /** Whether the service has taken all of it. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** How long it has been under way: to the end, or the last piece, but to now while the client is waited for. */
+  durationMs(nowMs: number): number {
+    return this.#started ? (this.#waiter === null ? this.#movedAtMs : nowMs) - this.#startedAtMs : 0;
   }
 
   /** Why the stream broke off before its end; null when it did not. */
@@ -80,6 +91,7 @@ export class Upload implements AsyncIterableIterator<Buffer, undefined> {
 
   #start(): void {
     this.#started = true;
+    this.#startedAtMs = this.#now();
     const source = this.#source;
     if (source.readableEnded) this.#ended = true;
     else if (source.destroyed) this.#failure = source.errored ?? new Error('the body broke off');

@@ -159,3 +159,55 @@ test('explain knows roles, expressions, filtered fields and the limits of classe
   assert.equal(anonymous.limits.class, 'anonymous');
   assert.equal(anonymous.outcome.refusal.code, 'OPERATION_TOO_DEEP');
 });
+
+test('explain tells what holds for heads of messages at each door, and what adds up', async (t) => {
+  const rule = (name: string) => ({ request: [{ set: name, value: '1' }], response: [{ set: name, value: '1' }] });
+  const gateway = await startGateway(t, {
+    loadShedding: { maxEventLoopDelay: '10s', graphql: 'high' },
+    policies: {
+      priority: 'low',
+      headers: rule('x-gateway'),
+      cors: { origins: ['https://all.example'] },
+      csrf: {},
+      cookies: { secure: true },
+      named: { named: { bind: { services: ['shop'] }, headers: rule('x-named') } },
+    },
+    graphql: { headers: rule('x-graphql'), cors: { origins: ['https://app.example'], credentials: true } },
+    services: {
+      shop: {
+        instances: [{ url: 'http://127.0.0.1:9' }],
+        graphql: { kind: 'plain', schema: 'type Query { a: Int }' },
+        headers: rule('x-service'),
+        routes: [{ match: { path: '/a' }, headers: rule('x-route') }],
+      },
+    },
+  });
+  const explain = async (body: object) => (await gateway.admin('POST', '/explain', body)).body;
+  type Told = { kind: string; value: unknown; from: object; overrode: object[]; joined?: object[] };
+  const find = (kinds: Told[], kind: string) => kinds.find((entry) => entry.kind === kind);
+  const names = (told: Told | undefined, direction: string) =>
+    ((told?.value ?? {}) as Record<string, { set: string }[] | undefined>)[direction]?.map(({ set }) => set) ?? [];
+  const at = (level: string, target: string, policy: string | null = null) => ({ level, target, policy });
+
+  const route = find((await explain({ path: '/a' })).policies, 'headers');
+  const ofRoute = ['x-gateway', 'x-named', 'x-service', 'x-route'];
+  assert.deepEqual([names(route, 'request'), names(route, 'response')], [ofRoute, ofRoute]);
+  assert.deepEqual(route?.from, at('route', 'shop ANY /a'));
+  const general = [at('service', 'shop'), at('service', 'shop', 'named'), at('gateway', 'gateway')];
+  assert.deepEqual([route?.overrode, route?.joined], [[], general]);
+  const page = { origin: 'https://evil.example', cookie: 'a=1', host: 'shop.example' };
+  const forged = await explain({ method: 'POST', path: '/a', headers: page });
+  assert.equal(forged.outcome.refusal?.code, 'FORBIDDEN');
+
+  const operation = await explain({ query: '{ a }' });
+  assert.deepEqual(operation.policies.map(({ kind }: Told) => kind).sort(), ['cors', 'csrf', 'headers', 'priority']);
+  const cors = find(operation.policies, 'cors');
+  assert.deepEqual(cors?.value, { origins: ['https://app.example'], credentials: true });
+  assert.deepEqual([cors?.from, cors?.overrode], [at('gateway', 'graphql'), [at('gateway', 'gateway')]]);
+  assert.equal(find(operation.policies, 'priority')?.value, 'high');
+  const answers = find(operation.policies, 'headers');
+  assert.deepEqual([names(answers, 'request'), names(answers, 'response')], [[], ['x-gateway', 'x-graphql']]);
+  const calls = find(operation.calls.shop, 'headers');
+  const ofCall = ['x-gateway', 'x-graphql', 'x-named', 'x-service'];
+  assert.deepEqual([names(calls, 'request'), names(calls, 'response')], [ofCall, []]);
+});

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import type { RequestListener } from 'node:http';
+import type { IncomingHttpHeaders, RequestListener } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { buildSchema, graphql as executeGraphql } from 'graphql';
 import type { GatewayConfig } from '../../gateway/config-schema.ts';
+import { kindsByLevel } from '../../gateway/policy-levels.ts';
 import type { PolicyBindings } from '../../policies/policy-definition.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { until } from '../support/registration.ts';
@@ -17,16 +18,26 @@ interface Shop {
   readonly url: string;
   /** Requests that reached it, but for schema questions. */
   asked: number;
-  behaviour: 'answer' | 'hang' | 'fail';
+  behaviour: 'answer' | 'hang' | 'hang-once' | 'fail';
+  /** Instances that were asked, by host and port. */
+  readonly hosts: Set<string>;
+  /** Of the last request. */
+  headers: IncomingHttpHeaders;
 }
 
 async function startShop(t: TestContext): Promise<Shop> {
-  const shop = { url: '', asked: 0, behaviour: 'answer' as Shop['behaviour'] };
+  const shop = { url: '', asked: 0, behaviour: 'answer' as Shop['behaviour'], hosts: new Set<string>(), headers: {} };
   const listener: RequestListener = async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     shop.asked++;
+    shop.hosts.add(String(request.headers.host));
+    shop.headers = request.headers;
     if (shop.behaviour === 'hang') return;
+    if (shop.behaviour === 'hang-once') {
+      shop.behaviour = 'answer';
+      return;
+    }
     if (shop.behaviour === 'fail') return response.destroy();
     if (request.method !== 'POST') return response.writeHead(200, { 'content-type': 'application/json' }).end('1');
     const { query } = JSON.parse(body);
@@ -38,13 +49,23 @@ async function startShop(t: TestContext): Promise<Shop> {
   return Object.assign(shop, { url: server.url });
 }
 
-async function start(t: TestContext, shop: Shop, bind: PolicyBindings, kinds: object, more: GatewayConfig = {}) {
+async function start(
+  t: TestContext,
+  shop: Shop,
+  bind: PolicyBindings,
+  kinds: object,
+  more: GatewayConfig = {},
+  instances = 1,
+) {
   return startGateway(t, {
     ...more,
     policies: { retry: { attempts: 0 }, ...more.policies, named: { one: { bind, ...kinds } } },
     services: {
       shop: {
-        instances: [{ url: shop.url }],
+        // One server under several names is several instances.
+        instances: ['127.0.0.1', 'localhost']
+          .slice(0, instances)
+          .map((host) => ({ url: shop.url.replace('127.0.0.1', host) })),
         graphql: { kind: 'plain', schema: 'type Query { slow: Int quick: Int }' },
         routes: [{ match: { path: '/slow' } }, { match: { path: '/quick' } }],
       },
@@ -72,6 +93,7 @@ const doors = { rest: atRest, graphql: atGraphql };
 const levels = {
   gateway: { gateway: true },
   service: { services: ['shop'] },
+  type: { routes: [{ service: 'shop', path: '/slow' }], types: ['Query'] },
   target: { routes: [{ service: 'shop', path: '/slow' }], fields: ['Query.slow'] },
 } as const satisfies Record<string, PolicyBindings>;
 
@@ -80,12 +102,14 @@ interface Case {
   readonly says: object;
   readonly at: readonly (keyof typeof levels)[];
   readonly config?: GatewayConfig;
+  readonly instances?: number;
   /** What is asked, one after the other, at one door of a gateway of its own. */
   readonly run: (decide: () => Promise<string>, shop: Shop) => Promise<readonly unknown[]>;
   readonly expected: readonly unknown[];
 }
 
-const everywhere = ['gateway', 'service', 'target'] as const;
+const everywhere = ['gateway', 'service', 'type', 'target'] as const;
+const calls = ['gateway', 'service'] as const;
 const asked = async (decide: () => Promise<string>, times: number): Promise<string[]> => {
   const codes: string[] = [];
   for (let i = 0; i < times; i++) codes.push(await decide());
@@ -103,7 +127,7 @@ const cases: readonly Case[] = [
   {
     kind: 'public',
     says: { public: true },
-    at: ['service', 'target'],
+    at: ['service', 'type', 'target'],
     config: { authentication: { required: true, apiKeys: [{ name: 'a', sha256: 'a'.repeat(64) }] } },
     run: (decide) => asked(decide, 1),
     expected: ['ok'],
@@ -118,7 +142,7 @@ const cases: readonly Case[] = [
   {
     kind: 'cost',
     says: { cost: 40 },
-    at: ['service', 'target'],
+    at: ['service', 'type', 'target'],
     config: { policies: { rateLimit: [{ name: 'budget', limit: 100, window: '1h', key: 'ip', count: 'cost' }] } },
     run: (decide) => asked(decide, 3),
     expected: ['ok', 'ok', 'RATE_LIMIT_EXCEEDED'],
@@ -148,7 +172,7 @@ const cases: readonly Case[] = [
   {
     kind: 'retry',
     says: { retry: { attempts: 1, budget: '100%' } },
-    at: ['service'],
+    at: ['service'], // at the gateway the tests say it themselves
     config: { policies: { circuitBreaker: { minimumCalls: 100 } } },
     async run(decide, shop) {
       shop.behaviour = 'fail';
@@ -167,10 +191,63 @@ const cases: readonly Case[] = [
   {
     kind: 'bulkhead',
     says: { bulkhead: { calls: 1 } },
-    at: ['gateway', 'service'],
+    at: calls,
     config: { policies: { timeout: '500ms' }, graphql: { shareSubgraphRequests: false } },
     run: hangThenAsk,
     expected: ['OVERLOADED'],
+  },
+  {
+    kind: 'serviceBreaker',
+    says: { serviceBreaker: { minimumCalls: 2, openFor: '1h' } },
+    at: calls,
+    config: { policies: { circuitBreaker: { minimumCalls: 100 }, outlierDetection: { enabled: false } } },
+    async run(decide, shop) {
+      shop.behaviour = 'fail';
+      return [await asked(decide, 3), shop.asked];
+    },
+    expected: [['DOWNSTREAM_SERVICE_ERROR', 'DOWNSTREAM_SERVICE_ERROR', 'CIRCUIT_BREAKER_OPEN'], 2],
+  },
+  {
+    kind: 'outlierDetection',
+    says: { outlierDetection: { consecutive5xx: 1, healthyPanicThreshold: '0%' } },
+    at: calls,
+    config: { policies: { circuitBreaker: { minimumCalls: 100 } } },
+    instances: 2,
+    async run(decide, shop) {
+      shop.behaviour = 'fail';
+      await decide();
+      const [first = ''] = shop.hosts;
+      shop.hosts.clear();
+      await asked(decide, 10);
+      return [shop.hosts.size, shop.hosts.has(first)];
+    },
+    expected: [1, false],
+  },
+  {
+    kind: 'hedging',
+    says: { hedging: { budget: '100%' } },
+    at: calls,
+    config: { policies: { timeout: '5s' } },
+    instances: 2,
+    async run(decide, shop) {
+      // It begins when the latency of some calls is known.
+      await asked(decide, 30);
+      shop.asked = 0;
+      shop.behaviour = 'hang-once';
+      return [await decide(), shop.asked];
+    },
+    expected: ['ok', 2],
+  },
+  {
+    kind: 'loadBalancing',
+    says: { loadBalancing: { algorithm: 'consistent-hash', hash: { header: 'x-shard' } } },
+    at: ['service'],
+    instances: 2,
+    async run(decide, shop) {
+      await asked(decide, 20);
+      return [shop.hosts.size];
+    },
+    expected: [1],
   },
 ];
 
@@ -184,18 +261,76 @@ async function hangThenAsk(decide: () => Promise<string>, shop: Shop): Promise<r
   return [second];
 }
 
-for (const { kind, says, at, config, run, expected } of cases) {
+for (const { kind, says, at, config, instances, run, expected } of cases) {
   for (const level of at) {
     for (const [door, decide] of Object.entries(doors)) {
       test(`\`${kind}\` bound to the ${level} decides at the ${door} door as at the other`, async (t) => {
         const shop = await startShop(t);
-        const gateway = await start(t, shop, levels[level], says, config);
+        const gateway = await start(t, shop, levels[level], says, config, instances);
         shop.asked = 0;
-        assert.deepEqual(await run(() => decide(gateway), shop), expected);
+        shop.hosts.clear();
+        assert.deepEqual(await run(() => decide(gateway, { 'x-shard': 'a' }), shop), expected);
       });
     }
   }
 }
+
+/** Kinds that the table cannot hold: tests of their own, or things that only one door knows. */
+const others = {
+  'below, at both doors': ['priority', 'cache', 'fallback', 'cors', 'securityHeaders', 'headers'],
+  'at both doors, in compression.test.ts': ['compression'],
+  'of the REST door': [
+    ...['csrf', 'cookies', 'upgrade', 'maxBodySize', 'preserveHost', 'idempotencyKeys'],
+    ...['idleTimeout', 'region', 'retire', 'transform', 'validate'],
+  ],
+  'of the GraphQL door': ['arguments', 'staleIfError', 'listSize', 'slicingArguments'],
+};
+
+test('every kind of policy that can be bound is looked at here', () => {
+  const known = new Set(Object.values(kindsByLevel).flatMap((kinds) => Object.keys(kinds)));
+  const listed = [...new Set(cases.map(({ kind }) => kind)), ...Object.values(others).flat()];
+  assert.deepEqual(listed.sort(), [...known].sort());
+});
+
+test('what the gateway says of heads of messages holds at both doors, of requests to services too', async (t) => {
+  const shop = await startShop(t);
+  const gateway = await start(t, shop, levels.gateway, {
+    cors: { origins: ['https://app.example'], credentials: true },
+    securityHeaders: { preset: 'recommended' },
+    headers: {
+      request: [{ set: 'x-edge', value: '{request.method}' }],
+      response: [{ set: 'x-served', value: '{request.host}' }],
+    },
+  });
+  const origin = { origin: 'https://app.example' };
+  const graphql = { method: 'POST', headers: { ...origin, 'content-type': 'application/json' } };
+  for (const [path, init] of [
+    ['/slow', { headers: origin }],
+    ['/graphql', { ...graphql, body: '{"query":"{ slow }"}' }],
+  ] as const) {
+    const { headers } = await fetch(gateway.url + path, init);
+    const names = ['access-control-allow-origin', 'x-content-type-options', 'x-served'];
+    assert.deepEqual(
+      names.map((name) => headers.get(name)),
+      ['https://app.example', 'nosniff', new URL(gateway.url).host],
+      path,
+    );
+    assert.equal(shop.headers['x-edge'], path === '/slow' ? 'GET' : 'POST');
+    const asks = { ...origin, 'access-control-request-method': 'POST' };
+    const preflight = await fetch(gateway.url + path, { method: 'OPTIONS', headers: asks });
+    assert.deepEqual([preflight.status, preflight.headers.get(names[0] ?? '')], [204, 'https://app.example'], path);
+  }
+});
+
+test('headers that a policy of a service sets reach it from both doors', async (t) => {
+  const shop = await startShop(t);
+  const gateway = await start(t, shop, levels.service, { headers: { request: [{ set: 'x-to', value: '{service}' }] } });
+  for (const decide of Object.values(doors)) {
+    shop.headers = {};
+    assert.equal(await decide(gateway), 'ok');
+    assert.equal(shop.headers['x-to'], 'shop');
+  }
+});
 
 test('rules with one name count both doors together, wherever the policy is bound', async (t) => {
   for (const bind of Object.values(levels)) {

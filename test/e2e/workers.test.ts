@@ -11,6 +11,9 @@ import { startServer, startSubgraph } from '../support/subgraph.ts';
 
 // Workers are processes: all of this is shown over real sockets, with real signals.
 
+/** Two processes start one after the other, while others keep the machine busy. */
+const startPatienceMs = 60_000;
+
 interface Serving {
   readonly worker: number;
   readonly pid: number;
@@ -112,7 +115,7 @@ test('kill -9 of a worker under load costs its connections only, and it is repla
   await until(() => loads.every(({ answered }) => answered > 5), 'every connection is used');
   const before = await readMetric(gateway.adminUrl, /^selvage_requests_total\{door="rest".*\} (\d+)/m);
   process.kill(first.pid, 'SIGKILL');
-  await until(() => listWorkers(gateway).length === 3, 'the worker is replaced');
+  await until(() => listWorkers(gateway).length === 3, 'the worker is replaced', startPatienceMs);
   const counts = loads.map(({ answered }) => answered);
   await until(() => loads.every(({ answered }, index) => answered > (counts[index] ?? 0) + 5), 'all go on');
   loading = false;
@@ -216,6 +219,7 @@ test('settings that a process keeps are changed by replacing workers one at a ti
   await until(
     () => gateway.lines.filter(({ msg }) => msg === 'a worker was replaced').length === 2,
     'both are replaced',
+    startPatienceMs,
   );
   assert.equal((await ask(`${gateway.url}/health/live`, { headers: large })).status, 200);
   loading = false;

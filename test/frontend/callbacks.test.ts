@@ -81,4 +81,60 @@ describe('callback paths of logins', () => {
     assert.equal(status, 400);
     assert.match(JSON.stringify(body), /it has no `rewrite`.*it has no `cache`/);
   });
+
+  it('cannot be split, mirrored, retired, transformed or validated', async (t) => {
+    const { admin } = await startGateway(t, {});
+    const options = {
+      split: {
+        variants: [
+          { name: 'a', version: '1.x', weight: 1 },
+          { name: 'b', version: '2.x', weight: 1 },
+        ],
+      },
+      mirror: { version: '2.x' },
+      retire: { deprecated: '2026-01-01T00:00:00Z' },
+      transform: { request: { drop: ['/a'] } },
+      validate: { query: { type: 'object' } },
+    };
+    for (const [name, value] of Object.entries(options)) {
+      const route = { match: { path: '/cb/*' }, callback: true, [name]: value };
+      const { status, body } = await admin('PUT', '/services/login', { routes: [route] });
+      assert.equal(status, 400, name);
+      assert.match(JSON.stringify(body), new RegExp(`it has no \`${name}\``));
+    }
+  });
+
+  it('pass as they are whatever a policy says of all routes of their service', async (t) => {
+    const seen: string[] = [];
+    const service = await startServer(t, (asked, response) => {
+      seen.push(asked.url ?? '');
+      response.writeHead(200, { 'content-type': 'text/html' }).end('page '.repeat(1_000));
+    });
+    const { url } = await startGateway(t, {
+      policies: {
+        compression: {},
+        named: {
+          strict: {
+            bind: { services: ['login'] },
+            validate: { query: { type: 'object', required: ['never'] } },
+          },
+          old: {
+            bind: { routes: [{ service: 'login', path: '/cb' }] },
+            retire: { deprecated: '2026-01-01T00:00:00Z' },
+          },
+        },
+      },
+      services: {
+        login: {
+          instances: [{ url: service.url }],
+          routes: [{ match: { path: '/cb' }, callback: true }, { match: { path: '/other' } }],
+        },
+      },
+    } as never);
+    const response = await fetch(`${url}/cb?code=a`, { headers: { 'accept-encoding': 'gzip' } });
+    assert.deepEqual([response.status, response.headers.get('deprecation')], [200, null]);
+    assert.equal(response.headers.get('content-encoding'), null);
+    assert.equal((await fetch(`${url}/other`)).status, 422);
+    assert.deepEqual(seen, ['/cb?code=a']);
+  });
 });

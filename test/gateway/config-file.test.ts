@@ -277,3 +277,34 @@ describe('environment and flags', () => {
     assert.deepEqual(value, { listen: { port: 1 }, admin: [] });
   });
 });
+
+describe('documents that the configuration names', () => {
+  it('are put in its place, and one that cannot be read is a mistake at its place', async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), 'selvage-documents-'));
+    t.after(() => rm(directory, { recursive: true }));
+    await writeFile(join(directory, 'order.yaml'), 'type: object\nrequired: [id]\n');
+    const write = (file: string) =>
+      writeFile(
+        join(directory, 'selvage.yaml'),
+        `services:\n  a:\n    routes:\n      - match: { path: /a }\n        validate: { body: "file:${file}" }\n    instances: [{ url: http://127.0.0.1:1 }]\n`,
+      );
+    await write('order.yaml');
+    const { config } = await loadConfig({ directory, environment: {} });
+    assert.deepEqual(config.services?.['a']?.routes?.[0]?.validate?.body, { type: 'object', required: ['id'] });
+    const openapi = { openapi: '3.1.0', paths: {} };
+    await writeFile(join(directory, 'api.json'), JSON.stringify(openapi));
+    for (const how of ['file:api.json', '{ document: "file:api.json", unknown: pass }']) {
+      await writeFile(
+        join(directory, 'selvage.yaml'),
+        `services:\n  a:\n    routes: [{ match: { path: /a } }]\n    validate: { openapi: ${how} }\n    instances: [{ url: http://127.0.0.1:1 }]\n`,
+      );
+      const { config: named } = await loadConfig({ directory, environment: {} });
+      assert.deepEqual(named.services?.['a']?.validate?.openapi?.document, openapi);
+    }
+    await write('none.yaml');
+    await assert.rejects(loadConfig({ directory, environment: {} }), (error: GatewayError) => {
+      assert.match(JSON.stringify(error.reasons), /the file none\.yaml cannot be read/);
+      return true;
+    });
+  });
+});

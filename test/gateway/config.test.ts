@@ -326,7 +326,11 @@ describe('buildSettings', () => {
       path.split('.').reduce<SchemaNode>((node, key) => node.properties?.[key] ?? {}, GatewayConfig as TSchema).default;
     const text = (path: string): string => String(documented(path));
     assert.deepEqual(settings, {
-      listen: { host: documented('listen.host'), port: documented('listen.port') },
+      listen: {
+        host: documented('listen.host'),
+        port: documented('listen.port'),
+        http2: { tls: true, clear: false, maxConcurrentStreams: documented('listen.http2.maxConcurrentStreams') },
+      },
       admin: { host: documented('admin.host'), port: documented('admin.port'), tokens: documented('admin.tokens') },
       workers: 1,
       store: { kind: 'file', directory: text('store').replace('file:', '') },

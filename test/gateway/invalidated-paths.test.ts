@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findKeptPaths } from '../../gateway/invalidated-paths.ts';
-import { buildRewrite } from '../../gateway/route-table.ts';
 import { buildPathTag, buildPrefixTag, serviceTag, tagsOfPath } from '../../subgraphs/cache-tags.ts';
+import { buildRewrite } from '../../subgraphs/route-rewrite.ts';
 
 const find = (wanted: string, path: string, rewrite?: string) =>
   findKeptPaths(wanted, [
     {
       service: 's',
       route: { match: { path } },
-      rewrite: rewrite === undefined ? (own) => own : buildRewrite(path, rewrite),
+      rewrite: rewrite === undefined ? (own) => own : buildRewrite({ path }, rewrite),
+      alsoAt: [],
     },
   ]).tags;
 
@@ -19,6 +20,27 @@ test('a path is found at the service, however its route rewrites it', () => {
   assert.deepEqual(find('/users/7', '/users/:id', '/u/:id/card'), [buildPathTag('s', '/u/7/card')]);
   assert.deepEqual(find('/fixed', '/fixed', '/else'), [buildPathTag('s', '/else')]);
   for (const path of ['/other/*', '/api', '/api/a/b', '/api/:id/x']) assert.deepEqual(find('/api/a', path), [], path);
+});
+
+test('what a route of any case, with an expression or with a split keeps is found as well', () => {
+  const of = (match: object, rewrite: (path: string) => string, alsoAt: string[] = []) => [
+    { service: 's', route: { match: { path: '/api/*', ...match }, rewrite: '/v1/:1' }, rewrite, alsoAt },
+  ];
+  const anyCase = { path: '/API/*', ignoreCase: true };
+  assert.deepEqual(
+    findKeptPaths(
+      '/api/a',
+      of(anyCase, (own) => own),
+    ).tags,
+    [serviceTag('s')],
+  );
+  const byGroup = buildRewrite({ path: '/api/*', regex: '/api/(x.*)' }, '/:1/y');
+  assert.deepEqual(findKeptPaths('/api/*', of({ regex: '/api/(x.*)' }, byGroup)).tags, [serviceTag('s')]);
+  const split = findKeptPaths(
+    '/api/a',
+    of({}, (own) => own, ['canary']),
+  );
+  assert.deepEqual(split, { tags: [buildPathTag('s', '/api/a'), buildPathTag('canary', '/api/a')], services: ['s'] });
 });
 
 test('all below a path is found by what its route makes of the beginning', () => {

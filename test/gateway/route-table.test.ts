@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildRewrite, buildRouteTable, type RouteTableOptions } from '../../gateway/route-table.ts';
+import { buildRouteTable, type RouteTableOptions } from '../../gateway/route-table.ts';
+import { buildRewrite } from '../../subgraphs/route-rewrite.ts';
 import type { Route } from '../../subgraphs/service-definition.ts';
 import type { Snapshot } from '../../subgraphs/snapshot.ts';
 
@@ -23,7 +24,7 @@ function snapshotOf(services: Record<string, Route[]>): Snapshot {
 
 function find(services: Record<string, Route[]>, method: string, path: string, host = 'any.example') {
   const match = buildRouteTable(snapshotOf(services), options).find(method, path, host);
-  return match.kind === 'found' ? match.target.service : match.kind === 'none' ? null : match.allow;
+  return match.kind === 'found' ? match.target.service : match.kind === 'wrong-method' ? match.allow : null;
 }
 
 test('the more specific path wins, whatever the order of services', () => {
@@ -64,9 +65,9 @@ test('a colon inside a segment is meant as it stands', () => {
 });
 
 test('rewrites take what was captured byte by byte', () => {
-  assert.equal(buildRewrite('/a/*', '/b/*')('/a/c%20d/e'), '/b/c%20d/e');
-  assert.equal(buildRewrite('/a/*', '/*')('/a/'), '/');
-  assert.equal(buildRewrite('/:x/:y', '/:y/:x')('/1%2C/2'), '/2/1%2C');
-  assert.equal(buildRewrite('/a/:id', '/fixed')('/a/7'), '/fixed');
-  assert.equal(buildRewrite('/u/:id/*', '/v/:id.json/*')('/u/7/x/y'), '/v/7.json/x/y');
+  assert.equal(buildRewrite({ path: '/a/*' }, '/b/*')('/a/c%20d/e'), '/b/c%20d/e');
+  assert.equal(buildRewrite({ path: '/a/*' }, '/*')('/a/'), '/');
+  assert.equal(buildRewrite({ path: '/:x/:y' }, '/:y/:x')('/1%2C/2'), '/2/1%2C');
+  assert.equal(buildRewrite({ path: '/a/:id' }, '/fixed')('/a/7'), '/fixed');
+  assert.equal(buildRewrite({ path: '/u/:id/*' }, '/v/:id.json/*')('/u/7/x/y'), '/v/7.json/x/y');
 });

@@ -184,6 +184,6 @@ test('a body that trickles in is given up at the deadline', async (t) => {
   const gateway = await startGateway(t, { policies: { deadline: '300ms' } });
   const head = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{';
   const answer = await sendRaw(Number(new URL(gateway.url).port), head);
-  assert.match(answer, /^HTTP\/1\.1 400 /);
+  assert.match(answer, /^HTTP\/1\.1 408 /);
   assert.match(answer, /did not arrive in time/);
 });

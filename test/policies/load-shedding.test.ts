@@ -41,6 +41,14 @@ test('the less important is refused first, and the most important last', () => {
   assert.deepEqual(passing(), ['low', 'normal', 'high'], 'it is over soon');
 });
 
+test('where several priorities are possible, only what none of them would let pass is refused', () => {
+  const { shedder, sampleLate } = createShedder();
+  using _ = shedder;
+  for (let i = 0; i < 10; i++) sampleLate(250);
+  shedder.checkAny('rest', ['low', 'high']);
+  assert.throws(() => shedder.checkAny('rest', ['low', undefined]), { code: 'OVERLOADED' });
+});
+
 test('a single pause sheds nothing of normal priority unless it is twice as long as may be', () => {
   const { shedder, sampleLate, passing } = createShedder();
   using _ = shedder;

@@ -6,13 +6,14 @@ import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import { GatewayError } from '../../policies/errors.ts';
 import { BufferedAnswer } from '../../subgraphs/buffered-answer.ts';
-import type { Flow } from '../../subgraphs/call.ts';
+import type { Flow, Receiver } from '../../subgraphs/call.ts';
 import { createRandom } from '../support/random.ts';
 import { createDeparture, createRequestContext } from '../support/request-context.ts';
 import {
   ask,
   balancing,
   closedPort,
+  getRequest,
   outcomes,
   postRequest,
   stage,
@@ -590,14 +591,74 @@ test('a slow upload is not the fault of the service, and is not cut while it mov
   assert.equal((await call).body.toString(), 'xy');
 });
 
-test('an upload that stands until the deadline counts against nobody', async () => {
+test('an upload that stands is ended by whoever feeds it, whatever the limits of the service, and counts against nobody', async () => {
   await using service = await startService(() => {});
-  await using upstreams = stage([service.url], { timeout: '50ms', circuitBreaker: { minimumCalls: 1 } });
-  const context = createRequestContext({ deadlineAtMs: performance.now() + 200 });
-  await assert.rejects(ask(upstreams, { ...postRequest, body: new PassThrough() }, context), {
-    code: 'GATEWAY_TIMEOUT',
-  });
+  const definition = { timeout: '50ms', circuitBreaker: { minimumCalls: 1 } };
+  await using upstreams = stage([service.url], definition, { bodyIdleTimeoutMs: 50 });
+  const source = new PassThrough();
+  const call = ask(upstreams, { ...postRequest, body: source });
+  setTimeout(() => source.destroy(new GatewayError('REQUEST_TIMEOUT')), 300);
+  await assert.rejects(call, { code: 'REQUEST_TIMEOUT' });
   assert.equal(upstreams.status('shop')[0]?.breaker, 'closed');
+});
+
+test('an upload that flows may take longer than deadline, timeout and idle time', async () => {
+  let announced = '';
+  await using service = await startService((request, response) => {
+    announced = String(request.headers['x-request-timeout-ms']);
+    request.pipe(response);
+  });
+  await using upstreams = stage([service.url], { timeout: '1s' }, { bodyIdleTimeoutMs: 1_000 });
+  const context = createRequestContext({ deadlineAtMs: performance.now() + 1_000 });
+  const source = new PassThrough();
+  const call = ask(upstreams, { ...postRequest, body: source }, context);
+  for (let i = 0; i < 15; i++) {
+    source.write('x');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  source.end();
+  assert.equal((await call).body.toString(), 'x'.repeat(15));
+  assert.ok(Number(announced) > 0 && Number(announced) <= 1_000, announced);
+});
+
+test('the deadline goes on when the upload is over', async () => {
+  await using service = await startService((request) => request.resume());
+  await using upstreams = stage([service.url], { timeout: '30s' });
+  const context = createRequestContext({ deadlineAtMs: performance.now() + 300 });
+  const source = new PassThrough();
+  const call = ask(upstreams, { ...postRequest, body: source }, context);
+  setTimeout(() => source.end('x'), 500);
+  await assert.rejects(call, { code: 'GATEWAY_TIMEOUT' });
+});
+
+test('a stream of events may be silent for longer than the idle time, unless one is said for it', async () => {
+  await using service = await startService((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' }).write(':\n\n');
+    setTimeout(() => response.end('data: 1\n\n'), 600);
+  });
+  await using upstreams = stage([service.url], { timeout: '100ms' }, { bodyIdleTimeoutMs: 100 });
+  assert.match((await ask(upstreams)).body.toString(), /data: 1/);
+  await assert.rejects(ask(upstreams, { idleTimeoutMs: 100 }), { code: 'GATEWAY_TIMEOUT' });
+});
+
+test("while the receiver holds an answer back its silence is not the service's", async () => {
+  await using service = await startService((_request, response) => response.end(Buffer.alloc(1_000_000)));
+  await using upstreams = stage([service.url], { timeout: '50ms' }, { bodyIdleTimeoutMs: 50 });
+  let size = 0;
+  let flow: Flow | undefined;
+  const receiver: Receiver = {
+    onHead(_status, _headers, given) {
+      flow = given;
+    },
+    onData(chunk) {
+      size += chunk.length;
+      setTimeout(() => flow?.resume(), size === chunk.length ? 500 : 0);
+      return false;
+    },
+    onEnd() {},
+  };
+  await upstreams.call({ ...getRequest, receiver }, createRequestContext());
+  assert.equal(size, 1_000_000);
 });
 
 test('a service that does not read holds the client back', async () => {

@@ -10,7 +10,7 @@ import type { CallRequest } from '../../subgraphs/call.ts';
 import type { Upstreams } from '../../subgraphs/upstreams.ts';
 import { createRandom } from '../support/random.ts';
 import { createRequestContext } from '../support/request-context.ts';
-import { ask, balancing, closedPort, type RunningService, stage, startRawService } from './stage.ts';
+import { ask, balancing, closedPort, type RunningService, stage, startRawService, startService } from './stage.ts';
 
 const body = 'x'.repeat(3_000);
 const goodAnswer = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone';
@@ -199,4 +199,28 @@ test('a POST that was sent is not repeated after a timeout, a 503 or a closed co
     else await assert.rejects(call);
     assert.equal(arrived, 1, behaviour);
   }
+});
+
+test('a copy beside a request makes one attempt, even where nothing was sent or a repetition is allowed', async () => {
+  let arrived = 0;
+  await using busy = await startService((_request, response) => {
+    arrived++;
+    response.writeHead(503).end();
+  });
+  const dead = `http://127.0.0.1:${await closedPort()}`;
+  const definition = {
+    retry: { attempts: 5, budget: '100%' },
+    circuitBreaker: { minimumCalls: 10_000 },
+    serviceBreaker: { minimumCalls: 1 },
+  };
+  await using unreachable = stage([dead, dead], definition);
+  const context = createRequestContext();
+  await assert.rejects(ask(unreachable, { idempotent: true, aside: true }, context));
+  assert.equal(context.attempts.length, 1);
+  await using upstreams = stage([busy.url, busy.url], definition);
+  for (let i = 1; i <= 3; i++) {
+    assert.equal((await ask(upstreams, { idempotent: true, aside: true })).status, 503);
+    assert.equal(arrived, i);
+  }
+  assert.equal(upstreams.serviceBreaker('shop'), 'closed', 'what copies meet opens no breaker for requests');
 });

@@ -117,7 +117,14 @@ export async function ask(
   return answer;
 }
 
-const getRequest = { service: 'shop', method: 'GET', path: '/', headers: [], body: null, idempotent: true } as const;
+export const getRequest = {
+  service: 'shop',
+  method: 'GET',
+  path: '/',
+  headers: [],
+  body: null,
+  idempotent: true,
+} as const;
 
 export const postRequest = { method: 'POST', body: '{"buy":1}', idempotent: false } as const;
 

@@ -7,7 +7,15 @@ import { certificatesSkipReason, createAuthority } from '../support/certificates
 import { startGateway } from '../support/gateway.ts';
 import { makeFolder, startGatewayProcess } from '../support/process.ts';
 import { registerRest, until } from '../support/registration.ts';
-import { listenOn, openRefused, openSocket, socketRoute, startSocketService, startWithSockets } from './fixture.ts';
+import {
+  listenOn,
+  openRefused,
+  openSocket,
+  type SocketService,
+  socketRoute,
+  startSocketService,
+  startWithSockets,
+} from './fixture.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const apiKey = 'sk-upgrade-0123456789abcdef';
@@ -188,4 +196,58 @@ test('workers hold WebSockets, count them together, and say goodbye when they ar
   const ends = gateway.lines.filter(({ msg }) => msg === 'request').filter(({ end }) => end === 'drain');
   assert.equal(ends.length, 12);
   assert.ok(new Set(ends.map(({ worker }) => worker)).size >= 1);
+});
+
+test('a WebSocket of a retired path is led to the replacement like any request, and gone with it', async (t) => {
+  const next = await startSocketService(t);
+  const old = await startSocketService(t);
+  const retire = { deprecated: '2024-01-01', replacement: { service: 'next', rewrite: '/v2/*' } };
+  const ended = { match: { path: '/gone/*' }, upgrade: {}, retire: { deprecated: '2023-01-01', gone: '2024-01-01' } };
+  const gateway = await startGateway(t);
+  await registerRest(gateway, 'next', next.url, [{ match: { path: '/next' } }], { fallbackFor: ['chat'] });
+  await registerRest(gateway, 'chat', old.url, [{ ...socketRoute, retire }, ended]);
+  await openSocket(t, gateway, '/ws/room');
+  assert.deepEqual([next.asked.map(({ url }) => url), old.asked.length], [['/v2/room'], 0]);
+  assert.equal((await openRefused(gateway, '/gone/room')).status, 410);
+});
+
+test('a WebSocket goes where the split, the version and the region of its route say', async (t) => {
+  const [one, two, canary] = await Promise.all([startSocketService(t), startSocketService(t), startSocketService(t)]);
+  const gateway = await startGateway(t);
+  const put = async (name: string, body: object) => {
+    assert.equal((await gateway.admin('PUT', `/services/${name}`, body)).status, 201);
+  };
+  await put('canary', { routes: [{ match: { path: '/c' } }], instances: [{ url: canary.url }], trafficFrom: ['chat'] });
+  const zones = { europe: 'eu', america: 'us' };
+  const variants = [
+    { name: 'stable', weight: 100, version: '2.x' },
+    { name: 'canary', weight: 0, service: 'canary' },
+  ];
+  await put('chat', {
+    routes: [
+      { match: { path: '/v2' }, version: '2.x', upgrade: {} },
+      { match: { path: '/v9' }, version: '9.0', upgrade: {} },
+      { match: { path: '/near' }, region: { header: 'x-region', zones }, upgrade: {} },
+      { match: { path: '/split' }, split: { variants, chooseBy: 'x-canary' }, upgrade: {} },
+    ],
+    instances: [
+      { url: one.url, version: '1.4', zone: 'eu' },
+      { url: two.url, version: '2.0', zone: 'us' },
+    ],
+  });
+  const asked = async (service: SocketService, path: string, headers: Record<string, string> = {}) => {
+    const before = service.asked.length;
+    for (let i = 1; i <= 4; i++) {
+      const peer = await openSocket(t, gateway, path, { headers });
+      assert.equal(service.asked.length, before + i, path);
+      peer.socket.terminate();
+    }
+    return service.asked.at(-1)?.headers['x-route-variant'];
+  };
+  assert.equal(await asked(two, '/v2'), undefined);
+  await asked(one, '/near', { 'x-region': 'europe' });
+  await asked(two, '/near', { 'x-region': 'america' });
+  assert.equal(await asked(two, '/split', { 'x-route-variant': 'forged' }), 'stable');
+  assert.equal(await asked(canary, '/split', { 'x-canary': 'always' }), 'canary');
+  assert.equal((await openRefused(gateway, '/v9')).status, 503);
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
 import { createServer as createNetServer } from 'node:net';
 import { test } from 'node:test';
 import { until } from '../support/registration.ts';
@@ -116,4 +117,35 @@ test('peers that do not answer the Close frame, and other protocols, are cut whe
   await gateway.gateway.stop();
   await ended;
   assert.equal(bytes, 0);
+});
+
+test('a limit of bytes counts what passes in WebSockets, and the answer in place of one', async (t) => {
+  const warnings: string[] = [];
+  const warn = ({ message }: Error) => warnings.push(message);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  const service = await startSocketService(t, {
+    verifyClient: ({ req }: { req: IncomingMessage }) => req.url !== '/closed',
+  });
+  const gateway = await startWithSockets(t, service, {
+    ...socketRoute,
+    rateLimit: [{ name: 'traffic', count: 'bytes', limit: '10kb', window: '1h', key: 'ip' }],
+  });
+  const left = async () => {
+    const { headers } = await fetch(`${gateway.url}/ws/plain`);
+    return Number(/;r=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1] ?? 0);
+  };
+  const begun = await left();
+  assert.equal((await openRefused(gateway, '/ws/closed')).status, 401);
+  const refused = await left();
+  assert.ok(refused < begun - 10, `${begun} were left, then ${refused}`);
+  const peer = await openSocket(t, gateway);
+  peer.socket.send('x'.repeat(3_000));
+  await peer.next();
+  peer.socket.close();
+  await peer.closed;
+  await until(() => gateway.lines.some(({ status }) => status === 101), 'it is over');
+  const talked = await left();
+  assert.ok(talked < refused - 6_000, `${refused} were left, then ${talked}`);
+  assert.deepEqual(warnings, []);
 });

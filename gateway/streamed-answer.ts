@@ -1,0 +1,94 @@
+/** An answer of a service on its way to the client: never held, compressed where the route says so. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Flow, Receiver } from '../subgraphs/call.ts';
+import { endToEndResponseHeaders } from '../subgraphs/forwarding.ts';
+import { dropMisplaced, pickTrailers, takesTrailers } from './answer-trailers.ts';
+import { lingerAtEnd } from './client-pace.ts';
+import { CompressedBody } from './compressed-body.ts';
+import type { GatewayRequest } from './context.ts';
+import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { forwardInterim } from './interim-answers.ts';
+import { isUnread } from './request-body.ts';
+import { rewriteCookies } from './rest-edge.ts';
+import type { RouteTarget } from './route-table.ts';
+
+const keepAliveProbeMs = 30_000;
+/** Pieces of a body up to this size go out as strings. */
+const maxJoinedBytes = 4_096;
+
+/** Writes an answer to the client as it arrives, with back-pressure. */
+export class StreamedAnswer implements Receiver {
+  readonly #route: RouteTarget;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #context: GatewayRequest;
+  #compressed: CompressedBody | null = null;
+  #trailing = false;
+
+  constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
+    this.#route = route;
+    this.#request = request;
+    this.#response = response;
+    this.#context = context;
+  }
+
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    forwardInterim(status, rawHeaders, this.#request, this.#response);
+  }
+
+  onHead(status: number, rawHeaders: readonly string[], flow: Flow): void {
+    const headers = endToEndResponseHeaders(rawHeaders);
+    this.#trailing = takesTrailers(this.#request, status, headers);
+    dropMisplaced(headers, status, this.#trailing);
+    const { cookies } = this.#route.edge;
+    if (cookies !== null) rewriteCookies(headers, cookies);
+    headers.push(...edgeHeaders(this.#context));
+    // An answer before the end of the request: what is still to come is read by nobody, so no other request can follow.
+    if (isUnread(this.#request)) {
+      headers.push('connection', 'close');
+      lingerAtEnd(this.#request);
+    }
+    const finished = finishHeaders(this.#context, headers);
+    const choice = this.#route.edge.compression?.({ status, headers: finished }, this.#context.headers);
+    this.#response.writeHead(status, choice?.headers ?? finished);
+    if (choice?.coding && this.#context.method !== 'HEAD') {
+      this.#compressed = new CompressedBody({ ...choice, coding: choice.coding }, this.#response, flow, this.#context);
+    } else this.#response.on('drain', () => flow.resume());
+    // Node holds the head back until the first byte of the body. Where the length is known that byte is on its way;
+    // a stream of events may take its time, and its client wants to know that it began.
+    if (choice?.coding || !hasHeader(headers, 'content-length')) {
+      this.#response.flushHeaders();
+      // Nothing else would tell that the client of a silent stream is gone without a word.
+      this.#request.socket.setKeepAlive(true, keepAliveProbeMs);
+    }
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (this.#compressed !== null) return this.#compressed.write(chunk);
+    this.#context.bodyBytes += chunk.length;
+    this.#context.meter?.passResponse(chunk.length);
+    // A string is joined with the head and written at once, a buffer takes a writev: a fifth of what a short answer costs.
+    // latin1 keeps every byte.
+    if (chunk.length <= maxJoinedBytes) return this.#response.write(chunk.toString('latin1'), 'latin1');
+    return this.#response.write(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    const passed = this.#trailing ? pickTrailers(trailers) : [];
+    if (this.#compressed !== null) {
+      this.#compressed.end(passed);
+      return;
+    }
+    // Before the client has it all: its next request finds this one counted.
+    this.#context.meter?.settle();
+    if (passed.length > 0) this.#response.addTrailers(passed);
+    this.#response.end();
+  }
+}
+
+function hasHeader(headers: readonly string[], name: string): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i]?.length === name.length && headers[i]?.toLowerCase() === name) return true;
+  }
+  return false;
+}
