@@ -7,6 +7,7 @@ import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from '
 import { postExplain } from './admin-explain.ts';
 import { rollBack, showGeneration, showGraph, showUsage } from './admin-graph.ts';
 import { listMirrors } from './admin-mirrors.ts';
+import { listOwnRoutes, type OwnRouteView, showOpenapi } from './admin-own-routes.ts';
 import {
   type AdminPolicyOptions,
   deletePolicy,
@@ -47,6 +48,7 @@ export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions
   readonly revocation: AdminRevocationOptions;
   readonly apiKeys: AdminApiKeyOptions;
   readonly routes: () => RouteTable;
+  readonly ownRoutes: () => OwnRouteView;
 }
 
 type Handler = AdminEndpoint['handle'];
@@ -103,10 +105,11 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('POST', '/graph/rollback', (request) => rollBack(registry, request)),
     on('GET', '/graph/usage', (request) => showUsage(options.usage, request)),
     on('POST', '/cache/invalidate', (request) => invalidateCache(options, request)),
-    on('GET', '/routes', () => listRoutes(routes())),
+    on('GET', '/routes', () => listRoutes(routes(), listOwnRoutes(options.ownRoutes()))),
     on('GET', '/routes/usage', () => showRouteUsage(routes(), options.routeUsage)),
     on('GET', '/mirrors', (request) => listMirrors(serving, request)),
     on('GET', '/mirrors/:service', (request) => listMirrors(serving, request)),
+    on('GET', '/openapi.json', () => showOpenapi(options.ownRoutes())),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),

@@ -7,8 +7,8 @@ import { findUnreached, sortRoutes } from './route-shadows.ts';
 import type { RouteTable } from './route-table.ts';
 import type { RouteUsage } from './route-usage.ts';
 
-/** `GET /routes`: the routing table, in the order in which routes are asked. */
-export function listRoutes({ ranked }: RouteTable): AdminAnswer {
+/** `GET /routes`: the routing table, in the order in which routes are asked; and `own`, what the gateway answers itself. */
+export function listRoutes({ ranked }: RouteTable, own: readonly object[]): AdminAnswer {
   const unreached = new Map(
     findUnreached(ranked).map(({ service, label, shadowedBy, why }) => [`${service} ${label}`, { shadowedBy, why }]),
   );
@@ -25,7 +25,7 @@ export function listRoutes({ ranked }: RouteTable): AdminAnswer {
       ...route,
     };
   });
-  return ok({ routes });
+  return ok({ routes, own });
 }
 
 /** `GET /routes/usage`: every retired route, those that nobody calls any more included. */

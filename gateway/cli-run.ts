@@ -1,11 +1,11 @@
 /** `selvage` without a command: the life of the process from start to its last signal. */
 
 import { GatewayError } from '../policies/errors.ts';
+import { hashContent } from '../subgraphs/content-hash.ts';
 import { describeFailure } from './cli-failure.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from './config-file.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigWatch, watchConfig } from './config-watch.ts';
-import { hashContent } from './content-hash.ts';
 
 /** What the command needs of a gateway. */
 export interface RunnableGateway {

@@ -9,6 +9,7 @@ import { applyOverrides, type ConfigOverride, listEnvironmentOverrides } from '.
 import type { GatewayConfig } from './config-schema.ts';
 import { type ConfigText, type Environment, parseConfigText } from './config-yaml.ts';
 import { inlineGrpcFiles } from './grpc-files.ts';
+import { resolveOwnFiles } from './own-files.ts';
 import { loadModule } from './plugin-module.ts';
 import { resolvePlugins } from './plugin-paths.ts';
 
@@ -53,7 +54,7 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   const documents = await readDocuments(value, folder);
   const config = parseConfig(documents.value, locate, { mistakes: [...read.mistakes, ...documents.mistakes] });
   const inlined = await inlineGrpcFiles(config, folder, locate);
-  return { config: resolvePlugins(inlined, folder, locate), file, hash };
+  return { config: await resolveOwnFiles(resolvePlugins(inlined, folder, locate), folder, locate), file, hash };
 }
 
 const emptyText: ConfigText = { value: {}, mistakes: [], locate: () => undefined };

@@ -12,6 +12,7 @@ import { findCertificateMistakes } from './certificate-rules.ts';
 import { GatewayConfig } from './config-schema.ts';
 import { findEdgeConfigMistakes } from './graphql-edge-schema.ts';
 import { isLoopback } from './loopback.ts';
+import { findOwnMistakes } from './own-options.ts';
 import { findPersistedMistakes } from './persisted-operation-rules.ts';
 import { findPluginMistakes } from './plugin-rules.ts';
 import { findPolicyMistakes } from './policy-levels.ts';
@@ -43,6 +44,7 @@ export function findRuleMistakes(config: GatewayConfig): Mistake[] {
     ...checkNetworks(config),
     ...checkDiscovery(config),
     ...findPluginMistakes(config),
+    ...findOwnMistakes(config),
     ...findDurationMistakes(GatewayConfig, config),
   ];
 }

@@ -21,6 +21,7 @@ import { GraphqlOptions } from './graphql-options.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { LimitOptions } from './limit-options.ts';
 import { ListenOptions, Port } from './listen-options.ts';
+import { ownProperties } from './own-options.ts';
 import { PluginList } from './plugin-options.ts';
 import { gatewayPolicyProperties, NamedPolicies } from './policies-schema.ts';
 import { ServerTiming } from './server-timing.ts';
@@ -136,6 +137,7 @@ export const GatewayConfig = Type.Object(
         description: 'Services known beforehand. Others register at run time.',
       }),
     ),
+    ...ownProperties,
     plugins: Type.Optional(PluginList),
     fields: Type.Optional(
       Type.Record(Type.String({ pattern: '^[_A-Za-z][_0-9A-Za-z]*\\.[_A-Za-z][_0-9A-Za-z]*$' }), FieldPolicy, {

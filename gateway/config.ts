@@ -28,6 +28,7 @@ import { GatewayConfig } from './config-schema.ts';
 import type { GraphqlEdgeOptions } from './edge-policies.ts';
 import { buildGraphqlEdgeOptions } from './graphql-edge-schema.ts';
 import { buildListenSettings, type ListenSettings } from './listen-settings.ts';
+import { buildOwnSettings, type OwnSettings } from './own-options.ts';
 import type { GraphqlPluginEntry, PluginEntry } from './plugin-options.ts';
 import type { ServerTiming } from './server-timing.ts';
 
@@ -74,6 +75,8 @@ export interface Settings {
   /** What holds for heads of messages where services and routes say nothing else. */
   readonly edge: EdgeOptions;
   readonly services: Readonly<Record<string, ServiceDefinition>>;
+  /** Routes that the gateway answers itself. */
+  readonly own: OwnSettings;
   readonly plugins: readonly PluginEntry[];
   readonly fields: Readonly<Record<string, FieldPolicy>>;
   readonly types: Readonly<Record<string, TypePolicy>>;
@@ -222,6 +225,7 @@ export function buildSettings(
     rateLimitHeaders,
     namedPolicies: Object.entries(named).map(([name, definition]) => ({ name, definition })),
     services: config.services ?? {},
+    own: buildOwnSettings(config),
     plugins: config.plugins ?? [],
     fields: config.fields ?? {},
     types: config.types ?? {},

@@ -31,6 +31,9 @@ import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-gener
 import type { CacheMetrics } from './metrics-cache.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
+import { createOwnDoor, type OwnDoor } from './own-door.ts';
+import { createOwnPlane } from './own-plane.ts';
+import type { OwnRoutes } from './own-routes.ts';
 import type { PluginSet } from './plugin-set.ts';
 import type { InvalidListener } from './request-validity.ts';
 import { createRestDoor, type RestDoor } from './rest-door.ts';
@@ -44,6 +47,9 @@ import type { Upgrades } from './upgrades.ts';
 export interface DataPlaneState {
   readonly graphqlDoor: GraphqlDoor;
   readonly restDoor: RestDoor;
+  readonly ownDoor: OwnDoor;
+  /** What the gateway answers itself; null where that is nothing. */
+  readonly own: OwnRoutes | null;
   readonly generation: GraphqlGeneration;
   readonly routes: RouteTable;
   /** What requests ask of the operator's own code; undefined without any. */
@@ -129,6 +135,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         contract: { onUnexpected, suggestions: settings.graphql.suggestions },
         persisted: options.persisted,
       }),
+      ownDoor: createOwnDoor({ authenticator, describeViewer, rights, limiter, shedder }),
       restDoor: createRestDoor({
         authenticator,
         describeViewer,
@@ -210,12 +217,16 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     return routes;
   };
 
-  let current: DataPlaneState = {
-    ...buildDoors(),
-    generation: buildGeneration(),
-    routes: buildRoutes(),
-    plugins,
+  const planOwn = createOwnPlane({ call, cache: options.httpCache });
+  const buildOwn = (routes: RouteTable) => {
+    const contract = { onUnexpected, suggestions: settings.graphql.suggestions };
+    return planOwn({ settings, snapshot, graph, routes, rights, contract });
   };
+  const buildState = (): DataPlaneState => {
+    const routes = buildRoutes();
+    return { ...buildDoors(), generation: buildGeneration(), routes, own: buildOwn(routes), plugins };
+  };
+  let current = buildState();
   function configure(nextSettings: Settings, nextPlugins?: PluginSet): void {
     // A new authenticator knows no keys and would need the identity provider at once: only where it must be.
     if (!isDeepStrictEqual(nextSettings.authentication, settings.authentication)) {
@@ -227,12 +238,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     plugins = nextPlugins;
     forwardedHeaders = listAllAskerParts(settings, snapshot);
     fieldGuards.configure(settings.fields);
-    current = {
-      ...buildDoors(),
-      generation: buildGeneration(),
-      routes: buildRoutes(),
-      plugins,
-    };
+    current = buildState();
   }
   return {
     get current() {
@@ -252,11 +258,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       graph = nextGraph;
       fieldGuards.follow(graph);
       if (nextSettings !== settings || nextPlugins !== plugins) return configure(nextSettings, nextPlugins);
-      current = {
-        ...current,
-        ...(graphChanged && { generation: buildGeneration() }),
-        ...(routesChanged && { routes: buildRoutes() }),
-      };
+      const routes = routesChanged ? buildRoutes() : current.routes;
+      const generation = graphChanged ? buildGeneration() : current.generation;
+      const own = graphChanged || routesChanged ? buildOwn(routes) : current.own;
+      current = { ...current, generation, routes, own };
     },
     configure,
   };

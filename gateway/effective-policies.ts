@@ -178,8 +178,8 @@ function resolveRoute(sources: PolicySources, service: string, definition: Servi
   const layers = listRouteLayers(sources, service, definition, route).map((layer) =>
     layer.level === 'gateway' ? withoutRules(layer) : layer,
   );
-  const { match, rewrite, redirect, respond, split, version, mirror, host } = route;
-  const written = withoutMissing({ rewrite, redirect, respond, split, version, mirror, host });
+  const { match, rewrite, redirect, respond, split, version, mirror, host, callback } = route;
+  const written = withoutMissing({ rewrite, redirect, respond, split, version, mirror, host, callback });
   const effective: Route = { match, ...written, ...buildOptions(layers) };
   return isDeepStrictEqual(effective, route) ? route : effective;
 }

@@ -17,11 +17,13 @@ import { loadServiceTls } from '../subgraphs/service-tls.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
+import type { OwnRouteView } from './admin-own-routes.ts';
 import { createAdminServer } from './admin-server.ts';
 import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { createPolicyResolution } from './effective-policies.ts';
+import { createGraphRouteWatch, withGraphRoutes } from './graph-route-watch.ts';
 import { closeServer, listen } from './listen.ts';
 import { createLog, type Log, type LogDestination } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -30,7 +32,7 @@ import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
 import { createRouteWatch } from './route-check.ts';
-import { buildRouteTable, type RouteTable } from './route-table.ts';
+import { buildRouteTable } from './route-table.ts';
 import { createRouteUsage } from './route-usage.ts';
 import { createServing, type Serving, type ServingOptions } from './serving.ts';
 import { openStore } from './store.ts';
@@ -118,7 +120,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
     execute: serving.execute,
     options: { subgraphErrors },
     policy: () => current.registry.schemaChanges,
-    users: usage.users,
+    users: withGraphRoutes(usage.users, () => ({ routes: current.own.rest, graph: registry.admission.graph })),
   });
   const dispatcher = new Agent({ connect: { lookup } });
   building.defer(() => dispatcher.destroy());
@@ -158,9 +160,14 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
   const watchBindings = createUnmatchedWatch((unmatched) =>
     log.info('bindings of policies that match nothing now', { unmatched }),
   );
+  const watchGraphRoutes = createGraphRouteWatch((route, misfits) => {
+    if (misfits.length === 0) log.info('a route fits the graph again', { route });
+    else log.warn('a route does not fit the graph: it answers 503 until it does', { route, misfits });
+  });
   const watchRoutes = createRouteWatch((unreached) => log.warn('routes that no request reaches', { unreached }));
   watchRoutes(registry.snapshot);
   registry.subscribe((snapshot, admission) => {
+    watchGraphRoutes(current.own.rest, admission.graph);
     serving.publish(snapshot, admission.graph);
     watchBindings(listNamed(current, snapshot), snapshot, admission.graph);
     watchRoutes(snapshot);
@@ -197,7 +204,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
-      routes: () => buildRoutes(registry.snapshot, current, registry.admission.graph),
+      routes: () => viewRoutes(registry.snapshot, current, registry.admission.graph).routes,
+      ownRoutes: () => viewRoutes(registry.snapshot, current, registry.admission.graph),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
@@ -234,6 +242,7 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
       if (changed.length > 0) log.warn('these settings need a restart', { changed });
       current = next;
       watchBindings(listNamed(next, registry.snapshot), registry.snapshot, registry.admission.graph);
+      watchGraphRoutes(next.own.rest, registry.admission.graph);
     },
     async stop() {
       log.info('draining');
@@ -252,13 +261,14 @@ async function loadClusterServing(): Promise<(options: ServingOptions) => Servin
 }
 
 /** With what policies add, as requests meet it. */
-function buildRoutes(registered: Snapshot, configured: Settings, graph: Graph): RouteTable {
+function viewRoutes(registered: Snapshot, configured: Settings, graph: Graph): OwnRouteView {
   const { snapshot, settings } = createPolicyResolution()(registered, configured, graph);
-  return buildRouteTable(snapshot, {
+  const routes = buildRouteTable(snapshot, {
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,
     rateLimit: settings.rateLimit,
   });
+  return { settings, graph, routes };
 }
 
 /** What the control plane is bound to at its start: a reload that changes it says so instead of pretending. */

@@ -32,6 +32,8 @@ const mediaTypes: ReadonlyMap<string | undefined, string> = new Map([
 export interface PlainOperation {
   readonly params: GraphQLParams;
   readonly mediaType: string;
+  /** Whether the document is one of the operator's own, whatever clients may ask. */
+  readonly isTrusted?: boolean;
 }
 
 /** The operation in the body of a POST; null for whatever should take the long way, mistakes included. */
@@ -64,13 +66,13 @@ const request = Object.freeze({ method: 'POST' }) as unknown as Request;
 /** Runs the operation through the pipeline, and makes of the result what Yoga would. Null when the client has left. */
 export async function runPlainOperation(
   yoga: Yoga,
-  { params, mediaType }: PlainOperation,
+  { params, mediaType, isTrusted }: PlainOperation,
   context: GatewayRequest,
   contract: ErrorContract,
 ): Promise<PlainAnswer | null> {
   let result: unknown;
   try {
-    result = await yoga.getResultForParams({ params, request }, { gateway: context } as never);
+    result = await yoga.getResultForParams({ params, request }, { gateway: context, isTrusted } as never);
   } catch (error) {
     result = { errors: collectErrors(error) };
   }

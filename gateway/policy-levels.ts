@@ -28,7 +28,17 @@ export const kindsByLevel: KindSchemas = {
     'http2',
     'grpc',
   ]),
-  route: without(Route.properties, ['match', 'rewrite', 'redirect', 'respond', 'split', 'version', 'mirror', 'host']),
+  route: without(Route.properties, [
+    'match',
+    'rewrite',
+    'redirect',
+    'respond',
+    'split',
+    'version',
+    'mirror',
+    'host',
+    'callback',
+  ]),
   type: TypePolicy.properties,
   field: FieldPolicy.properties,
 };

@@ -3,16 +3,9 @@
  * pass through in both directions without being held.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authenticator } from '../policies/authenticate.ts';
-import { checkRequirement } from '../policies/authorize.ts';
 import { isPreflight } from '../policies/cors.ts';
 import { errorHeaders, GatewayError } from '../policies/errors.ts';
-import type { LoadShedder } from '../policies/load-shedding.ts';
 import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
-import type { RateLimiter } from '../policies/rate-limit.ts';
-import { meterBytes } from '../policies/rate-limit-bytes.ts';
-import type { Rights } from '../policies/rights.ts';
-import type { DescribeViewer } from '../policies/viewer-token.ts';
 import type { Call, CallRequest } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { GatewayRequest } from './context.ts';
@@ -30,6 +23,7 @@ import { answerPreflight } from './rest-edge.ts';
 import { leadRetired } from './retired-route.ts';
 import { writeRouteAnswer } from './route-answers.ts';
 import { buildOutgoing, matchRoute, type OutgoingRequest } from './route-choice.ts';
+import { authorize, type GateKeepers, identify, limit } from './route-gate.ts';
 import type { RouteGuards } from './route-guards.ts';
 import type { PreparedRequest } from './route-messages.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
@@ -38,15 +32,8 @@ import { StreamedAnswer } from './streamed-answer.ts';
 import { assertHandshake, chooseProtocol } from './upgrade-request.ts';
 import type { Upgrades } from './upgrades.ts';
 
-export interface RestDoorOptions {
-  readonly authenticator: Authenticator;
-  /** What services are told of a viewer. */
-  readonly describeViewer: DescribeViewer;
-  /** What roles give, and what policies stand for. */
-  readonly rights: Rights;
-  readonly limiter: RateLimiter;
+export interface RestDoorOptions extends GateKeepers {
   readonly call: Call;
-  readonly shedder: LoadShedder;
   readonly guards: RouteGuards;
   /** Who calls routes that are retired. */
   readonly usage: RouteUsage;
@@ -77,7 +64,7 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createRestDoor(options: RestDoorOptions): RestDoor {
-  const { authenticator, describeViewer, rights, limiter, call, cache, shedder, guards, upgrades, mirrors } = options;
+  const { authenticator, rights, call, cache, shedder, guards, upgrades, mirrors } = options;
   const { onFallback, onInvalid, usage, openapi } = options;
   const exchange = async (
     route: RouteTarget,
@@ -114,12 +101,10 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const origin = { method: context.method, host: context.client.host, headers: request.headers };
     route.edge.csrf?.(origin);
     if (protocol === 'websocket') assertHandshake(origin, route.edge);
-    if (!isAuthenticated) context.viewer = await authenticate();
-    shedder.checkViewer('rest', context, route.route.priority);
-    if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
-    await limit(limiter, route, context);
+    await identify(options, route.route.priority, isAuthenticated, context);
+    await limit(options, route, context);
     const destination = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
-    authorize(route, rights, context);
+    authorize(options, route, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
     if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
@@ -226,22 +211,4 @@ async function standIn(
   if (isUnread(response.req)) headers.push('connection', 'close');
   response.writeHead(fallback.status ?? 200, finishHeaders(context, headers));
   response.end(context.method === 'HEAD' ? undefined : body);
-}
-
-async function limit(limiter: RateLimiter, route: RouteTarget, context: GatewayRequest): Promise<void> {
-  if (route.rules.length === 0) return;
-  const { viewer, client, headers, departure } = context;
-  const { label, service, cost } = route;
-  const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };
-  context.rateLimit = await limiter.check(route.rules, subject);
-  if (context.rateLimit.release !== null) context.atEnd(context.rateLimit.release);
-  meterBytes(context, context.rateLimit.accounts);
-  if (context.rateLimit.error !== null) throw context.rateLimit.error;
-}
-
-function authorize(route: RouteTarget, rights: Rights, context: GatewayRequest): void {
-  if (route.needsViewer && context.viewer === null) throw new GatewayError('UNAUTHENTICATED');
-  if (route.requirement === null) return;
-  const refusal = checkRequirement(route.requirement, context.viewer, { rights, request: context });
-  if (refusal !== null) throw refusal;
 }

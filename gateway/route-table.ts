@@ -16,6 +16,7 @@ import { buildRewrite } from '../subgraphs/route-rewrite.ts';
 import { compileVersion } from '../subgraphs/route-split.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
+import { buildCallbackEdge, withoutChanges } from './callback-route.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
 import { buildMirrorRule, type MirrorRule } from './mirrors.ts';
 import { announceRetirement, buildRetiredRoute, type RetiredRoute } from './retired-route.ts';
@@ -111,14 +112,17 @@ function findFallback({ services }: Snapshot, service: string, { fallback }: Rou
 
 function buildTarget(
   { name: service, definition }: Service,
-  route: Route,
+  written: Route,
   snapshot: Snapshot,
   options: RouteTableOptions,
   labels: Set<string>,
   grpc: GrpcSchema | null,
 ): RouteTarget {
+  const { callback = false } = written;
+  const route = callback ? withoutChanges(written) : written;
   const retired = buildRetiredRoute(snapshot, service, route);
-  const edge = buildRouteEdge(options.edge ?? {}, service, definition, route);
+  const plainEdge = buildRouteEdge(options.edge ?? {}, service, definition, route);
+  const edge = callback ? buildCallbackEdge(plainEdge) : plainEdge;
   const { match, timeout, idleTimeout, maxBodySize, authorize, rewrite } = route;
   return {
     label: buildLabel(match, labels),
@@ -135,7 +139,7 @@ function buildTarget(
     cost: route.cost ?? 1,
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     // Calls of gRPC are POST, and caches know nothing of them.
-    cache: definition.grpc === undefined ? buildCacheRule(definition, route) : null,
+    cache: callback || definition.grpc !== undefined ? null : buildCacheRule(definition, route),
     grpc,
     edge: retired === null ? edge : announceRetirement(edge, retired),
     messages: buildRouteMessages(route),

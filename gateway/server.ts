@@ -217,6 +217,8 @@ class Entrance {
     if (context.door === 'graphql' && context.upgrade?.protocols.includes('websocket') === true) throw noWebSocket();
     if (context.door === 'graphql') return current.graphqlDoor(current.generation, target, request, response, context);
     if (isServerWide(request)) return answerOptions(null, response, context);
+    const { own } = current;
+    if (own !== null && (await current.ownDoor({ ...current, own }, target, request, response, context))) return;
     return current.restDoor(current.routes, target, request, response, context);
   }
 }

@@ -70,7 +70,7 @@ const decodeAll = {
 };
 
 /** A whole body, encoded. */
-export function encodeWhole(body: string, coding: Coding): Promise<Buffer> {
+export function encodeWhole(body: string | Buffer, coding: Coding): Promise<Buffer> {
   return encodeAll[coding](body, settingsOf(coding, false));
 }
 

@@ -39,6 +39,7 @@ export const errorKinds = {
   },
   FORBIDDEN: { status: 403, title: 'Forbidden', retryMayHelp: false, proxyError: 'http_request_denied' },
   ROUTE_NOT_FOUND: { status: 404, title: 'No route matches', retryMayHelp: false, proxyError: 'destination_not_found' },
+  NOT_FOUND: { status: 404, title: 'Not found', retryMayHelp: false },
   METHOD_NOT_ALLOWED: {
     status: 405,
     title: 'Method not allowed',
@@ -121,6 +122,12 @@ export const errorKinds = {
     status: 503,
     title: 'No healthy instance',
     retryMayHelp: true,
+    proxyError: 'destination_unavailable',
+  },
+  ROUTE_DOES_NOT_FIT: {
+    status: 503,
+    title: 'The graph does not have what this route asks for',
+    retryMayHelp: false,
     proxyError: 'destination_unavailable',
   },
   CIRCUIT_BREAKER_OPEN: {

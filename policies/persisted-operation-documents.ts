@@ -19,6 +19,8 @@ export function usePersistedOperations(operations: PersistedOperations): Plugin<
     },
     onParams({ params, setParams, context }) {
       // A batch may hold anything; what is no operation Yoga refuses.
+      // A document that is trusted already is one of the configuration, not of a client.
+      if (context.isTrusted === true) return undefined;
       if (context.isRefused === true || typeof params !== 'object' || params === null) return undefined;
       const use = (resolved: ResolvedOperation | null): void => {
         if (resolved === null) return;

@@ -9,6 +9,7 @@ import { findMessageMistakes } from '../policies/message-options.ts';
 import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { findRetireMistakes } from '../policies/retirement.ts';
 import { buildReasons, findSchemaMistakes, formatPointer, type Mistake } from '../policies/schema-mistakes.ts';
+import { findCallbackMistakes } from './callback-check.ts';
 import { findGrpcMistakes } from './grpc-schema.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
@@ -177,6 +178,7 @@ function findRouteMistakes(route: Route, index: number): readonly ErrorReason[] 
       ...findAnswerMistakes(route),
       ...findSplitMistakes(route),
       ...findMirrorMistakes(route),
+      ...findCallbackMistakes(route),
       ...findRegionMistakes(route.region),
       ...(route.host !== undefined && route.preserveHost === true
         ? [{ path: ['host'], message: 'expected either `host` or `preserveHost`' }]

@@ -97,6 +97,13 @@ export const Route = Type.Object(
           'Path at the service. `:name`, `:1` and `*` stand for what the match captured. Default: the path as it came.',
       }),
     ),
+    callback: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'For callback paths of logins: path and query go on byte for byte, `Location` and `Set-Cookie` come back as they are, nothing is kept, and `Referrer-Policy: no-referrer` keeps the code from other pages.',
+      }),
+    ),
     redirect: Type.Optional(RouteRedirect),
     respond: Type.Optional(RouteRespond),
     split: Type.Optional(RouteSplit),

@@ -350,6 +350,7 @@ describe('buildSettings', () => {
       rateLimitHeaders: documented('policies.rateLimitHeaders'),
       edge: {},
       services: {},
+      own: { static: [], aggregate: {}, rest: {}, openapi: undefined },
       plugins: documented('plugins'),
       fields: {},
       types: {},
