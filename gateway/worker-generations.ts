@@ -16,13 +16,15 @@ export interface WorkerGenerationsOptions {
   readonly serving: Pick<Serving, 'execute' | 'publish' | 'warm'>;
   readonly subgraphErrors: 'pass' | 'mask';
   readonly log: Pick<Log, 'error'>;
+  /** Snapshots are taken in meanwhile, and nothing is served before. @default at once */
+  readonly ready?: Promise<void>;
 }
 
 /** Resolves when this snapshot, or a later one, is served. Rejects when there is no graph to serve at all. */
 export type FollowSnapshots = (news: SnapshotNews) => Promise<void>;
 
 export function createWorkerGenerations(options: WorkerGenerationsOptions): FollowSnapshots {
-  const { serving, subgraphErrors, log } = options;
+  const { serving, subgraphErrors, log, ready } = options;
   let wanted: Snapshot = emptySnapshot;
   let wantedGraph = '';
   let served: Snapshot | null = null;
@@ -38,6 +40,7 @@ export function createWorkerGenerations(options: WorkerGenerationsOptions): Foll
   });
 
   async function settle(): Promise<void> {
+    await ready;
     while (wanted !== served) {
       const next = wanted;
       const expected = wantedGraph;

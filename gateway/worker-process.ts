@@ -95,13 +95,15 @@ async function start({ worker, settings, news, unhealthy }: WorkerStart): Promis
     if (uses.length > 0) primary.tell('usedRoutes', uses);
   }, usageIntervalMs).unref();
   let names: readonly string[] = [];
-  const followGraph = createWorkerGenerations({ serving, subgraphErrors: settings.graphql.subgraphErrors, log });
+  const { subgraphErrors } = settings.graphql;
+  // The first snapshot is taken in before anything is waited for: later ones are told in relation to it.
+  const ready = serving.prepare(settings);
+  const followGraph = createWorkerGenerations({ serving, subgraphErrors, log, ready });
   const follow: FollowSnapshots = (latest) => {
     names = latest.delta.names;
     return followGraph(latest);
   };
   running = { log, serving, follow, names: () => names };
-  await serving.prepare(settings);
   await follow(news);
   for (const { service, instance, healthy, why, reachable } of unhealthy) {
     serving.upstreams.tellHealth(service, instance, healthy, why, reachable);
