@@ -1,6 +1,7 @@
 /** Aggregates: several GETs at once, each by the normal call, and one JSON object of what came back. */
 import { hash } from 'node:crypto';
 import { buildHttpCacheRule } from '../policies/cache-options.ts';
+import { DepartureSignal } from '../policies/departure-signal.ts';
 import { isNotModified } from '../policies/http-conditions.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import type { Departure } from '../policies/request-context.ts';
@@ -110,26 +111,12 @@ async function askAll(parts: readonly Part[], exchange: OwnExchange): Promise<As
 }
 
 /** Nobody waits for a part any more: its client left, or another part failed that the answer cannot be without. */
-class SharedDeparture implements Departure {
-  happened = false;
-  readonly #listeners = new Set<() => void>();
+class SharedDeparture extends DepartureSignal {
   readonly end: () => void;
 
   constructor(departure: Departure) {
+    super();
     this.end = departure.subscribe(() => this.happen());
-  }
-
-  happen(): void {
-    if (this.happened) return;
-    this.happened = true;
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
-  }
-
-  subscribe(listener: () => void): () => void {
-    if (this.happened) listener();
-    else this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 }
 

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { AnswerLifetime } from '../policies/answer-lifetime.ts';
 import type { ClientCertificate } from '../policies/client-certificate.ts';
 import type { Degradation } from '../policies/degradation.ts';
+import { DepartureSignal } from '../policies/departure-signal.ts';
 import type { ErrorCode, GatewayError } from '../policies/errors.ts';
 import { parseGrpcTimeoutMs } from '../policies/grpc-status.ts';
 import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
@@ -13,7 +14,6 @@ import type {
   Attempt,
   ChangeCall,
   Client,
-  Departure,
   RequestContext,
   Viewer,
 } from '../policies/request-context.ts';
@@ -180,22 +180,11 @@ function requestTimeoutMs(given: string | string[] | undefined): number {
 }
 
 /** The client is gone when its response closes before it was written whole. */
-class ClientDeparture implements Departure {
-  happened = false;
-  readonly #listeners = new Set<() => void>();
-
+class ClientDeparture extends DepartureSignal {
   constructor(response: ServerResponse) {
+    super();
     response.once('close', () => {
-      if (response.writableFinished) return;
-      this.happened = true;
-      for (const listener of this.#listeners) listener();
-      this.#listeners.clear();
+      if (!response.writableFinished) this.happen();
     });
-  }
-
-  subscribe(listener: () => void): () => void {
-    if (this.happened) listener();
-    else this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 }

@@ -2,9 +2,11 @@
  * One flight for requests that are the same: whoever asks while it is under way gets its answer. Invariant 1: two
  * requests are the same only when the services could not tell them apart, the viewer and forwarded credentials included.
  */
+
+import { DepartureSignal } from '../policies/departure-signal.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
 import { isInBraces, readAskerPart } from '../policies/header-template.ts';
-import type { Departure, RequestContext } from '../policies/request-context.ts';
+import type { RequestContext } from '../policies/request-context.ts';
 import { viewerFieldsOf, viewerHeaders } from '../policies/viewer-headers.ts';
 import { describeToken, viewerTokenHeader } from '../policies/viewer-token.ts';
 
@@ -117,28 +119,11 @@ class Flight<T> {
 
 /** The request of the first, but for its departure: that is all of theirs. Attempts are told to the first alone. */
 class FlightContext extends DerivedContext {
-  override readonly departure: SharedDeparture;
+  override readonly departure: DepartureSignal;
 
   constructor(first: RequestContext) {
-    const departure = new SharedDeparture();
+    const departure = new DepartureSignal();
     super(first, { departure });
     this.departure = departure;
-  }
-}
-
-class SharedDeparture implements Departure {
-  happened = false;
-  readonly #listeners = new Set<() => void>();
-
-  happen(): void {
-    this.happened = true;
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
-  }
-
-  subscribe(listener: () => void): () => void {
-    if (this.happened) listener();
-    else this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 }
