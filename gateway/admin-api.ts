@@ -37,7 +37,7 @@ import { buildInvalidation } from './cache-invalidation.ts';
 import type { Metrics } from './metrics.ts';
 import type { RouteTable } from './route-table.ts';
 import type { RouteUsage } from './route-usage.ts';
-import type { Serving } from './serving.ts';
+import type { Serving } from './serving-contract.ts';
 
 export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions {
   readonly serving: AdminServiceOptions['serving'] &

@@ -2,7 +2,7 @@
 import { GatewayError } from '../policies/errors.ts';
 import { ok, parameter } from './admin-request.ts';
 import type { AdminAnswer, AdminRequest } from './admin-server.ts';
-import type { Serving } from './serving.ts';
+import type { Serving } from './serving-contract.ts';
 
 /** All of them, or those of one service's routes. */
 export async function listMirrors(serving: Pick<Serving, 'mirrors'>, request: AdminRequest): Promise<AdminAnswer> {

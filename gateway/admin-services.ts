@@ -8,7 +8,7 @@ import { assertMayChange, assertMayChangeAll } from './admin-access.ts';
 import { describeChange } from './admin-graph.ts';
 import { authorOf, changeAuthorOf, isRecord, isSet, ok, parameter } from './admin-request.ts';
 import type { AdminAnswer, AdminRequest } from './admin-server.ts';
-import type { Serving } from './serving.ts';
+import type { Serving } from './serving-contract.ts';
 
 export interface AdminServiceOptions {
   readonly registry: Registry<Admission>;

@@ -23,7 +23,7 @@ import { listen } from './listen.ts';
 import { mergeReports } from './mirror-report.ts';
 import { createCallObserver } from './observation.ts';
 import { loadCertificates } from './server-certificates.ts';
-import type { Serving, ServingOptions } from './serving.ts';
+import type { Serving, ServingOptions } from './serving-contract.ts';
 import { createSharedPlanner } from './shared-planner.ts';
 import { buildSnapshotDelta, buildWholeDelta } from './snapshot-delta.ts';
 import { createPrimaryCounts } from './worker-counts.ts';

@@ -34,7 +34,8 @@ import { openRevocationStore } from './revocations.ts';
 import { createRouteWatch } from './route-check.ts';
 import { buildRouteTable } from './route-table.ts';
 import { createRouteUsage } from './route-usage.ts';
-import { createServing, type Serving, type ServingOptions } from './serving.ts';
+import { createServing } from './serving.ts';
+import type { Serving, ServingOptions } from './serving-contract.ts';
 import { openStore } from './store.ts';
 import { createUnmatchedWatch } from './unmatched-bindings.ts';
 

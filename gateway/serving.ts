@@ -4,46 +4,34 @@
  * in its place before the control plane.
  */
 import type { Server } from 'node:http';
-import type { LookupFunction } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
-import type { BreakerState } from '../policies/circuit-breaker.ts';
 import { createClientResolver } from '../policies/client-address.ts';
 import { GatewayError } from '../policies/errors.ts';
 import { LoadShedder } from '../policies/load-shedding.ts';
-import type { ApiKeyStore } from '../policies/managed-api-keys.ts';
-import type { RateLimitStore } from '../policies/rate-limit-count.ts';
-import type { Admit } from '../schema/admission.ts';
-import type { FieldUsage } from '../schema/field-usage.ts';
-import type { Graph, SubgraphExecutor } from '../schema/graph.ts';
+import type { Graph } from '../schema/graph.ts';
 import { createGuardedEntities } from '../schema/guarded-entities.ts';
 import { createPlannedEngines } from '../schema/planned-engine.ts';
-import { createPlanner, type Planner } from '../schema/planner.ts';
+import { createPlanner } from '../schema/planner.ts';
 import { createSubgraphTransport } from '../schema/subgraph-transport.ts';
 import { createVersionRouting } from '../schema/version-routing.ts';
 import { createWarmAdmission } from '../schema/warm-up.ts';
 import { createHttpCache } from '../subgraphs/http-cache.ts';
-import type { InstanceStatus } from '../subgraphs/instance-status.ts';
-import type { PoolHealth } from '../subgraphs/pool-health.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import { createUpstreams, type Upstreams } from '../subgraphs/upstreams.ts';
+import { createUpstreams } from '../subgraphs/upstreams.ts';
 import { createApiKeyAccess } from './api-key-access.ts';
 import { findBoundSettings } from './bound-settings.ts';
-import { type CacheTags, createTellingCache, dropCached } from './cache-invalidation.ts';
+import { createTellingCache, dropCached } from './cache-invalidation.ts';
 import { openCacheStore } from './cache-store.ts';
 import { createCertificateResolver } from './client-certificates.ts';
 import type { Settings } from './config.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createPolicyResolution } from './effective-policies.ts';
-import { type Explanation, explain } from './explain.ts';
-import type { ExplainQuestion } from './explanation.ts';
+import { explain } from './explain.ts';
 import { FieldGuards } from './field-guards.ts';
 import { compileKnownHosts } from './known-hosts.ts';
 import { createLimiter } from './limiter.ts';
 import { listen } from './listen.ts';
 import { openListenTls } from './listen-tls.ts';
-import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
-import type { MirrorReport } from './mirror-report.ts';
 import { Mirrors } from './mirrors.ts';
 import {
   createAuthenticationObserver,
@@ -58,80 +46,12 @@ import type { SnapshotFacts } from './plugin.ts';
 import { createPluginHost } from './plugin-host.ts';
 import { openRedirect } from './redirect-server.ts';
 import { createRevocations } from './revocations.ts';
-import type { RouteUsage } from './route-usage.ts';
 import { createPublicServer } from './server.ts';
 import { compileServerTiming } from './server-timing.ts';
-import { type DrainOptions, type DrainOutcome, drainServer } from './shutdown.ts';
+import type { LocalServing, ServingOptions } from './serving-contract.ts';
+import { drainServer } from './shutdown.ts';
 import { SubgraphRules } from './subgraph-rules.ts';
 import { Upgrades } from './upgrades.ts';
-
-export interface Serving extends AsyncDisposable {
-  /** How graphs that the control plane composes call services. */
-  readonly execute: SubgraphExecutor;
-  /** Lets admission prepare a new graph before it serves. */
-  /** `isSuperseded`: whether other changes wait, so that the graph will not serve for long. */
-  warm(admit: Admit, isSuperseded?: () => boolean): Admit;
-  /** What shall be served from now on. Never throws. */
-  publish(snapshot: Snapshot, graph: Graph): void;
-  /** Resolves when everything published before is served everywhere. Never rejects, and waits within bounds. */
-  applied(): Promise<void>;
-  /** Loads what settings name and is not loaded yet. Throws, and changes nothing, when something cannot be. */
-  prepare(settings: Settings): Promise<void>;
-  /** Drops what was prepared. */
-  abandon(): Promise<void>;
-  /** Takes other settings, with what was prepared. Resolves with the names of those that need a restart. */
-  configure(settings: Settings): Promise<readonly string[]>;
-  /** Opens the public port; resolves with its base URL. */
-  open(): Promise<string>;
-  /** The instances of a service as they are now; none for an unknown service. */
-  status(service: string): Promise<readonly InstanceStatus[]>;
-  /** The instances of a service as a whole; undefined for an unknown service. */
-  poolHealth(service: string): PoolHealth | undefined;
-  /** The breaker of a service as a whole; null where it has none. */
-  serviceBreaker(service: string): Promise<BreakerState | null>;
-  /** Looks at all instances of a service now, then as {@link status}. */
-  probe(service: string): Promise<readonly InstanceStatus[]>;
-  /** What would happen to a request, and why. */
-  explain(question: ExplainQuestion): Promise<Explanation>;
-  /** What became of copies of requests, in all processes. */
-  mirrors(): Promise<readonly MirrorReport[]>;
-  renderMetrics(): ReturnType<Metrics['render']>;
-  /** Drops cached answers by tags, or all of them; the number of those dropped. Rejects when that is not sure. */
-  invalidate(tags: CacheTags): Promise<number>;
-  /** Ends requests in flight and closes the public port. */
-  drain(options: DrainOptions): Promise<DrainOutcome>;
-}
-
-export interface ServingOptions {
-  readonly settings: Settings;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  /** Name resolution for connections to instances, which may refuse addresses. */
-  readonly lookup: LookupFunction;
-  /** Who uses what of the graph. */
-  readonly usage: FieldUsage;
-  /** Who calls routes that are retired. */
-  readonly routeUsage: RouteUsage;
-  /** Makes plans; is disposed with this. @default a process of its own */
-  readonly planner?: Planner;
-  /** Counts where no Redis does; is closed with this. @default counts in this process */
-  readonly counts?: RateLimitStore;
-  /** API keys that are managed in this process. @default opened here, where they are managed */
-  readonly apiKeyStore?: ApiKeyStore | undefined;
-  /** When set, instances are not probed here, see {@link Upstreams.tellHealth}. */
-  readonly onEject?: (service: string, instance: string, why: string) => void;
-  /** Where `onEject` is set: hears of connections that broke in the middle of a call. */
-  readonly onDoubt?: (service: string, instance: string) => void;
-  /** Hears what a mutation or an unsafe request made untrue: other processes keep answers as well. */
-  readonly onInvalidate?: (tags: readonly string[]) => void;
-  /** Processes that share the concurrency of a service. @default 1 */
-  readonly processes?: number;
-}
-
-/** Serving by this very process, with the parts that a worker deals with directly. */
-export interface LocalServing extends Serving {
-  readonly upstreams: Upstreams;
-}
 
 /** Puts together all that a request meets. Nothing is served before the first {@link Serving.publish}. */
 export function createServing(options: ServingOptions): LocalServing {

@@ -8,7 +8,7 @@ import { buildGraphId, composeGraph } from '../schema/composition.ts';
 import type { Graph } from '../schema/graph.ts';
 import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import type { Log } from './log.ts';
-import type { Serving } from './serving.ts';
+import type { Serving } from './serving-contract.ts';
 import { applySnapshotDelta } from './snapshot-delta.ts';
 import type { SnapshotNews } from './worker-messages.ts';
 
