@@ -43,9 +43,15 @@ export function createLogOutput(descriptor: number = process.stdout.fd): LogOutp
     else timer ??= setTimeout(flush, flushAfterMs).unref();
   }
 
+  /** Without waiting: a write that is only begun when the process ends may never be made. */
   function flushAtExit(): void {
-    flush();
+    const lines = waiting;
+    waiting = '';
     stream.flushSync();
+    if (lines === '' || closed) return;
+    const last = destination({ fd: descriptor, sync: true });
+    last.on('error', () => {});
+    last.write(lines);
   }
 
   // Before pino's own listener, which ends the stream.
