@@ -18,6 +18,7 @@ import type { OpenapiSources } from './openapi-sources.ts';
 import { isReplayable, readReplayable } from './replayable-body.ts';
 import { isUnread, limitBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
+import { forwardTrailers } from './request-trailers.ts';
 import type { InvalidListener } from './request-validity.ts';
 import { answerPreflight } from './rest-edge.ts';
 import { leadRetired } from './retired-route.ts';
@@ -120,7 +121,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       const send = () => upgrades.forward(leave, request, response, context);
       return callGuarded(send, guards.find(route), response, context);
     }
-    const own = await buildCall(route, outgoing, prepared, request, response, context);
+    const own = await buildCall(route, target, outgoing, prepared, request, response, context);
     const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
     return exchange(route, forwarded, response, context);
   };
@@ -129,6 +130,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
 /** The request as it goes on, its body on its way. */
 async function buildCall(
   route: RouteTarget,
+  target: RequestTarget,
   outgoing: OutgoingRequest,
   prepared: PreparedRequest | undefined,
   request: IncomingMessage,
@@ -146,6 +148,7 @@ async function buildCall(
     ...outgoing,
     headers: prepared === undefined ? outgoing.headers : prepared.changeHeaders([...outgoing.headers]),
     body,
+    ...forwardTrailers(route, target.path, request, outgoing.headers, context),
     idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
     ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
     ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),

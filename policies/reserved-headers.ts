@@ -18,7 +18,7 @@ export const hopByHop: ReadonlySet<string> = new Set([
 
 /**
  * Fields of a request that the gateway answers for itself: it sets them anew or speaks that part of the protocol with
- * the service on its own. `expect` is answered by our server before the body is read; trailers of requests end here.
+ * the service on its own. `expect` is answered by our server before the body is read; `trailer` names what really follows.
  */
 const ownRequestFields: ReadonlySet<string> = new Set([
   // RFC 9440 section 2.4: only who ends TLS may say them. Services learn of the viewer.

@@ -10,6 +10,7 @@ import type { Attempt, RequestContext } from '../policies/request-context.ts';
 import { CallRun } from './call-run.ts';
 import type { Ejection } from './outlier-detector.ts';
 import type { PoolHealth } from './pool-health.ts';
+import type { RequestTrailers } from './request-trailers.ts';
 import type { ServiceUpstream } from './service-upstream.ts';
 import type { SpillOver } from './zone-preference.ts';
 
@@ -22,6 +23,8 @@ export interface CallRequest {
   readonly headers: readonly string[];
   /** A stream is read once, when an instance is about to get it, and never twice. */
   readonly body: Buffer | string | Readable | null;
+  /** What follows a body that is a stream, where the connection has a place for it: in HTTP/1.1. */
+  readonly trailers?: RequestTrailers;
   /**
    * Whether the request may be sent again although bytes of it may have reached a service (invariant 4): GraphQL
    * queries, and methods that RFC 9110 section 9.2.2 calls idempotent, when the body is not a stream.

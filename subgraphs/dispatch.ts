@@ -19,6 +19,7 @@ import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte 
 import { gatewayHeaders } from './forwarding.ts';
 import type { InstanceState } from './instance-state.ts';
 import { findHeader, readRetryAfterMs, toStrings } from './raw-headers.ts';
+import { withTrailers } from './request-trailers.ts';
 
 /** The call that an attempt belongs to. */
 export interface CallScope extends CallLimits {
@@ -217,12 +218,16 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
 
   #buildOptions(remainingMs: number): DispatchOptions {
     const { request, context, upload } = this.#scope;
+    const headers = request.headers.concat(gatewayHeaders(context, remainingMs));
+    const trailers = this.#instance.speaksHttp2 ? undefined : request.trailers;
+    if (trailers !== undefined && upload !== null) headers.push('trailer', trailers.announced);
+    const body = trailers === undefined || upload === null ? upload : withTrailers(upload, trailers);
     return {
       method: request.method as Dispatcher.HttpMethod,
       path: request.path,
-      headers: request.headers.concat(gatewayHeaders(context, remainingMs)),
+      headers,
       // undici takes any async iterable; its types name only streams.
-      body: upload === null ? (request.body as string | Buffer | null) : (upload as unknown as Readable),
+      body: body === null ? (request.body as string | Buffer | null) : (body as unknown as Readable),
       // Ours knows of uploads and of event streams.
       bodyTimeout: 0,
       servername: this.#instance.serverName,

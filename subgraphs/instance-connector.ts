@@ -3,6 +3,7 @@ import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import { ConnectFailure } from './call-failure.ts';
 import { dropInterimResponses } from './interim-responses.ts';
+import { writeTrailers } from './request-trailers.ts';
 import type { InstanceTls } from './service-tls.ts';
 
 /** How the instances of a service are spoken to. */
@@ -60,7 +61,7 @@ export function createPoolConnector(options: InstanceConnectorOptions): buildCon
   return (wanted, callback) =>
     connect(wanted, (...[error, socket]) => {
       if (error !== null) callback(error, null);
-      else callback(null, isHttp2(socket) ? socket : dropInterimResponses(socket));
+      else callback(null, isHttp2(socket) ? socket : dropInterimResponses(writeTrailers(socket)));
     });
 }
 

@@ -55,6 +55,10 @@ export class InstanceState implements Candidate {
     const { tls } = this.#transport;
     return (tls !== null && 'servername' in tls ? tls.servername : undefined) ?? this.#ownName;
   }
+  /** Or may do so, as it chooses. */
+  get speaksHttp2(): boolean {
+    return this.#transport.http2;
+  }
   readonly #ownName: string | undefined;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
