@@ -61,6 +61,11 @@ export class CachedReceiver implements Receiver {
     this.#options = options;
   }
 
+  /** To whom the service was asked for, before it is known whose the answer is: those who joined get none of it. */
+  onInterim(status: number, rawHeaders: readonly string[]): void {
+    this.#options.target.onInterim?.(status, rawHeaders);
+  }
+
   onHead(status: number, received: readonly string[], flow: Flow): void {
     const { target, validates, hidesFailures, hidesTags, judge } = this.#options;
     this.status = status;

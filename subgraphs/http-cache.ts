@@ -9,10 +9,11 @@ import type { CacheStore } from '../policies/cache-store.ts';
 import { createHttpCaching } from '../policies/http-caching.ts';
 import type { RequestContext } from '../policies/request-context.ts';
 import { buildPathTag } from './cache-tags.ts';
-import type { Call, CallRequest, Receiver } from './call.ts';
+import type { Call, CallRequest } from './call.ts';
 import { type CacheObserver, Exchange, type ExchangeParts } from './http-cache-exchange.ts';
 import { buildCacheRequest, type CacheRequest } from './http-cache-key.ts';
 import { withCacheStatus } from './kept-answer.ts';
+import { withHead } from './watched-head.ts';
 
 export interface HttpCacheOptions {
   readonly store: CacheStore;
@@ -79,16 +80,12 @@ async function passUnsafe(
 ): Promise<void> {
   const { receiver } = request;
   let dropping: Promise<unknown> | undefined;
-  const watching: Receiver = {
-    onHead(status, raw, flow) {
-      const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE';
-      // Begun before the client hears of it: with a store in memory it has happened then.
-      if (!isSafe && status < 400) dropping = drop(store, buildPathTag(request.service, request.path));
-      receiver.onHead(status, raw, flow);
-    },
-    onData: (chunk) => receiver.onData(chunk),
-    onEnd: (trailers) => receiver.onEnd(trailers),
-  };
+  const watching = withHead(receiver, (status, raw, flow) => {
+    const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE';
+    // Begun before the client hears of it: with a store in memory it has happened then.
+    if (!isSafe && status < 400) dropping = drop(store, buildPathTag(request.service, request.path));
+    receiver.onHead(status, raw, flow);
+  });
   await call({ ...request, receiver: watching }, context);
   await dropping;
 }

@@ -8,6 +8,7 @@ import { filterHeaders, toHeaderMap } from '../policies/http-headers.ts';
 import { chooseRange } from '../policies/http-ranges.ts';
 import type { KeptAnswer } from './cached-receiver.ts';
 import type { Receiver } from './call.ts';
+import { withHead } from './watched-head.ts';
 
 /** What the client gets. */
 export interface GivenAnswer {
@@ -50,12 +51,8 @@ function withLength({ status, rawHeaders }: StoredHead, sizeBytes: number): stri
 
 /** Tells what the cache did with an answer that only passes. */
 export function withCacheStatus(receiver: Receiver, { hidesTags }: HttpCacheRule, status: CacheStatus): Receiver {
-  return {
-    onHead: (code, raw, flow) => {
-      const visible = hidesTags ? withoutTagHeaders(raw) : raw;
-      receiver.onHead(code, [...visible, 'cache-status', formatCacheStatus(status)], flow);
-    },
-    onData: (chunk) => receiver.onData(chunk),
-    onEnd: (trailers) => receiver.onEnd(trailers),
-  };
+  return withHead(receiver, (code, raw, flow) => {
+    const visible = hidesTags ? withoutTagHeaders(raw) : raw;
+    receiver.onHead(code, [...visible, 'cache-status', formatCacheStatus(status)], flow);
+  });
 }
