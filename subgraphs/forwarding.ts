@@ -52,7 +52,7 @@ export function gatewayHeaders(context: RequestContext, remainingMs: number): st
   const hop = context.httpVersion === '2.0' ? '2.0 selvage' : '1.1 selvage';
   const headers = [
     'via',
-    via === undefined || via === '' ? hop : `${via}, ${hop}`,
+    via === undefined ? hop : continueVia(via, hop),
     'forwarded',
     forwarded(client),
     'x-forwarded-for',
@@ -67,6 +67,11 @@ export function gatewayHeaders(context: RequestContext, remainingMs: number): st
   if (Number.isFinite(remainingMs)) headers.push('x-request-timeout-ms', String(Math.max(0, Math.floor(remainingMs))));
   if (context.viewer !== null) headers.push(...viewerFieldsOf(context));
   return headers;
+}
+
+/** RFC 9110 section 5.6.1: empty elements, such as empty fields leave behind, are not passed on. */
+function continueVia(via: string, hop: string): string {
+  return [...via.split(',').map((element) => element.trim()), hop].filter((element) => element !== '').join(', ');
 }
 
 /** The names in `Connection`, or undefined when there are none but those dropped anyway. */

@@ -149,6 +149,8 @@ test('what is only unusual passes, and arrives in plain form', async (t) => {
   await registerRest(gateway, 'echo', service.url, [{ match: { path: '/api/*' } }]);
   const accepted: Record<string, string> = {
     'empty lines before the request': `\r\n\r\n${get('GET /api/x HTTP/1.1')}`,
+    'bare CRs and LFs before the request': `\n\r\r\n\n${get('GET /api/x HTTP/1.1')}`,
+    'several spaces in the request line': get('GET   /api/x  HTTP/1.1'),
     'the absolute form': get('GET http://shop.example/api/x HTTP/1.1'),
     'the absolute form with the standard port': get('GET HTTP://SHOP.example:80/api/x HTTP/1.1'),
     'leading zeros': post('Content-Length: 0001\r\n', 'x'),

@@ -93,6 +93,13 @@ test('the gateway names itself, the client, the request and the time that is lef
   assert.equal(asObject(gatewayHeaders(createRequestContext(), -3))['x-request-timeout-ms'], '0');
 });
 
+test('an empty Via, or one of several, leaves no empty element (RFC 9110 section 5.6.1)', () => {
+  const viaOf = (via: string) => asObject(gatewayHeaders(createRequestContext({ headers: { via } }), 1))['via'];
+  for (const via of ['', ' ', ',', ', ,']) assert.equal(viaOf(via), '1.1 selvage', via);
+  for (const via of [', 1.0 a', '1.0 a, ', ',1.0 a,, ']) assert.equal(viaOf(via), '1.0 a, 1.1 selvage', via);
+  assert.equal(viaOf('1.0 a, , 1.1 b (x)'), '1.0 a, 1.1 b (x), 1.1 selvage');
+});
+
 test('Via is continued, and Forwarded quotes what needs quotes (RFC 7239 section 4)', () => {
   const context = createRequestContext({
     headers: { via: '1.0 first, 1.1 second' },
