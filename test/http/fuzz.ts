@@ -12,7 +12,7 @@ import { findDifference, forwardedForm } from './forwarded-form.ts';
 export interface FuzzResult {
   readonly sent: number;
   readonly statuses: Readonly<Record<string, number>>;
-  /** Requests that reached the service. */
+  /** Requests that reached the service, with those that were broken off on the way. */
   readonly forwarded: number;
   /** Of these, those that still say which input they come from: method, target, all fields, body and trailers are the same. */
   readonly compared: number;
@@ -153,7 +153,13 @@ export async function runFuzz(count: number, seed: number): Promise<FuzzResult> 
   assert.deepEqual(faults, [], 'nothing failed unexpectedly');
   const seen = service.received.map((text) => parseStrictly(text));
   const compared = compare(inputs, seen, entries, new URL(service.url).host);
-  return { sent: inputs.length, statuses, forwarded: seen.flatMap(({ requests }) => requests).length, compared };
+  return {
+    sent: inputs.length,
+    statuses,
+    forwarded: seen.flatMap(({ requests, unfinished }) => [...requests, ...(unfinished === null ? [] : [unfinished])])
+      .length,
+    compared,
+  };
 }
 
 /**
