@@ -10,7 +10,7 @@ import type { RequestContext } from '../policies/request-context.ts';
 import { parseDurationMs, parsePercentage, parseSizeBytes } from '../policies/units.ts';
 import type { AcceptsVersion, Call, CallRequest } from '../subgraphs/call.ts';
 import type { RouteMirror } from '../subgraphs/route-mirror.ts';
-import { compileVersion } from '../subgraphs/route-split.ts';
+import { compileVersion, withoutVariant } from '../subgraphs/route-split.ts';
 import { type DifferenceOptions, findDifferences, type KeyedDifferenceOptions } from './answer-difference.ts';
 import { KeptAnswer, watchAnswer } from './kept-answer.ts';
 import {
@@ -132,7 +132,7 @@ export class Mirrors {
         ...plain,
         service,
         body,
-        headers: [...forwarded.headers, 'x-mirrored', '1'],
+        headers: [...withoutVariant(forwarded.headers), 'x-mirrored', '1'],
         idempotent: false,
         aside: true,
         timeoutMs: mirror.timeoutMs,

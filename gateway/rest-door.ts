@@ -8,6 +8,7 @@ import { errorHeaders, GatewayError } from '../policies/errors.ts';
 import { isOutage, type OutageGuard } from '../policies/outage-guard.ts';
 import type { Call, CallRequest } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
+import { withoutVariant } from '../subgraphs/route-split.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcForm } from './grpc-dialect.ts';
@@ -72,6 +73,8 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     forwarded: CallRequest,
     response: ServerResponse,
     context: GatewayRequest,
+    // Without what watches for a mirror: what stands in is nothing to compare a copy with.
+    own: CallRequest = forwarded,
   ): Promise<void> => {
     const { cache: rule } = route;
     const send: Call = rule === null ? call : (outgoing, asked) => cache.serve(rule, outgoing, asked);
@@ -80,7 +83,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       const ask = withPlugins(send, context);
       await callGuarded(() => ask(forwarded, context), guards.find(route), response, context);
     } catch (thrown) {
-      await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, forwarded, response, context);
+      await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, own, response, context);
     }
   };
   return async (routes, target, request, response, context) => {
@@ -123,7 +126,7 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     }
     const own = await buildCall(route, target, outgoing, prepared, request, response, context);
     const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
-    return exchange(route, forwarded, response, context);
+    return exchange(route, forwarded, response, context, own);
   };
 }
 
@@ -199,7 +202,7 @@ async function standIn(
     try {
       onFallback(`${service} ${label}`, thrown.code, 'service');
       const { accepts: _, zone: __, variant: ___, ...plain } = forwarded;
-      return await call({ ...plain, service: fallbackService }, context);
+      return await call({ ...plain, service: fallbackService, headers: withoutVariant(plain.headers) }, context);
     } catch (second) {
       if (fallback.body === undefined || response.headersSent || context.departure.happened) throw second;
     }

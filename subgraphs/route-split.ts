@@ -1,5 +1,6 @@
 /** Which of several variants of a service a request goes to: canary, A/B, instances of one version. */
 import Type from 'typebox';
+import { filterHeaders } from '../policies/http-headers.ts';
 import type { Mistake } from '../policies/schema-mistakes.ts';
 import { OneOf } from '../policies/units.ts';
 import type { AcceptsVersion } from './call.ts';
@@ -88,4 +89,9 @@ export function findSplitMistakes({ split, version }: { split?: RouteSplit; vers
   }
   if (version !== undefined) mistakes.push({ path: ['version'], message: 'variants say it, where there is a `split`' });
   return mistakes;
+}
+
+/** For a service that is none of the variants. */
+export function withoutVariant(headers: readonly string[]): string[] {
+  return filterHeaders(headers, (name) => name !== 'x-route-variant');
 }
