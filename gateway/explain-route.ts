@@ -6,6 +6,7 @@ import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import type { RequestContext, Viewer } from '../policies/request-context.ts';
 import type { Rights } from '../policies/rights.ts';
 import { findService } from '../subgraphs/snapshot.ts';
+import { assertNotOwn, assertUnambiguous } from './ambiguous-path.ts';
 import { listRouteLayersInFull } from './explain-layers.ts';
 import {
   buildPolicySources,
@@ -120,6 +121,8 @@ function findTarget(
     const facts = { headers, query, address: '', viewer };
     const match = dataPlane.current.routes.find(method, path, headers.host ?? '', facts);
     if (match.kind !== 'found') return refuseUnmatched(match, method);
+    assertNotOwn(path, method, configured.graphql.path, dataPlane.current.own);
+    assertUnambiguous(dataPlane.current.routes, { method, path, host: headers.host ?? '' }, facts, match.target);
     return { target: match.target, pathAtService: match.target.rewrite(path) + query };
   } catch (thrown) {
     return toGatewayError(thrown);

@@ -14,7 +14,7 @@ export interface RequestTarget {
 
 // Printable ASCII but for the characters that no URL holds and some servers mend: " < > \ ^ ` { | }.
 const allowedCharacters = /^[!$%&'()*+,\-./0-9:;=?@A-Z[\]_a-z~]+$/;
-const dotSegment = /\/(?:\.|%2e){1,2}(?=[/;]|$)/i;
+const dotSegment = /\/(?:\.|%2e){1,2}(?=[/;]|%3b|$)/i;
 const hiddenSeparator = /%(?:2f|5c|00)/i;
 const absoluteForm = /^(https?):\/\/([^/?#]*)/i;
 /** Bytes that no UTF-8 has, and longer spellings of what has a shorter one (RFC 3629 section 3). */

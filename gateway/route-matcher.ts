@@ -66,18 +66,27 @@ export function createRouteMatcher<Target>(routes: readonly MatchedRoute<Target>
       }),
     )
     .toSorted((a, b) => compareRoutes(a.ranked, b.ranked));
+  const all = createTrees(compiled);
+  // The router lets a parameter be nothing, and `/items/` would be one of `/items/:id`. No segment but the last can be empty.
+  const openEnded = compiled.filter(({ ranked }) => ranked.pattern.segments.at(-1)?.kind !== 'parameter');
+  const folders = openEnded.length === compiled.length ? all : createTrees(openEnded);
+  return {
+    find(method, path, host, facts = nobody) {
+      const place = path.charCodeAt(path.length - 1) === 0x2f ? folders(path) : all(path);
+      return place === null ? none : place.find(method, path, host, facts);
+    },
+  };
+}
+
+function createTrees<Target>(compiled: readonly CompiledRoute<Target>[]): (path: string) => Place<Target> | null {
   const exact = createTree(
     compiled.filter(({ ranked }) => !ranked.pattern.ignoreCase),
     compiled,
   );
   const caseless = compiled.filter(({ ranked }) => ranked.pattern.ignoreCase);
-  const anyCase = caseless.length === 0 ? null : createTree(caseless, caseless);
-  return {
-    find(method, path, host, facts = nobody) {
-      const place = exact(path) ?? anyCase?.(path) ?? null;
-      return place === null ? none : place.find(method, path, host, facts);
-    },
-  };
+  if (caseless.length === 0) return exact;
+  const anyCase = createTree(caseless, caseless);
+  return (path) => exact(path) ?? anyCase(path);
 }
 
 /** The tree of the paths of some routes. At each place stand those of `all` that could fit there. */

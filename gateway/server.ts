@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
 import { GatewayError, toGatewayError, toProblem } from '../policies/errors.ts';
+import { assertNotOwn } from './ambiguous-path.ts';
 import { ClientConnections } from './client-connection.ts';
 import type { ClientLimits } from './client-limits.ts';
 import { type ClientPaceOptions, cutIdleReaders, lingerAtEnd, watchUpload } from './client-pace.ts';
@@ -219,6 +220,7 @@ class Entrance {
     if (isServerWide(request)) return answerOptions(null, response, context);
     const { own } = current;
     if (own !== null && (await current.ownDoor({ ...current, own }, target, request, response, context))) return;
+    assertNotOwn(target.path, context.method, this.#options.graphqlPath, own);
     return current.restDoor(current.routes, target, request, response, context);
   }
 }
