@@ -1,10 +1,12 @@
-/** Keeps `100 Continue`, when nobody asked for it, away from undici. */
+/** Keeps `100 Continue`, when nobody asked for it, and answers in versions that make their framing doubtful away from undici. */
 import type { Socket } from 'node:net';
 
 /** More than any sane interim head; beyond it undici may judge for itself. */
 const maxHeadBytes = 16_384;
 const headEnd = Buffer.from('\r\n\r\n');
 const empty = Buffer.alloc(0);
+/** Where the version has its digits: `HTTP/1.1`. */
+const [majorAt, minorAt] = [5, 7];
 /** Bytes of `HTTP/1.1 100` up to the end of the status. */
 const statusLength = 12;
 
@@ -35,9 +37,14 @@ export function dropInterimResponses<T extends Socket>(socket: T): T {
       if (!isContinue(chunk)) passed.push(chunk.subarray(0, next));
       chunk = chunk.subarray(next);
     }
-    if (mayBecomeInterim(chunk) && chunk.length <= maxHeadBytes) held = chunk;
+    if ((mayBecomeInterim(chunk) || isUnfinishedOld(chunk)) && chunk.length <= maxHeadBytes) held = chunk;
     else {
       atHead = false;
+      const fault = findVersionFault(chunk);
+      if (fault !== null) {
+        socket.destroy(new Error(`the answer is malformed: ${fault}`));
+        return null;
+      }
       passed.push(chunk);
     }
     if (passed.length === 0) return null;
@@ -67,4 +74,24 @@ function isContinue(chunk: Buffer): boolean {
 function mayBecomeInterim(chunk: Buffer): boolean {
   if (chunk.length >= statusLength) return isInterim(chunk);
   return 'HTTP/1.'.startsWith(chunk.toString('latin1', 0, 7));
+}
+
+/** HTTP/1.0, of which the whole head is needed. */
+function isUnfinishedOld(chunk: Buffer): boolean {
+  return isOld(chunk) && !chunk.includes(headEnd);
+}
+
+function isOld(chunk: Buffer): boolean {
+  return chunk[minorAt] === 0x30 && chunk.toString('latin1', 0, minorAt + 1) === 'HTTP/1.0';
+}
+
+/** undici does not say which version an answer has. RFC 9112 section 6.1: in HTTP/1.0 a Transfer-Encoding is a fault. */
+function findVersionFault(chunk: Buffer): string | null {
+  if (chunk[majorAt] === 0x31 && chunk[minorAt] === 0x31) return null;
+  if (isOld(chunk)) {
+    const head = chunk.toString('latin1', 0, chunk.indexOf(headEnd));
+    return /\r\ntransfer-encoding[ \t]*:/i.test(head) ? 'HTTP/1.0 has no Transfer-Encoding' : null;
+  }
+  // What is no HTTP at all the parser finds out.
+  return chunk.toString('latin1', 0, majorAt) === 'HTTP/' ? 'its version is none that was asked for' : null;
 }
