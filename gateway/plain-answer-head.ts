@@ -4,7 +4,7 @@ import { STATUS_CODES } from 'node:http';
 export interface Framing {
   /** For answers that say none themselves. */
   readonly date: string;
-  /** Seconds that the connection is kept; null where it ends with this answer. */
+  /** Seconds that the connection is kept, 0 for ever; null where it ends with this answer. */
   readonly keepAlive: number | null;
   /** Whether a body may follow at all. */
   readonly hasBody: boolean;
@@ -59,7 +59,8 @@ export class PlainAnswerHead {
     const keepsAlive = keepAlive !== null && !(this.#connection !== null && saysClose.test(this.#connection));
     if (!keepsAlive && this.#connection === null) text += 'connection: close\r\n';
     else if (keepsAlive && this.#connection === null) {
-      text += `connection: keep-alive\r\nkeep-alive: timeout=${keepAlive}\r\n`;
+      text += 'connection: keep-alive\r\n';
+      if (keepAlive > 0) text += `keep-alive: timeout=${keepAlive}\r\n`;
     }
     let isChunked = this.#isChunked;
     if (hasBody && !this.#hasLength && !isChunked) {

@@ -82,7 +82,7 @@ class PlainConnection implements PlainCarrier {
     if (this.#response !== null) return;
     const { keepAliveMs, headersTimeoutMs } = this.#lane.limits;
     const mayRestMs = this.#served === 0 ? headersTimeoutMs : keepAliveMs;
-    if (++this.#looks * everyMs > mayRestMs) this.socket.destroy();
+    if (mayRestMs > 0 && ++this.#looks * everyMs > mayRestMs) this.socket.destroy();
   }
 
   finish(): void {
@@ -162,7 +162,8 @@ class PlainConnection implements PlainCarrier {
 
 /** One timer for all connections: one for each would be set anew with every request. */
 function closeIdle({ server, connections, limits }: Lane): void {
-  const everyMs = Math.min(1_000, Math.max(50, Math.min(limits.keepAliveMs, limits.headersTimeoutMs) / 8));
+  const shortestMs = Math.min(limits.keepAliveMs || limits.headersTimeoutMs, limits.headersTimeoutMs);
+  const everyMs = Math.min(1_000, Math.max(50, shortestMs / 8));
   const timer = setInterval(() => {
     for (const connection of connections) connection.look(everyMs);
   }, everyMs).unref();

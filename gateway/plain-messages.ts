@@ -36,7 +36,7 @@ const lastChunk = '0\r\n';
 /** What an answer needs of its connection. */
 export interface PlainCarrier {
   readonly socket: Socket;
-  /** Seconds that the connection is kept for another request, as the client is told. */
+  /** Seconds that the connection is kept for another request, as the client is told; 0: for ever. */
   readonly keepAliveSeconds: number;
   readonly date: HttpDate;
   /** The answer has ended, and all of it has left. */

@@ -136,6 +136,8 @@ async function buildCall(
   context: GatewayRequest,
 ): Promise<CallRequest> {
   const replayable = isReplayable(route, request);
+  // Where a body is here already, that is chance: whether a request is sent again must not hang on it.
+  const isHeld = replayable || prepared?.body !== undefined;
   const body =
     prepared?.body !== undefined
       ? prepared.body
@@ -146,7 +148,8 @@ async function buildCall(
     ...outgoing,
     headers: prepared === undefined ? outgoing.headers : prepared.changeHeaders([...outgoing.headers]),
     body,
-    idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
+    idempotent:
+      replayable || ((body === null || (isHeld && Buffer.isBuffer(body))) && idempotentMethods.has(context.method)),
     ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
     ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
     ...(route.edge.carriesCredentials && { credentialed: true }),
