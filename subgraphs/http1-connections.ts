@@ -25,8 +25,8 @@ const idleMarginMs = 1_000;
 const sweepMs = 1_000;
 
 /**
- * Exchanges wait in a row and are written behind the events of one turn of the event loop. By then whatever an idle
- * connection had received is known: its end, or bytes that would be taken for the answer to what is written next.
+ * Exchanges wait in a row and are written behind the events of a turn of the event loop. By then it is known what an idle
+ * connection had received when the turn began: its end, or bytes that would be taken for the answer to what comes next.
  */
 export class Http1Connections implements ConnectionOwner {
   readonly #options: Http1ConnectionsOptions;

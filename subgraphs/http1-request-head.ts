@@ -22,8 +22,8 @@ export function renderRequestHead(request: ExchangeRequest, host: string, bodyBy
   const { method, path, headers } = request;
   if (!isToken(method) || method === 'CONNECT') throw new errors.InvalidArgumentError('invalid method');
   if (!pathPattern.test(path)) throw new errors.InvalidArgumentError('invalid request target');
-  // Some servers send a body with the answer to a HEAD, and others none of a request's where none is expected.
-  let isLast = method === 'HEAD' || (bodyBytes > 0 && !methodsWithBody.has(method));
+  // Some servers send a body with the answer to a HEAD.
+  let closes = method === 'HEAD';
   let named: string | undefined;
   let length: string | undefined;
   let fields = '';
@@ -44,7 +44,7 @@ export function renderRequestHead(request: ExchangeRequest, host: string, bodyBy
         length = takeOnce(length, value);
         break;
       case 'connection':
-        isLast ||= /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i.test(value);
+        closes ||= /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i.test(value);
         break;
       case 'expect':
         throw new errors.NotSupportedError('Expect cannot be forwarded');
@@ -53,11 +53,13 @@ export function renderRequestHead(request: ExchangeRequest, host: string, bodyBy
     }
   }
   assertLength(length, bodyBytes);
-  const sized = bodyBytes > 0 || methodsWithBody.has(method) ? `content-length: ${bodyBytes}\r\n` : '';
-  const option = isLast ? 'close' : 'keep-alive';
+  const expectsBody = methodsWithBody.has(method);
+  const sized = bodyBytes > 0 || expectsBody ? `content-length: ${bodyBytes}\r\n` : '';
+  const first = `${method} ${path} HTTP/1.1\r\nhost: ${named ?? host}\r\n`;
   return {
-    text: `${method} ${path} HTTP/1.1\r\nhost: ${named ?? host}\r\nconnection: ${option}\r\n${fields}${sized}\r\n`,
-    isLast,
+    text: `${first}connection: ${closes ? 'close' : 'keep-alive'}\r\n${fields}${sized}\r\n`,
+    // Some servers leave a body unread where they expect none, and would take it for the next request.
+    isLast: closes || (bodyBytes > 0 && !expectsBody),
   };
 }
 
