@@ -11,6 +11,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcBody } from './grpc-body.ts';
 import { contentTypeOf, encodeBody, endWithStatus, frameTrailers, type GrpcForm } from './grpc-dialect.ts';
+import { noteGrpcCall, noteGrpcStatus } from './grpc-facts.ts';
 import { Http2Response } from './http2-messages.ts';
 import { rewriteCookies } from './rest-edge.ts';
 import type { OutgoingRequest } from './route-choice.ts';
@@ -90,6 +91,7 @@ export function buildGrpcCall(
   }
   const { path, headers } = outgoing;
   const times = planGrpcTimes(route, path, grpc.isUnary(path), context);
+  noteGrpcCall(context, form);
   context.endAnswer = (error) => {
     endWithStatus(form, error, response);
     return true;
@@ -166,6 +168,7 @@ class GrpcAnswer implements Receiver {
     const fields = [...(this.#early ?? []), ...pickTrailers(trailers)];
     this.#status = fields.find(([name]) => name.toLowerCase() === 'grpc-status')?.[1] ?? '';
     if (this.#status === '') throw new GatewayError('DOWNSTREAM_SERVICE_ERROR', 'The service sent no status');
+    noteGrpcStatus(this.#context, this.#status);
     if (this.#form !== 'grpc') {
       this.#begin();
       this.#response.end(encodeBody(this.#form, frameTrailers(fields)));

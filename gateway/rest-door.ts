@@ -12,6 +12,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcForm } from './grpc-dialect.ts';
 import { openGrpcCall } from './grpc-door.ts';
+import { noteGrpcFailure } from './grpc-facts.ts';
 import { answerLastHop } from './local-answers.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
@@ -203,6 +204,7 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  noteGrpcFailure(context, thrown);
   onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];

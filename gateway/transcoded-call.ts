@@ -8,6 +8,7 @@ import type { GrpcBinding, GrpcSchema } from '../subgraphs/grpc-schema.ts';
 import type { Descriptors } from '../subgraphs/protobuf/descriptors.ts';
 import type { GatewayRequest } from './context.ts';
 import { buildGrpcHeaders, planGrpcTimes } from './grpc-call.ts';
+import { noteGrpcCall } from './grpc-facts.ts';
 import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { OutgoingRequest } from './route-choice.ts';
@@ -43,6 +44,7 @@ export async function buildTranscodedCall(
   response: ServerResponse,
   context: GatewayRequest,
 ): Promise<CallRequest> {
+  noteGrpcCall(context, 'transcoded');
   const { method } = binding;
   const path = `/${method.name}`;
   const times = planGrpcTimes(route, path, schema.isUnary(path), context);
