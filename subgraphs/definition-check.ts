@@ -10,7 +10,7 @@ import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { findRetireMistakes } from '../policies/retirement.ts';
 import { buildReasons, findSchemaMistakes, formatPointer, type Mistake } from '../policies/schema-mistakes.ts';
 import { findCallbackMistakes } from './callback-check.ts';
-import { findGrpcMistakes } from './grpc-schema.ts';
+import { findGrpcMistakes } from './grpc-check.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
 import { findAnswerMistakes } from './route-answer.ts';
