@@ -35,13 +35,13 @@ export interface GrpcTimes {
  * their client likes, so neither the gateway's deadline nor the timeout for the first byte holds for them.
  */
 export function planGrpcTimes(
-  { timeoutMs, idleTimeoutMs, grpc }: RouteTarget,
+  { timeoutMs, idleTimeoutMs }: RouteTarget,
+  grpc: GrpcSchema,
   path: string,
-  isUnary: boolean,
   context: GatewayRequest,
 ): GrpcTimes {
   const wishMs = parseGrpcTimeoutMs(context.headers['grpc-timeout']);
-  if (grpc?.isStreaming(path) === true) {
+  if (grpc.isStreaming(path)) {
     context.deadlineAtMs = context.startedAtMs + Math.min(wishMs ?? Number.POSITIVE_INFINITY, grpc.maxStreamMs);
     return {
       timeoutMs: timeoutMs ?? endlessMs,
@@ -53,7 +53,7 @@ export function planGrpcTimes(
   return {
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
-    bodyByDeadline: isUnary || wishMs !== undefined,
+    bodyByDeadline: grpc.isUnary(path) || wishMs !== undefined,
     uploadByDeadline: true,
   };
 }
@@ -90,7 +90,7 @@ export function buildGrpcCall(
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This service is not open to gRPC-Web');
   }
   const { path, headers } = outgoing;
-  const times = planGrpcTimes(route, path, grpc.isUnary(path), context);
+  const times = planGrpcTimes(route, grpc, path, context);
   noteGrpcCall(context, form);
   context.endAnswer = (error) => {
     endWithStatus(form, error, response);

@@ -39,7 +39,7 @@ export async function buildTranscodedCall(
   binding: GrpcBinding,
   route: RouteTarget,
   leave: () => OutgoingRequest,
-  target: RequestTarget,
+  { path: asked, query }: RequestTarget,
   request: IncomingMessage,
   response: ServerResponse,
   context: GatewayRequest,
@@ -47,9 +47,9 @@ export async function buildTranscodedCall(
   noteGrpcCall(context, 'transcoded');
   const { method } = binding;
   const path = `/${method.name}`;
-  const times = planGrpcTimes(route, path, schema.isUnary(path), context);
+  const times = planGrpcTimes(route, schema, path, context);
   const body = await readJson(request, Math.min(route.maxBodyBytes, schema.maxMessageBytes), context);
-  const message = encodeRequest(schema.descriptors, binding, target.path, target.query, body);
+  const message = encodeRequest(schema.descriptors, binding, asked, query, body);
   if (message.length > schema.maxMessageBytes) {
     throw new GatewayError('PAYLOAD_TOO_LARGE', `The message is larger than ${schema.maxMessageBytes} bytes`);
   }
