@@ -1,6 +1,6 @@
 /** What logs and metrics are told of a call of gRPC. */
 import type { GatewayError } from '../policies/errors.ts';
-import { grpcStatusNames, toGrpcStatus } from '../policies/grpc-status.ts';
+import { grpcHttpStatuses, grpcStatusNames, nameGrpcStatus, toGrpcStatus } from '../policies/grpc-status.ts';
 import type { GrpcForm } from './grpc-dialect.ts';
 
 /** How a call came in. */
@@ -31,6 +31,12 @@ export function noteGrpcFailure({ grpc }: { readonly grpc: GrpcFacts | undefined
 /** Its status at the end. A client that left has none, and has cancelled (gRPC, Statuscodes). */
 export function readGrpcStatus({ status }: GrpcFacts, hasLeft: boolean): number {
   return hasLeft ? cancelled : (status ?? unknown);
+}
+
+/** Whether an answer says that its service failed: of a call, the status of gRPC counts by what it would be in HTTP. */
+export function isServiceFailure(grpc: GrpcFacts | undefined, httpStatus: number): boolean {
+  const said = grpc?.status ?? null;
+  return (said === null ? httpStatus : grpcHttpStatuses[nameGrpcStatus(said)]) >= 500;
 }
 
 const cancelled = grpcStatusNames.indexOf('CANCELLED');

@@ -15,6 +15,8 @@ const ofTranscoded = [...aboutHttp, 'rewrite'] as const;
 
 /** By paths below the definition. What routes inherit of these is passed over without a word: it is said for others as well. */
 export function findGrpcRouteMistakes(grpc: GrpcOptions, routes: readonly Route[]): Mistake[] {
+  // Descriptors may be large: they are read once more only where there is something to look at.
+  if (routes.length === 0) return [];
   const schema = buildGrpcSchema(grpc, routes);
   return routes.flatMap((route, index) =>
     findMistakes(route, schema).map(({ path, message }) => ({ path: ['routes', index, ...path], message })),
