@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders } from 'node:http2';
+import { createSecureServer, createServer, type IncomingHttpHeaders } from 'node:http2';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
@@ -157,6 +158,30 @@ test('checks by path speak HTTP/2 to services that do', async (t) => {
   const asking = await startChecked(t, graphql.url, { kind: 'graphql', path: '/query' }, { http2: true });
   assert.equal(await asking.probe(), 'healthy');
   assert.deepEqual([graphql.asked[0]?.[':method'], graphql.asked[0]?.[':path']], ['POST', '/query']);
+});
+
+test('checks by path go by the version of HTTP that an instance with TLS chooses', { skip }, async (t) => {
+  const authority = await createAuthority(t);
+  const { certificate: cert, key } = await authority.issue('a', { usage: 'serverAuth', san: 'DNS:a.example' });
+  const versions: string[] = [];
+  const listener = (incoming: { httpVersion: string }, response: { end(): unknown }) => {
+    versions.push(incoming.httpVersion);
+    response.end();
+  };
+  const servers = [createSecureServer({ cert, key }, listener), createHttpsServer({ cert, key }, listener)];
+  for (const server of servers) {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const { probe } = await startChecked(
+      t,
+      `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      { path: '/ready' },
+      { tls: { ca: authority.certificateFile, serverName: 'a.example' } },
+    );
+    assert.equal(await probe(), 'healthy');
+  }
+  assert.deepEqual(versions, ['2.0', '1.1']);
 });
 
 test('an instance that nobody listens at is ejected by checks of gRPC as by others', async (t) => {
