@@ -9,28 +9,32 @@ import { isSpecialType } from './protobuf/well-known.ts';
 import { WireError } from './protobuf/wire.ts';
 import { routeMethods } from './route-match.ts';
 
-/** What contradicts itself in the gRPC of a definition, by paths below the definition. */
-export function findGrpcMistakes({ grpc, routes = [], http2 }: GrpcDefinition): readonly Mistake[] {
+/**
+ * What contradicts itself in the gRPC of a definition, by paths below the definition. `isNew`: what has no effect counts too,
+ * of which its author should hear. A service that served so far goes on.
+ */
+export function findGrpcMistakes({ grpc, routes = [], http2 }: GrpcDefinition, isNew = true): readonly Mistake[] {
   if (grpc === undefined) return [];
   const at = (path: ValuePath, message: string): Mistake => ({ path: ['grpc', ...path], message });
   if (grpc.protos !== undefined || grpc.protoPaths !== undefined || grpc.descriptors?.startsWith('file:') === true) {
     const option = grpc.protos !== undefined ? 'protos' : grpc.protoPaths !== undefined ? 'protoPaths' : 'descriptors';
     return [at([option], 'files are read of a configuration file only: send the descriptor set in base64')];
   }
+  const ofRoutes = () => (isNew ? findGrpcRouteMistakes(grpc, routes) : []);
   const mistakes: Mistake[] = [];
   if (http2 === false)
     mistakes.push({ path: ['http2'], message: 'contradicts `grpc`, which is spoken in HTTP/2 alone' });
   if (grpc.services === undefined && grpc.descriptors === undefined && routes.length === 0) {
     mistakes.push(at([], 'expected `services`, `descriptors` or routes: nothing leads to the service'));
   }
-  if (grpc.descriptors === undefined) return [...mistakes, ...findGrpcRouteMistakes(grpc, routes)];
+  if (grpc.descriptors === undefined) return [...mistakes, ...ofRoutes()];
   if (!/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(grpc.descriptors)) {
     return [...mistakes, at(['descriptors'], 'expected a descriptor set in base64')];
   }
   try {
     const descriptors = parseDescriptors(decodeDescriptors(grpc.descriptors));
     const ofContent = findContentMistakes(grpc, descriptors).map(({ path, message }) => at(path, message));
-    return [...mistakes, ...ofContent, ...(ofContent.length > 0 ? [] : findGrpcRouteMistakes(grpc, routes))];
+    return [...mistakes, ...ofContent, ...(ofContent.length > 0 ? [] : ofRoutes())];
   } catch (thrown) {
     if (!(thrown instanceof WireError)) throw thrown;
     return [...mistakes, at(['descriptors'], `is no descriptor set that can be used: ${thrown.message}`)];

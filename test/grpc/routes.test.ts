@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig } from '../../gateway/config-file.ts';
 import type { GatewayError } from '../../policies/errors.ts';
-import { findDefinitionMistakes } from '../../subgraphs/definition-check.ts';
+import { checkDefinition, findDefinitionMistakes } from '../../subgraphs/definition-check.ts';
 import { startGateway } from '../support/gateway.ts';
 import { registerRest } from '../support/registration.ts';
 import { startServer } from '../support/subgraph.ts';
@@ -51,6 +51,13 @@ test('what has no effect on messages of gRPC is refused at the route that says i
   assert.deepEqual(mistakesOf({ compression: { enabled: false }, idempotencyKeys: false, fallback: { body: {} } }), []);
   assert.deepEqual(mistakesOf({ match: { path: '/files/*' }, compression: {}, rewrite: '/*' }), []);
   assert.deepEqual(mistakesOf({ compression: {} }, { descriptors, transcoding: false }), []);
+});
+
+test('a service that was accepted before goes on, whatever has no effect in it', () => {
+  const grpc = { services: ['shop.v1.Orders'] };
+  const definition = { grpc, routes: [{ match: { path: '/shop.v1.Orders/Get' }, compression: {} }] };
+  assert.throws(() => checkDefinition(definition), { code: 'BAD_REQUEST' });
+  assert.deepEqual(checkDefinition(definition, false), definition);
 });
 
 test('a configuration is refused with the place, and what routes inherit is no mistake', async (t) => {
