@@ -11,6 +11,7 @@ import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { type ClientMetrics, createClientMetrics } from './metrics-clients.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
+import { createGrpcMetrics, type GrpcMetrics } from './metrics-grpc.ts';
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
@@ -46,6 +47,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly resilience: ResilienceMetrics;
   readonly validation: ReturnType<typeof createValidationMetrics>;
   readonly routes: RouteMetrics;
+  readonly grpc: GrpcMetrics;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
@@ -191,6 +193,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     resilience: createResilienceMetrics(registry),
     validation: createValidationMetrics(registry),
     routes: createRouteMetrics(registry),
+    grpc: createGrpcMetrics(registry, maxLabelValues),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),

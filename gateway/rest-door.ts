@@ -12,6 +12,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcForm } from './grpc-dialect.ts';
 import { openGrpcCall } from './grpc-door.ts';
+import { isServiceFailure, noteGrpcFailure } from './grpc-facts.ts';
 import { answerLastHop } from './local-answers.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
@@ -175,7 +176,7 @@ async function callGuarded(
   const end = guard.begin();
   try {
     await send();
-    end(response.statusCode >= 500 ? 'failed' : 'succeeded');
+    end(isServiceFailure(context.grpc, response.statusCode) ? 'failed' : 'succeeded');
   } catch (thrown) {
     const late = context.isHurried && thrown instanceof GatewayError && thrown.code === 'GATEWAY_TIMEOUT';
     end(!late && thrown instanceof GatewayError && guard.isFailure(thrown.code, true) ? 'failed' : 'unknown');
@@ -206,6 +207,7 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  noteGrpcFailure(context, thrown);
   onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];
