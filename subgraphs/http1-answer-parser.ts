@@ -23,6 +23,8 @@ const quoted = '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"';
 /** RFC 9112 section 7.1. Sizes beyond are no exact numbers any more. */
 const sizeLine = new RegExp(`^([0-9a-fA-F]{1,13})(?:;${token}(?:=(?:${token}|${quoted}))?)*$`);
 
+const framingField = /^(?:content-length|transfer-encoding)$/i;
+
 export class AnswerParser {
   readonly #sink: AnswerSink;
   #state: 'head' | 'sized' | 'until close' | 'chunk size' | 'chunk' | 'chunk end' | 'trailers' | 'over' = 'over';
@@ -191,6 +193,10 @@ export class AnswerParser {
     assertLines(lines);
     const rawTrailers: string[] = [];
     parseFields(lines, 0, rawTrailers);
+    // RFC 9110 section 6.5.1. Whoever believes it has read another message.
+    if (rawTrailers.some((name, index) => index % 2 === 0 && framingField.test(name))) {
+      throw new AnswerFault('a trailer that frames');
+    }
     this.#held = '';
     this.#end(rawTrailers, at === chunk.length);
     return at;
