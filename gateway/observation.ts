@@ -23,7 +23,6 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       if (context.switched === undefined) {
         metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       }
-      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
     },
