@@ -42,7 +42,7 @@ export function showOpenapi({ settings, graph, routes }: OwnRouteView): AdminAns
     throw new TypeError('a route of a description is not asked');
   };
   const parts = { schema: graph.schema, contract: { onUnexpected: never }, maxBodyBytes: 0 };
-  const calls = { call: never, cache: { serve: never }, assertMayAsk: never };
+  const calls = { call: never, cache: { serve: never }, assertMayAsk: never, onPartFailure: never };
   const own = [
     ...bound.map((route) => buildGraphRoute(route, settings, parts)),
     ...Object.entries(settings.own.aggregate).map(([path, options]) =>

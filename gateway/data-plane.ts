@@ -29,6 +29,7 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { OwnMetrics } from './metrics-own.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
 import { createOwnDoor, type OwnDoor } from './own-door.ts';
@@ -100,6 +101,8 @@ export interface DataPlaneOptions {
   /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
   readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
   readonly onInvalidRequest?: InvalidListener;
+  /** Who hears of the routes that the gateway answers itself. */
+  readonly ownObserver: OwnMetrics;
   readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -135,7 +138,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         contract: { onUnexpected, suggestions: settings.graphql.suggestions },
         persisted: options.persisted,
       }),
-      ownDoor: createOwnDoor({ authenticator, describeViewer, rights, limiter, shedder }),
+      ownDoor: createOwnDoor({ authenticator, describeViewer, rights, limiter, shedder, ...options.ownObserver }),
       restDoor: createRestDoor({
         authenticator,
         describeViewer,
@@ -217,7 +220,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     return routes;
   };
 
-  const planOwn = createOwnPlane({ call, cache: options.httpCache });
+  const planOwn = createOwnPlane({ call, cache: options.httpCache, ...options.ownObserver });
   const buildOwn = (routes: RouteTable) => {
     const contract = { onUnexpected, suggestions: settings.graphql.suggestions };
     return planOwn({ settings, snapshot, graph, routes, rights, contract });

@@ -7,7 +7,7 @@ import type { Graph } from '../schema/graph.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import { buildAggregateRoute } from './aggregate.ts';
+import { buildAggregateRoute, type PartFailureListener } from './aggregate.ts';
 import type { PartDependencies } from './aggregate-part.ts';
 import type { Settings } from './config.ts';
 import { FileTags } from './file-tags.ts';
@@ -21,6 +21,9 @@ import { buildStaticRoute } from './static-folder.ts';
 export interface OwnPlaneOptions {
   readonly call: Call;
   readonly cache: HttpCache;
+  readonly onPartFailure: PartFailureListener;
+  /** All routes of `rest`, and whether the graph has what their documents want. */
+  readonly onGraphRoutes: (routes: readonly { readonly key: string; readonly fits: boolean }[]) => void;
 }
 
 export interface OwnPlaneState {
@@ -33,7 +36,12 @@ export interface OwnPlaneState {
 }
 
 /** Creates the builder, which keeps what outlives a state. Gives null where the configuration has no such route. */
-export function createOwnPlane({ call, cache }: OwnPlaneOptions): (state: OwnPlaneState) => OwnRoutes | null {
+export function createOwnPlane({
+  call,
+  cache,
+  onPartFailure,
+  onGraphRoutes,
+}: OwnPlaneOptions): (state: OwnPlaneState) => OwnRoutes | null {
   const tags = new FileTags();
   return (state) => {
     const { settings, graph, contract, routes } = state;
@@ -41,10 +49,11 @@ export function createOwnPlane({ call, cache }: OwnPlaneOptions): (state: OwnPla
     const assertMayAsk = createServiceCheck(state);
     const parts = { schema: graph.schema, contract, maxBodyBytes: settings.limits.maxGraphqlBodyBytes };
     const bound = bindGraphRoutes(rest, graph.schema);
+    onGraphRoutes(bound.map(({ key, misfits }) => ({ key, fits: misfits.length === 0 })));
     const own = [
       ...bound.map((route) => buildGraphRoute(route, settings, parts)),
       ...Object.entries(aggregate).map(([path, options]) =>
-        buildAggregateRoute(path, options, settings, { call, cache, assertMayAsk }),
+        buildAggregateRoute(path, options, settings, { call, cache, assertMayAsk, onPartFailure }),
       ),
     ];
     const sources = { settings, targets: routes.targets, bound, own, schema: graph.schema };

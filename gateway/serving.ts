@@ -165,6 +165,7 @@ export function createServing(options: ServingOptions): LocalServing {
         log.warn('circuit breaker', { route, state });
       },
       onInvalidRequest: metrics.validation(log),
+      ownObserver: metrics.own,
       onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }
