@@ -47,7 +47,7 @@ export function buildAggregateRoute(
       }),
   );
   const onFailure = (part: string, code: string): void => onPartFailure(gate.label, part, code);
-  return { gate, methods, path, answer: (exchange) => answerAggregate(parts, exchange, onFailure) };
+  return { gate, methods, path, parts, answer: (exchange) => answerAggregate(parts, exchange, onFailure) };
 }
 
 async function answerAggregate(

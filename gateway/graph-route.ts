@@ -67,7 +67,7 @@ export function buildGraphRoute(bound: BoundRoute, settings: GateSettings, parts
     throw new GatewayError('ROUTE_DOES_NOT_FIT');
   };
   const answer = (exchange: OwnExchange) => answerByGraph(bound, parts, exchange);
-  return { gate: { ...gate, label: key }, methods, path, answer: bound.misfits.length > 0 ? refuse : answer };
+  return { gate: { ...gate, label: key }, methods, path, bound, answer: bound.misfits.length > 0 ? refuse : answer };
 }
 
 async function answerByGraph(

@@ -86,12 +86,12 @@ async function answer(route: OwnRoute, onAnswer: OwnAnswerListener, exchange: Ow
 }
 
 /** As with routes of services: of a preflight nothing is known that its request will say of itself. */
-function matchOwn(
-  { own, routes }: OwnDoorState,
+export function matchOwn(
+  { own, routes }: Pick<OwnDoorState, 'own' | 'routes'>,
   method: string,
   { path, query }: RequestTarget,
   isAsked: boolean,
-  { client, headers }: GatewayRequest,
+  { client, headers }: Pick<GatewayRequest, 'client' | 'headers'>,
 ): OwnMatch | null {
   const exact = own.find(method, path);
   // Of a path that both have, each takes the methods that it says.

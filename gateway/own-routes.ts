@@ -5,8 +5,10 @@
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { compileRules } from '../policies/rate-limit-rule.ts';
 import { buildRequirement } from '../policies/requirement.ts';
+import type { Part } from './aggregate-part.ts';
 import type { Settings } from './config.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import type { BoundRoute } from './graph-route.ts';
 import type { OwnExchange } from './own-answer.ts';
 import { type OwnRouteOptions, pickOwnRouteOptions } from './own-route-options.ts';
 import type { RouteGate } from './route-gate.ts';
@@ -23,6 +25,8 @@ export type OwnOutcome = 'whole' | 'partial' | 'range' | 'not-modified' | 'fallb
 /** What a request must pass. */
 export interface OwnGate extends RouteGate {
   readonly kind: OwnKind;
+  /** What the route says itself. */
+  readonly said: OwnRouteOptions;
   readonly edge: EdgePolicies;
   readonly priority: OwnRouteOptions['priority'];
 }
@@ -31,6 +35,10 @@ export interface OwnRoute {
   readonly gate: OwnGate;
   readonly methods: readonly HTTPMethod[];
   readonly path: string;
+  /** Of an aggregate. */
+  readonly parts?: readonly Part[];
+  /** Of REST from the graph. */
+  readonly bound?: BoundRoute;
   answer(exchange: OwnExchange): Promise<OwnOutcome> | OwnOutcome;
 }
 
@@ -72,6 +80,7 @@ export function buildOwnGate(
   const route = { match: { path, methods: methods as ('GET' | 'POST')[] }, ...kinds };
   return {
     kind,
+    said: kinds,
     label: `${methods.filter((method) => method !== 'HEAD').join(',')} ${path}`,
     edge: buildRouteEdge(edge, service, {}, route),
     requirement: authorize === undefined ? null : buildRequirement(authorize),
