@@ -33,7 +33,7 @@ import type { OwnMetrics } from './metrics-own.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
 import { createOwnDoor, type OwnDoor } from './own-door.ts';
-import { createOwnPlane } from './own-plane.ts';
+import { createOwnPlane, type OwnPlane } from './own-plane.ts';
 import type { OwnRoutes } from './own-routes.ts';
 import type { PluginSet } from './plugin-set.ts';
 import type { InvalidListener } from './request-validity.ts';
@@ -51,6 +51,8 @@ export interface DataPlaneState {
   readonly ownDoor: OwnDoor;
   /** What the gateway answers itself; null where that is nothing. */
   readonly own: OwnRoutes | null;
+  /** The OpenAPI document of all REST routes. */
+  readonly describe: OwnPlane['describe'];
   readonly generation: GraphqlGeneration;
   readonly routes: RouteTable;
   /** What requests ask of the operator's own code; undefined without any. */
@@ -220,14 +222,19 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     return routes;
   };
 
-  const planOwn = createOwnPlane({ call, cache: options.httpCache, ...options.ownObserver });
+  const planOwn = createOwnPlane({
+    call,
+    cache: options.httpCache,
+    openapi: options.openapi,
+    ...options.ownObserver,
+  });
   const buildOwn = (routes: RouteTable) => {
     const contract = { onUnexpected, suggestions: settings.graphql.suggestions };
     return planOwn({ settings, snapshot, graph, routes, rights, contract });
   };
   const buildState = (): DataPlaneState => {
     const routes = buildRoutes();
-    return { ...buildDoors(), generation: buildGeneration(), routes, own: buildOwn(routes), plugins };
+    return { ...buildDoors(), generation: buildGeneration(), routes, ...buildOwn(routes), plugins };
   };
   let current = buildState();
   function configure(nextSettings: Settings, nextPlugins?: PluginSet): void {
@@ -263,8 +270,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (nextSettings !== settings || nextPlugins !== plugins) return configure(nextSettings, nextPlugins);
       const routes = routesChanged ? buildRoutes() : current.routes;
       const generation = graphChanged ? buildGeneration() : current.generation;
-      const own = graphChanged || routesChanged ? buildOwn(routes) : current.own;
-      current = { ...current, generation, routes, own };
+      const own = graphChanged || routesChanged ? buildOwn(routes) : {};
+      current = { ...current, generation, routes, ...own };
     },
     configure,
   };

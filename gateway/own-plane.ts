@@ -13,7 +13,9 @@ import type { Settings } from './config.ts';
 import { FileTags } from './file-tags.ts';
 import { bindGraphRoutes, buildGraphRoute } from './graph-route.ts';
 import type { ErrorContract } from './graphql-errors.ts';
+import { buildOpenapi } from './openapi.ts';
 import { buildOpenapiRoute } from './openapi-route.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import { buildOwnRoutes, type OwnRoutes } from './own-routes.ts';
 import type { RouteTable } from './route-table.ts';
 import { buildStaticRoute } from './static-folder.ts';
@@ -21,6 +23,8 @@ import { buildStaticRoute } from './static-folder.ts';
 export interface OwnPlaneOptions {
   readonly call: Call;
   readonly cache: HttpCache;
+  /** What services say of their routes. */
+  readonly openapi: OpenapiSources;
   readonly onPartFailure: PartFailureListener;
   /** All routes of `rest`, and whether the graph has what their documents want. */
   readonly onGraphRoutes: (routes: readonly { readonly key: string; readonly fits: boolean }[]) => void;
@@ -35,13 +39,16 @@ export interface OwnPlaneState {
   readonly contract: ErrorContract;
 }
 
-/** Creates the builder, which keeps what outlives a state. Gives null where the configuration has no such route. */
-export function createOwnPlane({
-  call,
-  cache,
-  onPartFailure,
-  onGraphRoutes,
-}: OwnPlaneOptions): (state: OwnPlaneState) => OwnRoutes | null {
+export interface OwnPlane {
+  /** Null where the configuration has no such route. */
+  readonly own: OwnRoutes | null;
+  /** The OpenAPI document of all REST routes. */
+  readonly describe: () => Readonly<Record<string, unknown>>;
+}
+
+/** Creates the builder, which keeps what outlives a state. */
+export function createOwnPlane(options: OwnPlaneOptions): (state: OwnPlaneState) => OwnPlane {
+  const { call, cache, openapi: documents, onPartFailure, onGraphRoutes } = options;
   const tags = new FileTags();
   return (state) => {
     const { settings, graph, contract, routes } = state;
@@ -56,11 +63,12 @@ export function createOwnPlane({
         buildAggregateRoute(path, options, settings, { call, cache, assertMayAsk, onPartFailure }),
       ),
     ];
-    const sources = { settings, targets: routes.targets, bound, own, schema: graph.schema };
-    return buildOwnRoutes(
+    const sources = { settings, targets: routes.targets, bound, own, schema: graph.schema, documents };
+    const table = buildOwnRoutes(
       openapi === undefined ? own : [...own, buildOpenapiRoute(openapi, settings, sources)],
       folders.map((folder) => buildStaticRoute(folder, settings, tags)),
     );
+    return { own: table, describe: () => buildOpenapi(sources) };
   };
 }
 

@@ -257,6 +257,10 @@ export function createServing(options: ServingOptions): LocalServing {
       if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
       return explain({ ...published, configured, dataPlane }, question);
     },
+    async openapi() {
+      if (dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
+      return dataPlane.current.describe();
+    },
     mirrors: async () => mirrors.reports(),
     renderMetrics: metrics.render,
     async invalidate(tags) {
