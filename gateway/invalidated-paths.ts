@@ -14,7 +14,7 @@ export interface KeptPaths {
 }
 
 type Routed = Pick<RouteTarget, 'service' | 'rewrite' | 'alsoAt'> & {
-  readonly retired?: { readonly replacement: Destination | null } | null;
+  readonly retired?: { readonly replacement: Pick<Destination, 'service' | 'rewrite'> | null } | null;
   readonly route: Pick<Route, 'match' | 'rewrite'>;
 };
 
