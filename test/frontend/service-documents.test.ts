@@ -94,7 +94,11 @@ describe('the document of a service', () => {
       assert.deepEqual(Object.keys(before.paths).sort(), ['/api/{tenant}/orders', '/api/{tenant}/orders/{wildcard}']);
       assert.deepEqual(findFaults(before), []);
       state.status = 200;
-      await until(async () => '/api/{tenant}/orders/{orderId}' in (await read()).paths, 'the document');
+      // At once, so that connections lead to all workers: each fetches for itself.
+      await until(async () => {
+        const documents = await Promise.all(Array.from({ length: 10 }, read));
+        return documents.every(({ paths }) => '/api/{tenant}/orders/{orderId}' in paths);
+      }, 'the document');
       const document = await read();
       assert.deepEqual(findFaults(document), []);
       assert.deepEqual(Object.keys(document.paths).sort(), ['/api/{tenant}/orders', '/api/{tenant}/orders/{orderId}']);
