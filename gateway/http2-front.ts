@@ -3,13 +3,21 @@
  * that speak HTTP/2 are handed to another one, whose requests come back as events of the first.
  */
 import type { Server } from 'node:http';
-import { createServer, type Http2Server, type ServerHttp2Session, type ServerOptions } from 'node:http2';
+import {
+  constants,
+  createServer,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerOptions,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { type TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ClientLimits } from './client-limits.ts';
 import { cutOff } from './client-pace.ts';
 import { Http2Request, Http2Response, peer } from './http2-messages.ts';
 import { readPreface } from './http2-preface.ts';
+import { ResetAllowance } from './reset-allowance.ts';
 
 export interface Http2FrontOptions {
   readonly maxConcurrentStreams: number;
@@ -62,7 +70,7 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
     Object.assign(session, { [peer]: arriving });
     sessions.set(session, arriving);
     session.once('close', () => sessions.delete(session));
-    bindSession(session, arriving, options.limits);
+    bindSession(session, arriving, options);
   });
   forwardRequests(http2, server, options);
   cutIdleStreams(http2, server, options);
@@ -89,13 +97,14 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
   closeTogether(server, sessions, undecided);
 }
 
+/** Of heads that are larger than `maxHeaderSize` those up to twice as large are answered 431; beyond, Node resets their streams. */
 function createHttp2({ maxConcurrentStreams, limits }: Http2FrontOptions): Http2Server {
   const options: ServerOptions & FloodLimits = {
     ...floodLimits,
     maxHeaderListPairs: limits.maxHeaderCount + moreHeaderPairs,
     // A service may repeat a field that should come once; HTTP/1.1 lets it pass, and so must its answer here.
     strictSingleValueFields: false,
-    settings: { maxConcurrentStreams, maxHeaderListSize: limits.maxHeaderBytes, initialWindowSize: windowBytes },
+    settings: { maxConcurrentStreams, maxHeaderListSize: 2 * limits.maxHeaderBytes, initialWindowSize: windowBytes },
     Http2ServerRequest: Http2Request as never,
     Http2ServerResponse: Http2Response as never,
   };
@@ -104,9 +113,11 @@ function createHttp2({ maxConcurrentStreams, limits }: Http2FrontOptions): Http2
 
 /** Whatever listens to the requests of the server shall not have to know of two. */
 function forwardRequests(http2: Http2Server, server: Server, { onMalformed }: Http2FrontOptions): void {
-  http2.on('request', (request, response) => server.emit('request', request, response));
+  http2.on('request', (request, response) => {
+    if (!isWithdrawn(request)) server.emit('request', request, response);
+  });
   http2.on('checkContinue', (request, response) => {
-    if (server.emit('checkContinue', request, response)) return;
+    if (isWithdrawn(request) || server.emit('checkContinue', request, response)) return;
     response.writeContinue();
     server.emit('request', request, response);
   });
@@ -117,17 +128,29 @@ function forwardRequests(http2: Http2Server, server: Server, { onMalformed }: Ht
   });
 }
 
+/** It came in one piece with the reset of its stream: whoever asked has left. */
+function isWithdrawn({ stream }: { readonly stream: ServerHttp2Stream }): boolean {
+  return stream.destroyed || stream.closed;
+}
+
 /** When a connection ends: with its client, after so many requests, and where nothing is asked any more, or never was. */
 function bindSession(
   session: ServerHttp2Session,
   socket: Socket,
-  { keepAliveMs, maxRequestsPerConnection }: ClientLimits,
+  { limits: { keepAliveMs, maxRequestsPerConnection }, onMalformed }: Http2FrontOptions,
 ): void {
   let open = 0;
   let count = 0;
+  // nghttp2 ends a flood of resets behind the 64 KB that were read with it: two thousand requests would have begun.
+  const resets = new ResetAllowance({ burst: floodLimits.streamResetBurst, perSecond: floodLimits.streamResetRate });
   session.on('stream', (stream) => {
     open++;
-    stream.once('close', () => open--);
+    stream.once('close', () => {
+      open--;
+      if (!stream.aborted || session.destroyed || resets.take()) return;
+      onMalformed();
+      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    });
     if (++count === maxRequestsPerConnection) session.close();
   });
   session.setTimeout(keepAliveMs);

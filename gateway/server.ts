@@ -176,7 +176,7 @@ class Entrance {
     options.observer.onBegin(context);
     response.once('close', () => options.observer.onEnd(context, response));
     try {
-      assertFraming(request, options.limits.maxHeaderCount);
+      assertFraming(request, options.limits);
       assertOneAuthorization(request);
       if (asked === undefined) assertPlain(request);
       if (target instanceof GatewayError) throw target;
