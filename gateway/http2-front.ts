@@ -70,10 +70,11 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
     Object.assign(session, { [peer]: arriving });
     sessions.set(session, arriving);
     session.once('close', () => sessions.delete(session));
-    bindSession(session, arriving, options);
+    bindSession(session, arriving, options.limits);
   });
   forwardRequests(http2, server, options);
   cutIdleStreams(http2, server, options);
+  endResetFloods(http2, options);
 
   const event = server instanceof TlsServer ? 'secureConnection' : 'connection';
   const listeners = server.listeners(event);
@@ -137,20 +138,13 @@ function isWithdrawn({ stream }: { readonly stream: ServerHttp2Stream }): boolea
 function bindSession(
   session: ServerHttp2Session,
   socket: Socket,
-  { limits: { keepAliveMs, maxRequestsPerConnection }, onMalformed }: Http2FrontOptions,
+  { keepAliveMs, maxRequestsPerConnection }: ClientLimits,
 ): void {
   let open = 0;
   let count = 0;
-  // nghttp2 ends a flood of resets behind the 64 KB that were read with it: two thousand requests would have begun.
-  const resets = new ResetAllowance({ burst: floodLimits.streamResetBurst, perSecond: floodLimits.streamResetRate });
   session.on('stream', (stream) => {
     open++;
-    stream.once('close', () => {
-      open--;
-      if (!stream.aborted || session.destroyed || resets.take()) return;
-      onMalformed();
-      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    });
+    stream.once('close', () => open--);
     if (++count === maxRequestsPerConnection) session.close();
   });
   session.setTimeout(keepAliveMs);
@@ -161,6 +155,30 @@ function bindSession(
   });
   // HTTP/2 needs both directions to the end of every stream: whoever has closed its own has left.
   socket.once('end', () => socket.destroy());
+}
+
+/**
+ * Ends the connection of a client that breaks off one request after the other. nghttp2 does so behind the 64 KB that were
+ * read with the one too many: two thousand requests would have begun.
+ */
+function endResetFloods(http2: Http2Server, { onMalformed }: Http2FrontOptions): void {
+  const { streamResetBurst: burst, streamResetRate: perSecond } = floodLimits;
+  const allowances = new WeakMap<object, ResetAllowance>();
+  const count = ({ stream }: Http2Request, response: Http2Response): void => {
+    const { session } = stream;
+    if (session === undefined) return;
+    stream.once('close', () => {
+      // What a service broke off, or a connection, is not the client's doing.
+      if (!stream.aborted || response.isCut || session.destroyed) return;
+      const allowance = allowances.get(session) ?? new ResetAllowance({ burst, perSecond });
+      allowances.set(session, allowance);
+      if (allowance.take()) return;
+      onMalformed();
+      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    });
+  };
+  http2.prependListener('request', count as never);
+  http2.prependListener('checkContinue', count as never);
 }
 
 /**

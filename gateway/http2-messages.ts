@@ -129,6 +129,8 @@ function plainFields(raw: readonly string[], authority: string | undefined, cook
 export class Http2Response extends Http2ServerResponse<Http2Request> {
   /** Whether the head is all there is: then it says so itself, and no frame follows. */
   endsWithHead = false;
+  /** Whether its stream was reset from this side. */
+  isCut = false;
   #writtenLength = 0;
 
   constructor(stream: ServerHttp2Stream) {
@@ -206,6 +208,7 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
 
   /** The client must not take what it has for the whole: a reset without an error would read as an end. */
   override destroy(): this {
+    this.isCut = true;
     if (!this.stream.writableFinished) this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     return this;
   }
