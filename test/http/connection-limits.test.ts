@@ -7,6 +7,7 @@ import type { GatewayConfig } from '../../gateway/config-schema.ts';
 import { ask } from '../support/connections.ts';
 import { startGateway } from '../support/gateway.ts';
 import { askHttp2, connectHttp2 } from '../support/http2.ts';
+import { buildFrame, connectRaw, endStream, requestFields } from '../support/http2-frames.ts';
 import { makeFolder, startGatewayProcess } from '../support/process.ts';
 import { until } from '../support/registration.ts';
 import { startServer } from '../support/subgraph.ts';
@@ -107,20 +108,43 @@ test('a connection of HTTP/2 that asks nothing ends after limits.keepAliveTimeou
   const gateway = await startGateway(t, {
     services,
     listen: { http2: { clear: true } },
-    limits: { keepAliveTimeout: '200ms' },
+    limits: { keepAliveTimeout: '1s' },
   });
-  const silent = await connectHttp2(t, gateway.url);
-  const used = await connectHttp2(t, gateway.url);
   const busy = await connectHttp2(t, gateway.url);
   const pending = askHttp2(busy, '/slow');
-  await until(() => waiting.length === 1, 'the service has it');
+  const used = await connectHttp2(t, gateway.url);
   assert.equal((await askHttp2(used, '/a')).status, 200);
+  const silent = await connectHttp2(t, gateway.url);
   await Promise.all([ended(silent), ended(used)]);
   // Its time is over as well by now.
   assert.equal(busy.destroyed, false);
   waiting[0]?.();
   assert.equal((await pending).text, 'first half, second half');
   await ended(busy);
+});
+
+test('neither PING nor a head that never ends keeps a connection of HTTP/2 open, and it is told to go', async (t) => {
+  const { services } = await startService(t);
+  const gateway = await startGateway(t, {
+    services,
+    listen: { http2: { clear: true } },
+    limits: { keepAliveTimeout: '1s' },
+  });
+  const pinging = await connectHttp2(t, gateway.url);
+  assert.equal((await askHttp2(pinging, '/a')).status, 200);
+  const slow = await connectRaw(t, gateway.url);
+  slow.socket.write(buildFrame('headers', 1, requestFields('/a'), endStream));
+  // The payload of the CONTINUATION comes byte by byte.
+  slow.socket.write(buildFrame('continuation', 1, Buffer.alloc(1_000)).subarray(0, 9));
+  const timer = setInterval(() => {
+    if (!pinging.destroyed) pinging.ping(() => {});
+    slow.socket.write(Buffer.alloc(1));
+  }, 30);
+  t.after(() => clearInterval(timer));
+  const told = once(pinging, 'goaway');
+  await ended(pinging);
+  assert.equal((await told)[0], 0);
+  await until(slow.isClosed, 'the other one is closed');
 });
 
 test('connections of HTTP/2 that are told to go end their streams whole, and take no new ones', async (t) => {
