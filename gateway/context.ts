@@ -21,6 +21,7 @@ import type { ServiceHeaders } from '../policies/service-headers.ts';
 import type { CertificateResolver } from './client-certificates.ts';
 import type { UploadWatch } from './client-pace.ts';
 import type { ShapeAnswer } from './edge-policies.ts';
+import type { GrpcFacts } from './grpc-facts.ts';
 import type { PluginRequest } from './plugin-request.ts';
 import type { TimesRequest } from './server-timing.ts';
 import type { AskedUpgrade } from './upgrade-request.ts';
@@ -62,6 +63,8 @@ export interface GatewayRequest extends RequestContext {
   upgrade: AskedUpgrade | undefined;
   /** What became of that, once the service has agreed. */
   switched: SwitchedFacts | undefined;
+  /** What it is as a call of gRPC; undefined where it is none. */
+  grpc: GrpcFacts | undefined;
   /** While its body comes in. */
   uploadWatch: UploadWatch | undefined;
 }
@@ -126,6 +129,7 @@ class HttpRequest implements GatewayRequest {
   endAnswer: ((error: GatewayError) => boolean) | undefined = undefined;
   upgrade: AskedUpgrade | undefined = undefined;
   switched: SwitchedFacts | undefined = undefined;
+  grpc: GrpcFacts | undefined = undefined;
   uploadWatch: UploadWatch | undefined = undefined;
   serviceHeaders: ServiceHeaders | undefined = undefined;
 

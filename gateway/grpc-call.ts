@@ -11,6 +11,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcBody } from './grpc-body.ts';
 import { contentTypeOf, encodeBody, endWithStatus, frameTrailers, type GrpcForm } from './grpc-dialect.ts';
+import { noteGrpcCall, noteGrpcStatus } from './grpc-facts.ts';
 import { Http2Response } from './http2-messages.ts';
 import { rewriteCookies } from './rest-edge.ts';
 import type { OutgoingRequest } from './route-choice.ts';
@@ -34,13 +35,13 @@ export interface GrpcTimes {
  * their client likes, so neither the gateway's deadline nor the timeout for the first byte holds for them.
  */
 export function planGrpcTimes(
-  { timeoutMs, idleTimeoutMs, grpc }: RouteTarget,
+  { timeoutMs, idleTimeoutMs }: RouteTarget,
+  grpc: GrpcSchema,
   path: string,
-  isUnary: boolean,
   context: GatewayRequest,
 ): GrpcTimes {
   const wishMs = parseGrpcTimeoutMs(context.headers['grpc-timeout']);
-  if (grpc?.isStreaming(path) === true) {
+  if (grpc.isStreaming(path)) {
     context.deadlineAtMs = context.startedAtMs + Math.min(wishMs ?? Number.POSITIVE_INFINITY, grpc.maxStreamMs);
     return {
       timeoutMs: timeoutMs ?? endlessMs,
@@ -52,7 +53,7 @@ export function planGrpcTimes(
   return {
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
-    bodyByDeadline: isUnary || wishMs !== undefined,
+    bodyByDeadline: grpc.isUnary(path) || wishMs !== undefined,
     uploadByDeadline: true,
   };
 }
@@ -89,7 +90,8 @@ export function buildGrpcCall(
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This service is not open to gRPC-Web');
   }
   const { path, headers } = outgoing;
-  const times = planGrpcTimes(route, path, grpc.isUnary(path), context);
+  const times = planGrpcTimes(route, grpc, path, context);
+  noteGrpcCall(context, form);
   context.endAnswer = (error) => {
     endWithStatus(form, error, response);
     return true;
@@ -166,6 +168,7 @@ class GrpcAnswer implements Receiver {
     const fields = [...(this.#early ?? []), ...pickTrailers(trailers)];
     this.#status = fields.find(([name]) => name.toLowerCase() === 'grpc-status')?.[1] ?? '';
     if (this.#status === '') throw new GatewayError('DOWNSTREAM_SERVICE_ERROR', 'The service sent no status');
+    noteGrpcStatus(this.#context, this.#status);
     if (this.#form !== 'grpc') {
       this.#begin();
       this.#response.end(encodeBody(this.#form, frameTrailers(fields)));

@@ -5,6 +5,7 @@ import { encodeGrpcMessage, type GrpcStatus, toGrpcStatus } from '../policies/gr
 import { frameMessage, trailerFlag } from '../subgraphs/grpc-frames.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
+import { noteGrpcCall, noteGrpcFailure } from './grpc-facts.ts';
 import { Http2Response } from './http2-messages.ts';
 
 /** gRPC itself, gRPC-Web with bytes, and gRPC-Web in base64. */
@@ -53,6 +54,8 @@ export function answerGrpcFailure(
   response: ServerResponse,
   context: GatewayRequest,
 ): void {
+  noteGrpcCall(context, form);
+  noteGrpcFailure(context, error);
   const fields = errorFields(error);
   const headers = [...edgeHeaders(context), 'content-type', contentTypeOf(form, request.headers['content-type'])];
   headers.push(...Object.entries(errorHeaders(error)).flat());

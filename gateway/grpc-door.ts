@@ -20,21 +20,26 @@ export async function openGrpcCall(
   response: ServerResponse,
   context: GatewayRequest,
 ): Promise<CallRequest | null> {
-  const { grpc } = route;
+  const form = readGrpcForm(request);
+  // A call stays one, also where what replaces its path is said to speak no gRPC.
+  const grpc = destination.grpc ?? (form === null ? null : route.grpc);
   if (grpc === null) return null;
   const leave = () => buildOutgoing(route, destination, '', target, request, context);
-  const form = readGrpcForm(request);
   if (form !== null && (form === 'grpc' || grpc.web !== 'forward')) {
     return buildGrpcCall(form, grpc, route, leave(), request, response, context);
   }
-  const binding = grpc.findBinding(context.method, route.route.match.path);
+  const isReplaced = destination !== route;
+  // What replaces a retired path is another path of REST, and may be that of another method.
+  const asked = isReplaced ? { ...target, path: destination.rewrite(target.path) } : target;
+  const binding = isReplaced
+    ? grpc.findBindingAt(context.method, asked.path)
+    : grpc.findBinding(context.method, route.route.match.path);
   const { descriptors } = grpc;
-  // What replaces a retired path is another path of REST.
-  if (binding !== undefined && descriptors !== null && destination === route) {
+  if (binding !== undefined && descriptors !== null) {
     const schema = { ...grpc, descriptors };
-    return buildTranscodedCall(schema, binding, route, leave, target, request, response, context);
+    return buildTranscodedCall(schema, binding, route, leave, asked, request, response, context);
   }
-  if (form === null && grpc.isMethodPath(target.path)) {
+  if (form === null && grpc.isMethodPath(asked.path)) {
     throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'This path is called by gRPC');
   }
   return null;

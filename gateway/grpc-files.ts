@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Mistake } from '../policies/schema-mistakes.ts';
+import { findGrpcMistakes } from '../subgraphs/grpc-check.ts';
 import type { GrpcOptions } from '../subgraphs/grpc-options.ts';
-import { findGrpcMistakes } from '../subgraphs/grpc-schema.ts';
 import { buildConfigError, type Locate } from './config.ts';
 import type { GatewayConfig } from './config-schema.ts';
 import { compileProtoFiles } from './proto-files.ts';

@@ -63,6 +63,8 @@ export interface AccessEntry {
   readonly cost?: number | undefined;
   /** The variant of a split that it went to. */
   readonly variant?: string | null | undefined;
+  /** The status of a call of gRPC. */
+  readonly grpc?: number;
   /** Where it left HTTP: for what, what the client has sent since, and how that ended. */
   readonly switched?: { readonly protocol: string; readonly received: number; readonly end: string | null };
 }
@@ -120,7 +122,7 @@ function toOutput(destination: LogDestination): LogOutput {
 function formatAccess(entry: AccessEntry, timeMs: number, origin: string): string {
   const asked = `"id":${quote(entry.id, 128)},"door":"${entry.door}","method":${quote(entry.method, 32)},"path":${quotePath(entry.path)}`;
   const served = `"name":${quoteOrNull(entry.name)},"viewer":${quoteOrNull(entry.viewer)},"services":${quoteList(entry.services)},"instances":${quoteList(entry.instances)},"attempts":${entry.attempts}`;
-  const answer = `"status":${entry.status},"code":${quoteOrNull(entry.code)},"ms":${toNumber(entry.durationMs)},"bytes":${entry.bytes}${entry.cost === undefined ? '' : `,"cost":${entry.cost}`}${entry.variant ? `,"variant":${quote(entry.variant, 64)}` : ''}${formatSwitch(entry)}`;
+  const answer = `"status":${entry.status},"code":${quoteOrNull(entry.code)},"ms":${toNumber(entry.durationMs)},"bytes":${entry.bytes}${entry.cost === undefined ? '' : `,"cost":${entry.cost}`}${entry.variant ? `,"variant":${quote(entry.variant, 64)}` : ''}${entry.grpc === undefined ? '' : `,"grpc":${entry.grpc}`}${formatSwitch(entry)}`;
   return `{"level":"info","time":${timeMs},${origin}"msg":"request",${asked},${served},${answer}}\n`;
 }
 

@@ -1,6 +1,7 @@
 /** How services and their instances do, as the calls see them. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createTalliedCounter, createTalliedHistogram, Tally } from './metrics-tally.ts';
 
 /** What one attempt was: the shape of `Attempt` in the request's context. */
 export interface AttemptObservation {
@@ -29,18 +30,21 @@ const breakerStates = { closed: 0, 'half-open': 1, open: 2 } as const;
 /** Metrics of calls, in a registry. */
 export function createUpstreamMetrics(registry: Registry, maxLabelValues: number): UpstreamMetrics {
   const registers = [registry];
-  const attempts = new Counter({
+  const bound = () => createLabelBound(maxLabelValues);
+  const attemptSeries = createTalliedCounter({
     name: 'selvage_upstream_attempts_total',
     help: 'Attempts to call an instance of a service, by status or error code.',
     labelNames: ['service', 'outcome'],
-    registers,
+    registry,
+    bounds: [bound(), bound()],
   });
-  const attemptDurations = new Histogram({
+  const attemptDurationSeries = createTalliedHistogram({
     name: 'selvage_upstream_duration_seconds',
     help: 'Time of an attempt.',
     labelNames: ['service'],
+    registry,
+    bounds: [bound()],
     buckets: durationBuckets,
-    registers,
   });
   const breakers = new Gauge({
     name: 'selvage_breaker_state',
@@ -61,6 +65,9 @@ export function createUpstreamMetrics(registry: Registry, maxLabelValues: number
     help: 'Attempts by instance: how the calls to a service are spread.',
     labelNames: ['service', 'instance'],
     registers,
+    collect() {
+      for (const counts of attemptsByInstance.values()) for (const tally of counts.values()) tally.tell();
+    },
   });
   const spillOver = new Gauge({
     name: 'selvage_zone_spill_over',
@@ -90,11 +97,8 @@ export function createUpstreamMetrics(registry: Registry, maxLabelValues: number
     registers,
   });
   /** Of the instances that there are: an attempt that ends later shall not bring one back that is forgotten. */
-  const attemptsByInstance = new Map<string, Map<string, Counter.Internal>>();
+  const attemptsByInstance = new Map<string, Map<string, Tally>>();
 
-  const bound = () => createLabelBound(maxLabelValues);
-  const attemptSeries = createSeries([bound(), bound()], (...labels) => attempts.labels(...labels));
-  const attemptDurationSeries = createSeries([bound()], (...labels) => attemptDurations.labels(...labels));
   const ejectionSeries = createSeries([bound(), bound()], (...labels) => ejections.labels(...labels));
 
   return {
@@ -108,9 +112,9 @@ export function createUpstreamMetrics(registry: Registry, maxLabelValues: number
     },
     observeHealth(service, instance, isHealthy) {
       healthy.set({ service, instance }, isHealthy ? 1 : 0);
-      const counts = attemptsByInstance.get(service) ?? new Map<string, Counter.Internal>();
+      const counts = attemptsByInstance.get(service) ?? new Map<string, Tally>();
       attemptsByInstance.set(service, counts);
-      if (!counts.has(instance)) counts.set(instance, instanceAttempts.labels(service, instance));
+      if (!counts.has(instance)) counts.set(instance, new Tally(instanceAttempts.labels(service, instance)));
     },
     observeSpillOver(service, spills) {
       spillOver.set({ service }, spills ? 1 : 0);

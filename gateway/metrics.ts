@@ -3,7 +3,6 @@ import {
   Counter,
   collectDefaultMetrics,
   Gauge,
-  Histogram,
   type MetricObjectWithValues,
   type MetricValue,
   Registry,
@@ -12,12 +11,14 @@ import type { LimitOutcome } from '../policies/rate-limit.ts';
 import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { type ClientMetrics, createClientMetrics } from './metrics-clients.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
+import { createGrpcMetrics, type GrpcMetrics } from './metrics-grpc.ts';
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
 import { createRouteMetrics, type RouteMetrics } from './metrics-routes.ts';
 import { createRoutingMetrics, type RoutingMetrics } from './metrics-routing.ts';
 import { createLabelBound, createSeries, durationBuckets } from './metrics-series.ts';
+import { createTalliedCounter, createTalliedHistogram } from './metrics-tally.ts';
 import { createTlsMetrics, type TlsMetrics } from './metrics-tls.ts';
 import { createUpgradeMetrics, type UpgradeMetrics } from './metrics-upgrades.ts';
 import { createUpstreamMetrics, type UpstreamMetrics } from './metrics-upstream.ts';
@@ -46,6 +47,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly resilience: ResilienceMetrics;
   readonly validation: ReturnType<typeof createValidationMetrics>;
   readonly routes: RouteMetrics;
+  readonly grpc: GrpcMetrics;
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
@@ -88,18 +90,21 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registers = [registry];
   if (processMetrics) collectDefaultMetrics({ register: registry });
 
-  const requests = new Counter({
+  const bound = () => createLabelBound(maxLabelValues);
+  const requestSeries = createTalliedCounter({
     name: 'selvage_requests_total',
     help: 'Requests answered.',
     labelNames: ['door', 'service', 'name', 'status'],
-    registers,
+    registry,
+    bounds: [bound(), bound(), bound(), bound()],
   });
-  const durations = new Histogram({
+  const durationSeries = createTalliedHistogram({
     name: 'selvage_request_duration_seconds',
     help: 'Time from the head of a request to the end of its answer.',
     labelNames: ['door', 'name'],
+    registry,
+    bounds: [bound(), bound()],
     buckets: durationBuckets,
-    registers,
   });
   const credentials = new Counter({
     name: 'selvage_credential_checks_total',
@@ -178,9 +183,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
   });
 
-  const bound = () => createLabelBound(maxLabelValues);
-  const requestSeries = createSeries([bound(), bound(), bound(), bound()], (...labels) => requests.labels(...labels));
-  const durationSeries = createSeries([bound(), bound()], (...labels) => durations.labels(...labels));
   const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
   const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
   let graphId: string | undefined;
@@ -191,6 +193,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     resilience: createResilienceMetrics(registry),
     validation: createValidationMetrics(registry),
     routes: createRouteMetrics(registry),
+    grpc: createGrpcMetrics(registry, maxLabelValues),
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),

@@ -6,6 +6,7 @@ import type { CallObserver } from '../subgraphs/call.ts';
 import type { DiscoveryObserver } from '../subgraphs/discovery/watched-service.ts';
 import type { Service, Snapshot } from '../subgraphs/snapshot.ts';
 import type { GatewayRequest } from './context.ts';
+import { noteGrpcFailure, readGrpcStatus } from './grpc-facts.ts';
 import type { AccessEntry, Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { RequestObserver } from './server.ts';
@@ -23,11 +24,15 @@ export function createRequestObserver(log: Log, metrics: Metrics): RequestObserv
       if (context.switched === undefined) {
         metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
       }
-      metrics.observeRequest({ door, service: service ?? '', name: name ?? '', status, durationMs });
+      if (context.grpc !== undefined) {
+        const said = readGrpcStatus(context.grpc, hasLeft(context));
+        metrics.grpc.observeCall(service ?? '', name ?? '', said, context.grpc.form);
+      }
       if (context.variant !== null) metrics.routing.onVariant(service ?? '', context.variant);
       log.access(buildEntry(context, status, durationMs));
     },
     onFailure(error, context) {
+      noteGrpcFailure(context, error);
       if (error.code === 'INTERNAL_SERVER_ERROR') log.error('a request failed unexpectedly', { error, id: context.id });
     },
     // Anybody can make these, as many as they like.
@@ -50,7 +55,7 @@ function hasLeft({ departure, isCut }: GatewayRequest): boolean {
 }
 
 function buildEntry(context: GatewayRequest, status: number, durationMs: number): AccessEntry {
-  const { attempts, switched } = context;
+  const { attempts, switched, grpc } = context;
   return {
     id: context.id,
     door: context.door,
@@ -67,6 +72,7 @@ function buildEntry(context: GatewayRequest, status: number, durationMs: number)
     bytes: context.bodyBytes,
     cost: context.operationCost,
     variant: context.variant,
+    ...(grpc !== undefined && { grpc: readGrpcStatus(grpc, hasLeft(context)) }),
     ...(switched !== undefined && { switched }),
   };
 }

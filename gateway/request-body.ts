@@ -4,6 +4,7 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { GatewayError } from '../policies/errors.ts';
 import type { ByteMeter } from '../policies/rate-limit-bytes.ts';
 import type { RequestContext } from '../policies/request-context.ts';
+import { PlainRequest } from './plain-messages.ts';
 
 /**
  * The whole body. Throws PAYLOAD_TOO_LARGE as soon as it is known to be larger than `maxBytes`, REQUEST_TIMEOUT when it is
@@ -16,6 +17,7 @@ export async function readBody(
   context: Pick<RequestContext, 'deadlineAtMs'>,
 ): Promise<Buffer> {
   assertDeclaredLength(request, maxBytes);
+  if (request instanceof PlainRequest) return request.wholeBody ?? Buffer.alloc(0);
   const beganAtMs = performance.now();
   const chunks: Buffer[] = [];
   let size = 0;
@@ -41,13 +43,20 @@ export async function readBody(
   });
 }
 
-/** The body as a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`; null when the request has none. Metered on its way. */
+/**
+ * The body as it goes on: a stream that fails with PAYLOAD_TOO_LARGE after `maxBytes`, or all of it where it is here already;
+ * null when the request has none. Metered on its way.
+ */
 export function limitBody(
   request: IncomingMessage,
   maxBytes: number,
   meter?: ByteMeter | undefined,
-): IncomingMessage | ByteLimit | null {
+): IncomingMessage | ByteLimit | Buffer | null {
   if (assertDeclaredLength(request, maxBytes)) {
+    if (request instanceof PlainRequest && request.wholeBody !== null) {
+      meter?.passRequest(request.wholeBody.length);
+      return request.wholeBody;
+    }
     if (meter === undefined) return request;
   } else if (request.headers['transfer-encoding'] === undefined) return null;
   const limited = new ByteLimit(maxBytes, meter);

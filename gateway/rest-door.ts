@@ -12,6 +12,7 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { readGrpcForm } from './grpc-dialect.ts';
 import { openGrpcCall } from './grpc-door.ts';
+import { isServiceFailure, noteGrpcFailure } from './grpc-facts.ts';
 import { answerLastHop } from './local-answers.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
@@ -136,6 +137,8 @@ async function buildCall(
   context: GatewayRequest,
 ): Promise<CallRequest> {
   const replayable = isReplayable(route, request);
+  // Where a body is here already, that is chance: whether a request is sent again must not hang on it.
+  const isHeld = replayable || prepared?.body !== undefined;
   const body =
     prepared?.body !== undefined
       ? prepared.body
@@ -146,7 +149,8 @@ async function buildCall(
     ...outgoing,
     headers: prepared === undefined ? outgoing.headers : prepared.changeHeaders([...outgoing.headers]),
     body,
-    idempotent: replayable || ((body === null || Buffer.isBuffer(body)) && idempotentMethods.has(context.method)),
+    idempotent:
+      replayable || ((body === null || (isHeld && Buffer.isBuffer(body))) && idempotentMethods.has(context.method)),
     ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
     ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
     ...(route.edge.carriesCredentials && { credentialed: true }),
@@ -172,7 +176,7 @@ async function callGuarded(
   const end = guard.begin();
   try {
     await send();
-    end(response.statusCode >= 500 ? 'failed' : 'succeeded');
+    end(isServiceFailure(context.grpc, response.statusCode) ? 'failed' : 'succeeded');
   } catch (thrown) {
     const late = context.isHurried && thrown instanceof GatewayError && thrown.code === 'GATEWAY_TIMEOUT';
     end(!late && thrown instanceof GatewayError && guard.isFailure(thrown.code, true) ? 'failed' : 'unknown');
@@ -203,6 +207,7 @@ async function standIn(
   }
   if (fallback.body === undefined) throw thrown;
   context.errorCode ??= thrown.code;
+  noteGrpcFailure(context, thrown);
   onFallback(`${service} ${label}`, thrown.code, 'value');
   const body = JSON.stringify(fallback.body);
   const headers = ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))];

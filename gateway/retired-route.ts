@@ -4,6 +4,7 @@ import { GatewayError } from '../policies/errors.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import { compileRetirement, type Retirement, type RetireOptions } from '../policies/retirement.ts';
 import { hashText } from '../subgraphs/balancing-key.ts';
+import type { GrpcSchema, GrpcSchemas } from '../subgraphs/grpc-schema.ts';
 import { buildRewrite } from '../subgraphs/route-rewrite.ts';
 import type { Route } from '../subgraphs/service-definition.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
@@ -13,17 +14,24 @@ import type { RetiredOutcome, RouteUsage } from './route-usage.ts';
 
 export interface RetiredRoute extends Retirement {
   /** Null where the path goes on as it is, also because the service that is named does not agree. */
-  readonly replacement: { readonly service: string; readonly rewrite: (path: string) => string } | null;
+  readonly replacement: Destination | null;
 }
 
 /** Where a request goes. */
 export interface Destination {
   readonly service: string;
   readonly rewrite: (path: string) => string;
+  /** What that service says of gRPC; null where it speaks none. */
+  readonly grpc: GrpcSchema | null;
 }
 
 /** Null for a route that is not retired. */
-export function buildRetiredRoute({ services }: Snapshot, service: string, route: Route): RetiredRoute | null {
+export function buildRetiredRoute(
+  { services }: Snapshot,
+  service: string,
+  route: Route,
+  grpcSchemas: GrpcSchemas,
+): RetiredRoute | null {
   if (route.retire === undefined) return null;
   const compiled = compileRetirement(route.retire);
   const { replacement } = route.retire;
@@ -39,6 +47,7 @@ export function buildRetiredRoute({ services }: Snapshot, service: string, route
         ? null
         : {
             service: wanted.name,
+            grpc: grpcSchemas.of(wanted.definition),
             rewrite: rewrite === undefined ? (path) => path : buildRewrite(route.match, rewrite),
           },
   };

@@ -90,11 +90,10 @@ export interface RouteTable {
 export function buildRouteTable(snapshot: Snapshot, options: RouteTableOptions): RouteTable {
   const grpcSchemas = options.grpcSchemas ?? new GrpcSchemas();
   const routes = snapshot.services.flatMap((service) => {
-    const grpc = grpcSchemas.of(service.definition);
     const labels = new Set<string>();
     return (service.definition.routes ?? []).map((route, index) => ({
       ranked: rankMatch(route.match, service.name, index),
-      target: buildTarget(service, route, snapshot, options, labels, grpc),
+      target: buildTarget(service, route, snapshot, options, labels, grpcSchemas),
     }));
   });
   return {
@@ -116,11 +115,11 @@ function buildTarget(
   snapshot: Snapshot,
   options: RouteTableOptions,
   labels: Set<string>,
-  grpc: GrpcSchema | null,
+  grpcSchemas: GrpcSchemas,
 ): RouteTarget {
   const { callback = false } = written;
   const route = callback ? withoutChanges(written) : written;
-  const retired = buildRetiredRoute(snapshot, service, route);
+  const retired = buildRetiredRoute(snapshot, service, route, grpcSchemas);
   const plainEdge = buildRouteEdge(options.edge ?? {}, service, definition, route);
   const edge = callback ? buildCallbackEdge(plainEdge) : plainEdge;
   const { match, timeout, idleTimeout, maxBodySize, authorize, rewrite } = route;
@@ -140,7 +139,7 @@ function buildTarget(
     rules: compileRules([...options.rateLimit, ...(route.rateLimit ?? [])]),
     // Calls of gRPC are POST, and caches know nothing of them.
     cache: callback || definition.grpc !== undefined ? null : buildCacheRule(definition, route),
-    grpc,
+    grpc: grpcSchemas.of(definition),
     edge: retired === null ? edge : announceRetirement(edge, retired),
     messages: buildRouteMessages(route),
     rewrite: rewrite === undefined ? (path) => path : buildRewrite(match, rewrite),

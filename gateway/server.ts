@@ -25,6 +25,7 @@ import type { AssertKnownHost } from './known-hosts.ts';
 import { answerOptions, isServerWide } from './local-answers.ts';
 import { createMalformedListener, renderRefusal } from './malformed-request.ts';
 import type { ClientMetrics } from './metrics-clients.ts';
+import { addPlainLane } from './plain-lane.ts';
 import { isUnread } from './request-body.ts';
 import { assertFraming } from './request-framing.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
@@ -90,6 +91,7 @@ export function createPublicServer(options: PublicServerOptions): Server {
   // Both are one kind of server over two kinds of sockets; only the types of Node keep them apart.
   const server =
     tls === undefined ? createServer(settings, answer) : (createTlsServer({ ...settings, ...tls }, answer) as Server);
+  addPlainLane(server, { limits });
   const { http2 } = options;
   if (http2 !== undefined) {
     const onMalformed = (): void => clientMetrics.observeMalformed('BAD_REQUEST');

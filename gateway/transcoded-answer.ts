@@ -12,6 +12,7 @@ import { decodeToJson } from '../subgraphs/protobuf/wire-to-json.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { assertGrpcAnswer } from './grpc-call.ts';
+import { noteGrpcStatus } from './grpc-facts.ts';
 import { decodeStatusDetails } from './grpc-status-details.ts';
 import { rewriteCookies } from './rest-edge.ts';
 import type { RouteTarget } from './route-table.ts';
@@ -85,6 +86,7 @@ abstract class JsonAnswer implements Receiver {
     if (this.#status === '' || (this.#status === '0' && this.#frames.isInside)) {
       throw new GatewayError('DOWNSTREAM_SERVICE_ERROR', 'The answer of the service broke off');
     }
+    noteGrpcStatus(this.context, this.#status);
     if (this.#status === '0') this.succeed();
     else this.fail(this.#describe(Number(this.#status), find('grpc-message') ?? '', find('grpc-status-details-bin')));
     this.context.meter?.settle();

@@ -8,6 +8,7 @@ import type { GrpcBinding, GrpcSchema } from '../subgraphs/grpc-schema.ts';
 import type { Descriptors } from '../subgraphs/protobuf/descriptors.ts';
 import type { GatewayRequest } from './context.ts';
 import { buildGrpcHeaders, planGrpcTimes } from './grpc-call.ts';
+import { noteGrpcCall } from './grpc-facts.ts';
 import { readBody } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { OutgoingRequest } from './route-choice.ts';
@@ -38,16 +39,17 @@ export async function buildTranscodedCall(
   binding: GrpcBinding,
   route: RouteTarget,
   leave: () => OutgoingRequest,
-  target: RequestTarget,
+  { path: asked, query }: RequestTarget,
   request: IncomingMessage,
   response: ServerResponse,
   context: GatewayRequest,
 ): Promise<CallRequest> {
+  noteGrpcCall(context, 'transcoded');
   const { method } = binding;
   const path = `/${method.name}`;
-  const times = planGrpcTimes(route, path, schema.isUnary(path), context);
+  const times = planGrpcTimes(route, schema, path, context);
   const body = await readJson(request, Math.min(route.maxBodyBytes, schema.maxMessageBytes), context);
-  const message = encodeRequest(schema.descriptors, binding, target.path, target.query, body);
+  const message = encodeRequest(schema.descriptors, binding, asked, query, body);
   if (message.length > schema.maxMessageBytes) {
     throw new GatewayError('PAYLOAD_TOO_LARGE', `The message is larger than ${schema.maxMessageBytes} bytes`);
   }

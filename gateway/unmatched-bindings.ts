@@ -3,21 +3,24 @@ import { isInterfaceType, isObjectType } from 'graphql';
 import { findUnmatched, isBound, type PolicyOrigin, type PolicyTarget } from '../policies/policy-binding.ts';
 import type { NamedPolicy } from '../policies/policy-definition.ts';
 import type { Graph } from '../schema/graph.ts';
+import { GrpcSchemas } from '../subgraphs/grpc-schema.ts';
 import { findService, type Snapshot } from '../subgraphs/snapshot.ts';
 
 export function findUnmatchedBindings(
   policies: readonly NamedPolicy[],
   snapshot: Snapshot,
   { schema }: Pick<Graph, 'schema'>,
+  grpcSchemas: GrpcSchemas = new GrpcSchemas(),
 ): readonly PolicyOrigin[] {
-  return findUnmatched(policies, (target) => exists(target, snapshot, schema));
+  return findUnmatched(policies, (target) => exists(target, snapshot, schema, grpcSchemas));
 }
 
 /** Calls back with the unmatched bindings whenever they are others than the last time. */
 export function createUnmatchedWatch(onChange: (unmatched: readonly PolicyOrigin[]) => void) {
   let last = '[]';
-  return (...state: Parameters<typeof findUnmatchedBindings>): void => {
-    const unmatched = findUnmatchedBindings(...state);
+  const grpcSchemas = new GrpcSchemas();
+  return (policies: readonly NamedPolicy[], snapshot: Snapshot, graph: Pick<Graph, 'schema'>): void => {
+    const unmatched = findUnmatchedBindings(policies, snapshot, graph, grpcSchemas);
     const text = JSON.stringify(unmatched);
     if (text === last) return;
     last = text;
@@ -25,7 +28,7 @@ export function createUnmatchedWatch(onChange: (unmatched: readonly PolicyOrigin
   };
 }
 
-function exists(target: PolicyTarget, snapshot: Snapshot, schema: Graph['schema']): boolean {
+function exists(target: PolicyTarget, snapshot: Snapshot, schema: Graph['schema'], grpcSchemas: GrpcSchemas): boolean {
   switch (target.level) {
     case 'gateway':
       return true;
@@ -34,8 +37,8 @@ function exists(target: PolicyTarget, snapshot: Snapshot, schema: Graph['schema'
     case 'route': {
       const { service, path, methods } = target;
       const bind = { routes: [{ service, path, ...(methods !== undefined && { methods: [...methods] }) }] };
-      const routes = findService(snapshot, service)?.definition.routes ?? [];
-      return routes.some(({ match }) =>
+      const definition = findService(snapshot, service)?.definition;
+      return (definition === undefined ? [] : grpcSchemas.routesOf(definition)).some(({ match }) =>
         isBound(bind, { level: 'route', service, path: match.path, methods: match.methods }),
       );
     }

@@ -10,7 +10,7 @@ import { findLimitMistakes } from '../policies/rate-limit-rule.ts';
 import { findRetireMistakes } from '../policies/retirement.ts';
 import { buildReasons, findSchemaMistakes, formatPointer, type Mistake } from '../policies/schema-mistakes.ts';
 import { findCallbackMistakes } from './callback-check.ts';
-import { findGrpcMistakes } from './grpc-schema.ts';
+import { findGrpcMistakes } from './grpc-check.ts';
 import { findHealthMistakes } from './health-settings.ts';
 import { findBalancingMistakes } from './load-balancing-options.ts';
 import { findAnswerMistakes } from './route-answer.ts';
@@ -34,20 +34,20 @@ const registrations = Compile(InstanceRegistration);
 const serviceNames = new RegExp(serviceNamePattern);
 const instanceIds = new RegExp(instanceIdPattern);
 
-/** A service definition, or BAD_REQUEST with every mistake in it. */
-export function checkDefinition(value: unknown): ServiceDefinition {
-  const reasons = findDefinitionMistakes(value);
+/** A service definition, or BAD_REQUEST with every mistake in it. `isNew`: not one that was accepted before. */
+export function checkDefinition(value: unknown, isNew = true): ServiceDefinition {
+  const reasons = findDefinitionMistakes(value, isNew);
   if (reasons.length > 0) throw new GatewayError('BAD_REQUEST', 'the service definition is not valid', { reasons });
   // Nobody may change a snapshot from outside, and equal definitions must be equal without regard to `undefined`.
   return JSON.parse(JSON.stringify(value)) as ServiceDefinition;
 }
 
 /** What {@link checkDefinition} throws, as a list. */
-export function findDefinitionMistakes(value: unknown): readonly ErrorReason[] {
+export function findDefinitionMistakes(value: unknown, isNew = true): readonly ErrorReason[] {
   const mistakes = findSchemaMistakes(definitions, value);
   if (mistakes.length > 0) return buildReasons(mistakes);
   return [
-    ...findContradictions(value as ServiceDefinition),
+    ...findContradictions(value as ServiceDefinition, isNew),
     ...buildReasons(findDurationMistakes(ServiceDefinition, value)),
   ];
 }
@@ -104,7 +104,7 @@ export function buildStaticId(instance: StaticInstance): string {
 }
 
 /** What contradicts itself in a definition that fits the schema. */
-function findContradictions(definition: ServiceDefinition): readonly ErrorReason[] {
+function findContradictions(definition: ServiceDefinition, isNew: boolean): readonly ErrorReason[] {
   const { graphql, routes = [], instances = [] } = definition;
   const reasons: ErrorReason[] = [];
   if (graphql === undefined && routes.length === 0 && definition.grpc === undefined) {
@@ -120,7 +120,7 @@ function findContradictions(definition: ServiceDefinition): readonly ErrorReason
   }
   reasons.push(
     ...buildReasons(findHealthMistakes(definition)),
-    ...buildReasons(findGrpcMistakes(definition)),
+    ...buildReasons(findGrpcMistakes(definition, isNew)),
     ...buildReasons(findEdgeMistakes(definition, { service: '' })),
     ...buildReasons(findMessageMistakes(definition)),
     ...buildReasons(findRegionMistakes(definition.region)),

@@ -1,9 +1,6 @@
 /** One attempt of a call: from the chosen instance to the end of its answer, or to what kept it from answering. */
-import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { GatewayError } from '../policies/errors.ts';
 import type { RequestContext } from '../policies/request-context.ts';
-import { findFramingFault } from './answer-framing.ts';
 import { AttemptAccount } from './attempt-account.ts';
 import type { CallOptions, CallRequest, Flow } from './call.ts';
 import {
@@ -18,9 +15,10 @@ import {
   statusFailure,
 } from './call-failure.ts';
 import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte } from './call-time.ts';
+import type { ExchangeControl, ExchangeHandler, ExchangeRequest } from './exchange.ts';
 import { gatewayHeaders } from './forwarding.ts';
 import type { InstanceState } from './instance-state.ts';
-import { findHeader, readRetryAfterMs, toStrings } from './raw-headers.ts';
+import { findHeader, readRetryAfterMs } from './raw-headers.ts';
 
 /** The call that an attempt belongs to. */
 export interface CallScope extends CallLimits {
@@ -50,12 +48,7 @@ const maxInterims = 20;
 const longestTimerMs = 2_147_483_647;
 const answered: Outcome = { kind: 'answered' };
 
-type Controller = Dispatcher.DispatchController;
-
-/** undici takes the name from Host otherwise, and reconnects whenever it changes; its types do not mention it. */
-type DispatchOptions = Dispatcher.DispatchOptions & { readonly servername: string | undefined };
-
-export class Dispatch implements Dispatcher.DispatchHandler, Flow {
+export class Dispatch implements ExchangeHandler, Flow {
   readonly #scope: CallScope;
   readonly #instance: InstanceState;
   readonly #outcome = Promise.withResolvers<Outcome>();
@@ -68,7 +61,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   /** Of the body, by its `Content-Length`; NaN without one. */
   #leftBytes = Number.NaN;
   #interims = 0;
-  #controller: Controller | null = null;
+  #control: ExchangeControl | null = null;
   #timer: NodeJS.Timeout | undefined;
   /** When the body of the answer last flowed; infinity while it is the client who has to read. */
   #movedAtMs = 0;
@@ -84,10 +77,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   start(): Promise<Outcome> {
     const { startedAtMs } = this.#account;
     const remainingMs = deadlineOf(this.#scope, startedAtMs) - startedAtMs;
-    const options = this.#buildOptions(remainingMs);
+    const request = this.#buildRequest(remainingMs);
     this.#account.open();
     this.#wake(Math.min(this.#scope.timeoutMs, remainingMs));
-    this.#instance.pool.dispatch(options, this);
+    this.#instance.connections.dispatch(request, this);
     return this.#outcome.promise;
   }
 
@@ -106,7 +99,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   /** For the receiver: goes on after a pause. */
   resume(): void {
     this.#movedAtMs = this.#scope.options.now();
-    this.#controller?.resume();
+    this.#control?.resume();
   }
 
   /** For the receiver: gives the answer up. */
@@ -114,46 +107,39 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#cut(refusalFailure(reason));
   }
 
-  onRequestStart(controller: Controller): void {
-    // Given up while it waited for a connection: undici sends nothing of what is aborted here.
+  onRequestStart(control: ExchangeControl): void {
+    // Given up while it waited for a connection: nothing is sent of what is aborted here.
     if (this.#state === 'over') {
-      controller.abort(new Error('given up before it began'));
+      control.abort(new Error('given up before it began'));
     } else {
-      this.#controller = controller;
+      this.#control = control;
       this.#sent = true;
     }
   }
 
-  onResponseStart(controller: Controller, status: number): void {
+  onResponseStart(control: ExchangeControl, status: number, rawHeaders: string[]): void {
     if (this.#state !== 'waiting') return;
     if (status < 200) {
-      this.#passInterim(controller, status);
-      return;
-    }
-    const rawHeaders = toStrings(controller.rawHeaders);
-    const fault = findFramingFault(status, rawHeaders);
-    if (fault !== null) {
-      this.#cut(classifyFailure(new Error(`the answer is malformed: ${fault}`), this.#scope.request.service, true));
+      this.#passInterim(control, status, rawHeaders);
       return;
     }
     this.#status = status;
     this.#account.noteHead(status);
-    if (status >= 502 && status <= 504 && this.#scope.setsAside(readRetryAfterMs(controller.rawHeaders)))
-      this.#setAside(status);
+    if (status >= 502 && status <= 504 && this.#scope.setsAside(readRetryAfterMs(rawHeaders))) this.#setAside(status);
     else this.#handOver(status, rawHeaders);
   }
 
-  onResponseData(controller: Controller, chunk: Buffer): void {
+  onResponseData(control: ExchangeControl, chunk: Buffer): void {
     if (this.#state === 'discarding') {
       this.#discardedBytes += chunk.length;
-      if (this.#discardedBytes > maxDiscardedBytes) controller.abort(new Error('not worth reading on'));
+      if (this.#discardedBytes > maxDiscardedBytes) control.abort(new Error('not worth reading on'));
     } else if (this.#state === 'streaming') {
       this.#leftBytes -= chunk.length;
       try {
         if (this.#scope.request.receiver.onData(chunk)) this.#movedAtMs = this.#scope.options.now();
         else {
           this.#movedAtMs = Number.POSITIVE_INFINITY;
-          controller.pause();
+          control.pause();
         }
       } catch (thrown) {
         this.abort(toError(thrown));
@@ -161,11 +147,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     }
   }
 
-  onResponseEnd(controller: Controller): void {
+  onResponseEnd(_control: ExchangeControl, rawTrailers: string[]): void {
     if (this.#state === 'discarding') this.#release();
     if (this.#state !== 'streaming') return;
     try {
-      this.#scope.request.receiver.onEnd(toStrings(controller.rawTrailers));
+      this.#scope.request.receiver.onEnd(rawTrailers);
     } catch (thrown) {
       this.abort(toError(thrown));
       return;
@@ -176,10 +162,10 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     this.#account.record(this.#status);
   }
 
-  onResponseError(controller: Controller | null, error: Error): void {
+  onResponseError(control: ExchangeControl | null, error: Error): void {
     if (this.#state === 'discarding') this.#release();
     // Paused behind the last byte of the body, undici takes the end of the connection for that of the answer.
-    if (this.#state === 'streaming' && this.#leftBytes === 0 && controller !== null) this.onResponseEnd(controller);
+    if (this.#state === 'streaming' && this.#leftBytes === 0 && control !== null) this.onResponseEnd(control, []);
     if (this.#state === 'over') return;
     const { request, upload } = this.#scope;
     if (this.#state === 'waiting' && upload?.started !== true && isRefusedStream(error)) {
@@ -221,17 +207,13 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
     }
   }
 
-  #buildOptions(remainingMs: number): DispatchOptions {
+  #buildRequest(remainingMs: number): ExchangeRequest {
     const { request, context, upload } = this.#scope;
     return {
-      method: request.method as Dispatcher.HttpMethod,
+      method: request.method,
       path: request.path,
       headers: request.headers.concat(gatewayHeaders(context, remainingMs)),
-      // undici takes any async iterable; its types name only streams.
-      body: upload === null ? (request.body as string | Buffer | null) : (upload as unknown as Readable),
-      // Ours knows of uploads and of event streams.
-      bodyTimeout: 0,
-      servername: this.#instance.serverName,
+      body: upload ?? (request.body as string | Buffer | null),
     };
   }
 
@@ -257,11 +239,11 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   }
 
   /** A receiver that fails here fails at the head again, where it counts. */
-  #passInterim(controller: Controller, status: number): void {
+  #passInterim(control: ExchangeControl, status: number, rawHeaders: readonly string[]): void {
     if (++this.#interims > maxInterims) {
-      controller.abort(new Error('more interim answers than make sense'));
+      control.abort(new Error('more interim answers than make sense'));
     } else if (status === 102 || status === 103) {
-      this.#scope.request.receiver.onInterim?.(status, toStrings(controller.rawHeaders));
+      this.#scope.request.receiver.onInterim?.(status, rawHeaders);
     }
   }
 
@@ -281,7 +263,7 @@ export class Dispatch implements Dispatcher.DispatchHandler, Flow {
   #cut(failure: CallFailure, outcome?: string): void {
     if (this.#state === 'over' || this.#state === 'discarding') return;
     this.#fail(failure, outcome);
-    this.#controller?.abort(failure.error);
+    this.#control?.abort(failure.error);
   }
 
   #fail(failure: CallFailure, outcome?: string): void {

@@ -3,9 +3,9 @@
  * it cannot be connected to, and probed until it is back.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { ProbeFailure } from './health-probe.ts';
 import type { HealthSettings } from './health-settings.ts';
 import { type Health, type HealthSource, type HealthState, unblemished } from './health-source.ts';
+import { ProbeFailure } from './probe-request.ts';
 
 /** Timers that do not keep the process alive. */
 export interface Timers {

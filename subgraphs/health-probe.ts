@@ -1,43 +1,33 @@
 /** One look at one instance: does it listen, does its health path answer well, does it answer a query? */
 import http from 'node:http';
 import https from 'node:https';
-import net, { type LookupFunction } from 'node:net';
+import net from 'node:net';
 import tls from 'node:tls';
+import { buildGrpcHealthRequest, judgeGrpcHealth } from './grpc-health.ts';
 import type { HealthCheck } from './health-settings.ts';
+import { probeOverHttp2 } from './http2-probe.ts';
 import { findRefusal } from './instance-connector.ts';
-import type { InstanceTls } from './service-tls.ts';
+import {
+  type JudgeAnswer,
+  type ProbeAnswer,
+  ProbeFailure,
+  type ProbeRequest,
+  type ProbeTarget,
+  readProbeBody,
+} from './probe-request.ts';
 
-export interface HealthProbeOptions {
-  /** Origin of the instance. */
-  readonly url: string;
+export interface HealthProbeOptions extends ProbeTarget {
   /** Null: being able to connect is enough, as it is for `tcp`. */
   readonly check: HealthCheck | null;
-  readonly timeoutMs: number;
-  /** Name resolution, which may refuse addresses. */
-  readonly lookup?: LookupFunction | undefined;
-  /** What the service says of TLS. */
-  readonly tls?: InstanceTls | null | undefined;
 }
 
-/** What was wrong, and whether the instance could be connected to at all. */
-export class ProbeFailure extends Error {
-  override readonly name = 'ProbeFailure';
-  readonly connected: boolean;
-  /** Of the socket's own error. */
-  readonly code?: string;
+/** One request and what is made of the answer; rejects with a {@link ProbeFailure}. */
+type Ask = (target: ProbeTarget, request: ProbeRequest, judge: JudgeAnswer) => Promise<void>;
 
-  constructor(cause: Error, connected: boolean) {
-    super(cause.message, { cause });
-    this.connected = connected;
-    if ('code' in cause && typeof cause.code === 'string') this.code = cause.code;
-  }
-}
-
-type RequestCheck = Extract<HealthCheck, { path: string }>;
-type Judge = (response: http.IncomingMessage) => Promise<void>;
-
-/** The answer to `{ __typename }` has some tens of bytes; what is longer is something else. */
-const maxAnswerBytes = 65_536;
+const graphqlHeaders = {
+  accept: 'application/graphql-response+json, application/json',
+  'content-type': 'application/json',
+};
 
 /**
  * Resolves when the instance is well; rejects with a {@link ProbeFailure}. It uses a connection of its own: on the pool
@@ -48,34 +38,34 @@ export function probeHealth(options: HealthProbeOptions): Promise<void> {
   const refusal = tls ? findRefusal(tls, new URL(url).protocol) : null;
   if (refusal !== null) return Promise.reject(new ProbeFailure(refusal, false));
   if (check === null || check.kind === 'tcp') return probeConnection(options);
-  if (check.kind === 'graphql') return probeGraphql(options, check);
-  return probeRequest(options, check, 'GET', null, async (response) => {
-    const status = response.statusCode ?? 0;
-    if (!check.expected.some(([first, last]) => status >= first && status <= last)) throw new Error(`status ${status}`);
+  if (check.kind === 'grpc') {
+    const request = buildGrpcHealthRequest(check.service, withAgent(check.headers), options.timeoutMs);
+    return probeOverHttp2(options, request, judgeGrpcHealth);
+  }
+  const ask: Ask = check.http2 ? probeOverHttp2 : probeOverHttp1;
+  const { path, headers } = check;
+  if (check.kind === 'graphql') {
+    const own = withAgent({ ...graphqlHeaders, ...headers });
+    return ask(options, { method: 'POST', path, headers: own, body: '{"query":"{__typename}"}' }, judgeGraphql);
+  }
+  const { expected } = check;
+  return ask(options, { method: 'GET', path, headers: withAgent(headers), body: null }, async ({ status }) => {
+    if (!expected.some(([first, last]) => status >= first && status <= last)) throw new Error(`status ${status}`);
   });
 }
 
-function probeGraphql(options: HealthProbeOptions, check: RequestCheck): Promise<void> {
-  const headers = {
-    accept: 'application/graphql-response+json, application/json',
-    'content-type': 'application/json',
-    ...check.headers,
-  };
-  return probeRequest(options, { ...check, headers }, 'POST', '{"query":"{__typename}"}', async (response) => {
-    const status = response.statusCode ?? 0;
-    const answer = parseAnswer(await readText(response));
-    if (typeof answer?.data?.__typename === 'string') return;
-    throw new Error(status >= 200 && status < 300 ? 'no data' : `status ${status}`);
-  });
+function withAgent(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return { 'user-agent': 'selvage-health-check', ...headers };
 }
 
-function probeRequest(
-  options: HealthProbeOptions,
-  check: RequestCheck,
-  method: string,
-  body: string | null,
-  judge: Judge,
-): Promise<void> {
+async function judgeGraphql(answer: ProbeAnswer): Promise<void> {
+  const { status } = answer;
+  const { data } = parseAnswer(String(await readProbeBody(answer))) ?? {};
+  if (typeof data?.__typename === 'string') return;
+  throw new Error(status >= 200 && status < 300 ? 'no data' : `status ${status}`);
+}
+
+function probeOverHttp1(options: ProbeTarget, asked: ProbeRequest, judge: JudgeAnswer): Promise<void> {
   const url = new URL(options.url);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let connected = false;
@@ -83,10 +73,10 @@ function probeRequest(
   const secure = url.protocol === 'https:';
   const request = (secure ? https : http).request({
     ...target(url),
-    method,
-    path: check.path,
+    method: asked.method,
+    path: asked.path,
     agent: false,
-    headers: { 'user-agent': 'selvage-health-check', ...check.headers },
+    headers: asked.headers,
     ...(secure && { ...serverName(url), ...options.tls }),
     ...(options.lookup && { lookup: options.lookup }),
   });
@@ -98,7 +88,8 @@ function probeRequest(
   });
   request.on('response', (response) => {
     response.on('error', fail);
-    judge(response)
+    const { statusCode: status = 0, headers, trailers } = response;
+    judge({ status, headers, body: response, trailers })
       .then(resolve, fail)
       .finally(() => request.destroy());
   });
@@ -107,11 +98,11 @@ function probeRequest(
     clearTimeout(timer);
     fail(new Error('closed without an answer'));
   });
-  request.end(body ?? undefined);
+  request.end(asked.body ?? undefined);
   return promise;
 }
 
-function probeConnection(options: HealthProbeOptions): Promise<void> {
+function probeConnection(options: ProbeTarget): Promise<void> {
   const url = new URL(options.url);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const fail = (error: Error): void => reject(new ProbeFailure(error, false));
@@ -129,17 +120,6 @@ function probeConnection(options: HealthProbeOptions): Promise<void> {
     fail(new Error('closed'));
   });
   return promise;
-}
-
-async function readText(response: http.IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxAnswerBytes) throw new Error('an answer too long');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }
 
 function parseAnswer(text: string): { readonly data?: { readonly __typename?: unknown } | null } | null {

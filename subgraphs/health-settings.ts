@@ -1,8 +1,9 @@
 /** How the instances of a service are checked: the options, what contradicts itself in them, and the same in numbers. */
 import Type from 'typebox';
 import { Duration, OneOf, Percentage, parseDurationMs, parsePercentage } from '../policies/units.ts';
+import { speaksHttp2 } from './instance-connector.ts';
 
-const healthCheckKinds = ['http', 'graphql', 'tcp'] as const;
+const healthCheckKinds = ['http', 'graphql', 'grpc', 'tcp'] as const;
 
 export const HealthOptions = Type.Object(
   {
@@ -10,7 +11,7 @@ export const HealthOptions = Type.Object(
       OneOf(healthCheckKinds, {
         default: 'http',
         description:
-          '`http`: GET of `path`. `graphql`: `{ __typename }` must be answered with data. `tcp`: it accepts connections.',
+          '`http`: GET of `path`. `graphql`: `{ __typename }` must be answered with data. `grpc`: `grpc.health.v1.Health/Check` must say SERVING. `tcp`: it accepts connections. All but `tcp` speak HTTP/2 where calls of the service do.',
       }),
     ),
     path: Type.Optional(
@@ -18,6 +19,14 @@ export const HealthOptions = Type.Object(
         pattern: '^/[!-~]*$',
         default: '/health',
         description: 'What is asked. For `graphql` the default is the path of the GraphQL endpoint.',
+      }),
+    ),
+    service: Type.Optional(
+      Type.String({
+        pattern: '^[!-~]{1,200}$',
+        description:
+          'For `grpc`: the service that is asked about, as its server knows it. Default: the server as a whole.',
+        examples: ['shop.v1.Orders'],
       }),
     ),
     expectedStatuses: Type.Optional(
@@ -89,8 +98,15 @@ export type HealthCheck =
       readonly path: string;
       readonly expected: readonly StatusRange[];
       readonly headers: Readonly<Record<string, string>>;
+      readonly http2: boolean;
     }
-  | { readonly kind: 'graphql'; readonly path: string; readonly headers: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'graphql';
+      readonly path: string;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly http2: boolean;
+    }
+  | { readonly kind: 'grpc'; readonly service: string; readonly headers: Readonly<Record<string, string>> }
   | { readonly kind: 'tcp' };
 
 /** {@link HealthOptions} in numbers. */
@@ -109,13 +125,15 @@ export interface HealthSettings {
 export interface CheckedDefinition {
   readonly health?: HealthOptions;
   readonly graphql?: { readonly path?: string };
+  readonly http2?: boolean;
+  readonly grpc?: object;
 }
 
 /** Settings of a service's health checks; without options there are no active ones. */
 export function buildHealthSettings(definition: CheckedDefinition): HealthSettings {
   const { health } = definition;
   return {
-    check: health === undefined ? null : buildCheck(health, definition.graphql?.path),
+    check: health === undefined ? null : buildCheck(health, definition),
     intervalMs: parseDurationMs(health?.interval ?? '10s'),
     jitter: parsePercentage(health?.jitter ?? '20%'),
     timeoutMs: parseDurationMs(health?.timeout ?? '2s'),
@@ -124,16 +142,19 @@ export function buildHealthSettings(definition: CheckedDefinition): HealthSettin
   };
 }
 
-function buildCheck(health: HealthOptions, graphqlPath = '/graphql'): HealthCheck {
+function buildCheck(health: HealthOptions, definition: CheckedDefinition): HealthCheck {
+  const http2 = speaksHttp2(definition);
   const headers = { ...health.headers, ...(health.host !== undefined && { host: health.host }) };
   switch (health.kind ?? 'http') {
     case 'tcp':
       return { kind: 'tcp' };
     case 'graphql':
-      return { kind: 'graphql', path: health.path ?? graphqlPath, headers };
+      return { kind: 'graphql', path: health.path ?? definition.graphql?.path ?? '/graphql', headers, http2 };
+    case 'grpc':
+      return { kind: 'grpc', service: health.service ?? '', headers };
     case 'http': {
       const expected = (health.expectedStatuses ?? ['200-399']).map(parseRange);
-      return { kind: 'http', path: health.path ?? '/health', expected, headers };
+      return { kind: 'http', path: health.path ?? '/health', expected, headers, http2 };
     }
   }
 }
@@ -151,9 +172,10 @@ export interface HealthMistake {
 
 /** Options that the kind of check does not have. */
 const foreignOptions = {
-  http: [],
-  graphql: ['expectedStatuses'],
-  tcp: ['path', 'expectedStatuses', 'host', 'headers'],
+  http: ['service'],
+  graphql: ['expectedStatuses', 'service'],
+  grpc: ['path', 'expectedStatuses'],
+  tcp: ['path', 'expectedStatuses', 'host', 'headers', 'service'],
 } as const;
 
 /** They frame the message or belong to the connection; `host` has an option of its own. */
@@ -169,16 +191,23 @@ const reservedHeaders: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+function isReserved(name: string, kind: (typeof healthCheckKinds)[number]): boolean {
+  return reservedHeaders.has(name) || (kind === 'grpc' && (name === 'content-type' || name.startsWith('grpc-')));
+}
+
 /** What contradicts itself, by paths below the definition. */
 export function findHealthMistakes(definition: CheckedDefinition): readonly HealthMistake[] {
   const { health } = definition;
   if (health === undefined) return [];
   const kind = health.kind ?? 'http';
   const foreign = foreignOptions[kind].filter((option) => health[option] !== undefined);
-  const reserved = Object.keys(health.headers ?? {}).filter((name) => reservedHeaders.has(name.toLowerCase()));
+  const reserved = Object.keys(health.headers ?? {}).filter((name) => isReserved(name.toLowerCase(), kind));
   return [
     ...(kind === 'graphql' && definition.graphql === undefined && health.path === undefined
       ? [{ path: ['health', 'kind'], message: 'the service has no `graphql`: set `path`, or another kind' }]
+      : []),
+    ...(kind === 'grpc' && !speaksHttp2(definition)
+      ? [{ path: ['health', 'kind'], message: 'gRPC is spoken in HTTP/2: the service has neither `grpc` nor `http2`' }]
       : []),
     ...foreign.map((option) => ({ path: ['health', option], message: `a check of kind \`${kind}\` has none` })),
     ...reserved.map((name) => ({

@@ -21,6 +21,8 @@ export interface HttpTemplate {
   readonly pattern: string;
   /** Fields that stand in the path. */
   readonly fields: readonly (readonly string[])[];
+  /** Whether a path is one of them. */
+  fits(path: string): boolean;
   /** Fields with their text; null for a path that does not fit. Throws a URIError for one that is not encoded well. */
   match(path: string): readonly { readonly field: readonly string[]; readonly text: string }[] | null;
 }
@@ -46,6 +48,10 @@ export function compileHttpTemplate(template: string): HttpTemplate {
   return {
     pattern,
     fields: variables.map(({ field }) => field),
+    fits(path) {
+      const parts = splitPath(path, verb);
+      return parts !== null && fits(segments, parts);
+    },
     match(path) {
       const parts = splitPath(path, verb);
       return parts === null || !fits(segments, parts) ? null : capture(variables, parts);

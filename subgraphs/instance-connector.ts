@@ -18,6 +18,11 @@ export interface InstanceConnectorOptions extends InstanceTransport {
   readonly lookup: LookupFunction | undefined;
 }
 
+/** Whether the instances of a service are spoken to in HTTP/2. */
+export function speaksHttp2({ http2, grpc }: { readonly http2?: boolean; readonly grpc?: object }): boolean {
+  return http2 === true || grpc !== undefined;
+}
+
 /** Time to connect. A service that needs longer is as good as gone, and another instance may be near. */
 const connectTimeoutMs = 1_500;
 

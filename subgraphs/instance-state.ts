@@ -1,18 +1,13 @@
 /** What the gateway knows and holds of one instance: its connections, its load, its breaker, its health. */
 import type { Socket } from 'node:net';
-import { type buildConnector, Pool } from 'undici';
 import { CircuitBreaker } from '../policies/circuit-breaker.ts';
 import type { Resilience } from '../policies/resilience.ts';
 import { hashText } from './balancing-key.ts';
 import { type CallFailure, failureCode } from './call-failure.ts';
 import type { Candidate } from './candidate-group.ts';
 import type { HealthSettings } from './health-settings.ts';
-import {
-  createInstanceConnector,
-  createPoolConnector,
-  type InstanceTransport,
-  serverNameOf,
-} from './instance-connector.ts';
+import { InstanceConnections } from './instance-connections.ts';
+import type { InstanceTransport } from './instance-connector.ts';
 import { type HealthSurroundings, InstanceHealth, type InstancePool } from './instance-health.ts';
 import type { InstanceStatus } from './instance-status.ts';
 import type { BalancingSettings } from './load-balancing-options.ts';
@@ -25,7 +20,7 @@ const plainTransport: InstanceTransport = { http2: false, tls: null };
 export interface InstanceSurroundings extends HealthSurroundings {
   readonly now: () => number;
   /** Pools that take nothing new and close when their last call has ended. */
-  readonly closingPools: Set<Pool>;
+  readonly closingPools: Set<InstanceConnections>;
   /** Processes that share a service's concurrency. @default 1 */
   readonly processes?: number | undefined;
 }
@@ -46,16 +41,9 @@ export class InstanceState implements Candidate {
   readonly hash: number;
   /** By id and URL: an instance that moves is another one. */
   readonly key: string;
-  pool: Pool;
-  #connector: buildConnector.connector | undefined;
+  connections: InstanceConnections;
   readonly breaker: CircuitBreaker;
   readonly health: InstanceHealth;
-  /** What TLS asks for: what the service says, else the instance's own name. An address is none (RFC 6066 section 3). */
-  get serverName(): string | undefined {
-    const { tls } = this.#transport;
-    return (tls !== null && 'servername' in tls ? tls.servername : undefined) ?? this.#ownName;
-  }
-  readonly #ownName: string | undefined;
   readonly #surroundings: InstanceSurroundings;
   #instance: Instance;
   #concurrency: number;
@@ -83,8 +71,7 @@ export class InstanceState implements Candidate {
     this.hash = hashText(instance.id);
     this.key = instanceKey(instance);
     this.#surroundings = surroundings;
-    this.#ownName = serverNameOf(instance.url);
-    this.pool = this.#createPool();
+    this.connections = this.#createConnections();
     this.breaker = new CircuitBreaker(resilience, (state) =>
       surroundings.observer?.onBreakerChange(service, instance.id, state),
     );
@@ -162,9 +149,8 @@ export class InstanceState implements Candidate {
     if (samePool) return;
     this.#concurrency = concurrency;
     this.#transport = transport;
-    this.#connector = undefined;
     this.#retirePool();
-    this.pool = this.#createPool();
+    this.connections = this.#createConnections();
   }
 
   /** Slow start: the share grows from a tenth to the whole, from now on. Nothing happens where it is not wished. */
@@ -193,23 +179,9 @@ export class InstanceState implements Candidate {
     else if (brokenConnection.has(why)) this.health.doubt();
   }
 
-  /** A connection for the caller alone, as the pool makes its own. Rejects with a {@link ConnectFailure}. */
+  /** A connection in HTTP/1.1 for the caller alone. Rejects with a `ConnectFailure`. */
   connect(): Promise<Socket> {
-    const { protocol, hostname, port } = new URL(this.url);
-    const servername = this.serverName;
-    return new Promise((resolve, reject) => {
-      const options = { protocol, hostname: hostname.replace(/^\[|\]$/g, ''), port, ...(servername && { servername }) };
-      // What leaves HTTP/1.1 is always asked for in HTTP/1.1.
-      this.#connector ??= createInstanceConnector({
-        lookup: this.#surroundings.lookup,
-        http2: false,
-        tls: this.#transport.tls,
-      });
-      this.#connector(options, (...[error, socket]) => {
-        if (error !== null) reject(error);
-        else resolve(socket);
-      });
-    });
+    return this.connections.connect();
   }
 
   /** Stops probing. Connections close when the calls in flight have ended. */
@@ -221,7 +193,7 @@ export class InstanceState implements Candidate {
   /** Cuts what is still in flight. */
   async destroy(): Promise<void> {
     this.health.stop();
-    await this.pool.destroy();
+    await this.connections.destroy();
   }
 
   status(): InstanceStatus {
@@ -261,25 +233,23 @@ export class InstanceState implements Candidate {
   }
 
   #retirePool(): void {
-    const { pool } = this;
+    const { connections } = this;
     const { closingPools } = this.#surroundings;
-    closingPools.add(pool);
-    void pool.close().finally(() => closingPools.delete(pool));
+    closingPools.add(connections);
+    void connections.close().finally(() => closingPools.delete(connections));
   }
 
-  #createPool(): Pool {
-    const { lookup } = this.#surroundings;
+  #createConnections(): InstanceConnections {
     const { maxConnectionAgeMs } = this.#balancing;
-    return new Pool(this.url, {
+    // Not to the millisecond: the connections of all instances, and of all gateways, shall not end together.
+    const maxAgeMs = maxConnectionAgeMs > 0 ? maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) : undefined;
+    const { lookup } = this.#surroundings;
+    return new InstanceConnections({
+      url: this.url,
       connections: this.#concurrency,
-      pipelining: 1,
-      allowH2: this.#transport.http2,
-      useMilo: false,
-      // Not to the millisecond: the connections of all instances, and of all gateways, shall not end together.
-      ...(maxConnectionAgeMs > 0 && { clientTtl: maxConnectionAgeMs * (0.9 + 0.1 * this.#random()) }),
-      // The call keeps time until the head by itself: undici's own timers are coarse, and do not know about uploads.
-      headersTimeout: 0,
-      connect: createPoolConnector({ lookup, ...this.#transport }),
+      maxAgeMs,
+      lookup,
+      ...this.#transport,
     });
   }
 }

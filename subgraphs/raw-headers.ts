@@ -5,8 +5,8 @@ import { parseRetryAfterMs } from '../policies/retry-after.ts';
 type RawHeaders = Dispatcher.DispatchController['rawHeaders'];
 
 /** What `Retry-After` asks for; undefined where there is none. */
-export function readRetryAfterMs(raw: RawHeaders): number | undefined {
-  return parseRetryAfterMs(findHeader(toStrings(raw), 'retry-after'));
+export function readRetryAfterMs(rawHeaders: readonly string[]): number | undefined {
+  return parseRetryAfterMs(findHeader(rawHeaders, 'retry-after'));
 }
 
 /** The first field of a name, which is given in lower case. */

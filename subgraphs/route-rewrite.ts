@@ -35,27 +35,41 @@ export function buildRewrite(match: Pick<RouteMatch, 'path' | 'regex'>, rewrite:
   });
   const { regex = null, groups = [] } = match.regex === undefined ? {} : compileLinearRegex(match.regex);
   let usesGroups = false;
-  const parts = rewrite
-    .split(captureForm)
-    .map((part): ((captured: readonly string[], found: RegExpExecArray | null) => string) => {
-      if (part === '*') return (captured) => captured.slice(wildcardAt).join('/');
-      if (!part.startsWith(':')) return () => part;
-      const name = part.slice(1);
-      const position = positions.get(name);
-      if (position !== undefined) return (captured) => captured[position] ?? '';
-      const group = groups.indexOf(name) + 1;
-      if (group === 0) return () => part;
-      usesGroups = true;
-      return (_, found) => found?.[group] ?? '';
-    });
+  const parts = rewrite.split(captureForm).map((part): ((path: string, found: RegExpExecArray | null) => string) => {
+    if (part === '*') return (path) => path.slice(startOfSegment(path, wildcardAt));
+    if (!part.startsWith(':')) return () => part;
+    const name = part.slice(1);
+    const position = positions.get(name);
+    if (position !== undefined) return (path) => segmentAt(path, position);
+    const group = groups.indexOf(name) + 1;
+    if (group === 0) return () => part;
+    usesGroups = true;
+    return (_, found) => found?.[group] ?? '';
+  });
   return (path) => {
-    const captured = path.split('/');
     // Its length was looked at when the route was found.
     const found = usesGroups ? (regex?.exec(normalizePath(path)) ?? null) : null;
-    const rewritten = parts.map((part) => part(captured, found)).join('');
+    let rewritten = '';
+    for (const part of parts) rewritten += part(path, found);
     if (usesGroups) assertInside(rewritten);
     return rewritten;
   };
+}
+
+/** Where a segment begins, the first being number 1; the end of the path where it has not so many. */
+function startOfSegment(path: string, number: number): number {
+  let start = 0;
+  for (let seen = 0; seen < number; seen++) {
+    start = path.indexOf('/', start) + 1;
+    if (start === 0) return path.length;
+  }
+  return start;
+}
+
+function segmentAt(path: string, number: number): string {
+  const start = startOfSegment(path, number);
+  const end = path.indexOf('/', start);
+  return end === -1 ? path.slice(start) : path.slice(start, end);
 }
 
 /** A group may capture part of a segment, or nothing: what is made of it must not lead elsewhere (RFC 3986 section 5.2.4). */

@@ -227,7 +227,7 @@ export const ServiceDefinition = Type.Object(
       Type.Boolean({
         default: false,
         description:
-          'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Checks by `health.path` speak HTTP/1.1 all the same.',
+          'Whether the instances are spoken to in HTTP/2, many requests over each connection: where they choose it with https (ALPN), always with http (prior knowledge). Health checks as well.',
       }),
     ),
     tls: Type.Optional(ServiceTlsOptions),

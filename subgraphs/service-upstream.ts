@@ -12,7 +12,7 @@ import type { AcceptsVersion } from './call.ts';
 import { CandidateGroup } from './candidate-group.ts';
 import type { GraphqlEndpoint } from './graphql-endpoint.ts';
 import { buildHealthSettings } from './health-settings.ts';
-import type { InstanceTransport } from './instance-connector.ts';
+import { type InstanceTransport, speaksHttp2 } from './instance-connector.ts';
 import { InstanceState, type InstanceSurroundings, instanceKey } from './instance-state.ts';
 import { type BalancingSettings, buildBalancingSettings } from './load-balancing-options.ts';
 import { OutlierDetector } from './outlier-detector.ts';
@@ -221,7 +221,7 @@ export class ServiceUpstream {
   }
 
   #transport(): InstanceTransport {
-    return { http2: speaksHttp2(this.#service), tls: this.#tls.current };
+    return { http2: speaksHttp2(this.#service.definition), tls: this.#tls.current };
   }
 
   #createInstance(instance: Service['instances'][number], startsSlowly: boolean): InstanceState {
@@ -305,8 +305,4 @@ function isPickable(
 
 function hasVersion({ version }: InstanceState, accepts: AcceptsVersion | undefined): boolean {
   return accepts === undefined || accepts(version);
-}
-
-function speaksHttp2({ definition }: Service): boolean {
-  return definition.http2 === true || definition.grpc !== undefined;
 }

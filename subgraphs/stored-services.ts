@@ -81,7 +81,7 @@ function readService(value: unknown, addressPolicy: AddressPolicy, log: Log): Se
   if (mistakes.length > 0)
     throw new Error(mistakes.map(({ path, message }) => `${formatPointer(path)}: ${message}`).join('; '));
   const service = value as Service;
-  const definition = checkDefinition(service.definition);
+  const definition = checkDefinition(service.definition, false);
   // The operator's own file is not bound by what teams may register.
   const isBound = service.origin === 'admin';
   const checkDiscovered = createAddressCheck(addressPolicy);

@@ -1,13 +1,13 @@
 /** All that runs behind the call: per service and instance what a snapshot names, kept alive from snapshot to snapshot. */
 import { randomBytes } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
-import type { Pool } from 'undici';
 import type { BreakerState } from '../policies/circuit-breaker.ts';
 import type { ResilienceOptions } from '../policies/resilience.ts';
 import { type Call, type CallObserver, createCall } from './call.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { GraphqlEndpoint } from './graphql-endpoint.ts';
 import { unblemished } from './health-source.ts';
+import type { InstanceConnections } from './instance-connections.ts';
 import type { InstanceState, InstanceSurroundings } from './instance-state.ts';
 import type { InstanceStatus } from './instance-status.ts';
 import type { PoolHealth } from './pool-health.ts';
@@ -87,7 +87,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     onEject,
     onDoubt,
   } = options;
-  const closingPools = new Set<Pool>();
+  const closingPools = new Set<InstanceConnections>();
   const surroundings: InstanceSurroundings = {
     observer,
     lookup,

@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
   type Client,
+  type ClientOptions,
   credentials,
   type GrpcObject,
   loadPackageDefinition,
@@ -50,8 +51,12 @@ export async function compileOrders(): Promise<string> {
   return (await compileProtoFiles([protoFile], [])).toString('base64');
 }
 
-/** Serves it. `behaviour` replaces methods. */
-export async function startOrders(t: TestContext, behaviour: UntypedServiceImplementation = {}) {
+/** Serves it. `behaviour` replaces methods; with credentials of TLS, `https` leads to it. */
+export async function startOrders(
+  t: TestContext,
+  behaviour: UntypedServiceImplementation = {},
+  own = ServerCredentials.createInsecure(),
+) {
   const seen: Seen[] = [];
   const note = (
     method: string,
@@ -122,9 +127,7 @@ export async function startOrders(t: TestContext, behaviour: UntypedServiceImple
   const server = new Server();
   server.addService(loadOrders().service, implementation);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
+    server.bindAsync('127.0.0.1:0', own, (error, bound) => (error === null ? resolve(bound) : reject(error)));
   });
   t.after(() => server.forceShutdown());
   return { url: `http://127.0.0.1:${port}`, seen, server };
@@ -158,9 +161,14 @@ export async function startShop(
 
 type Orders = Client & Record<string, (...args: Message[]) => Message>;
 
-export function connectOrders(t: TestContext, gateway: Pick<TestGateway, 'url'>): Orders {
+export function connectOrders(
+  t: TestContext,
+  gateway: Pick<TestGateway, 'url'>,
+  secret = credentials.createInsecure(),
+  options: ClientOptions = {},
+): Orders {
   const Orders = loadOrders();
-  const client = new Orders(new URL(gateway.url).host, credentials.createInsecure());
+  const client = new Orders(new URL(gateway.url).host, secret, options);
   t.after(() => client.close());
   return client as unknown as Orders;
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import type { ServerWritableStream } from '@grpc/grpc-js';
 import { frameMessage } from '../../subgraphs/grpc-frames.ts';
+import { askHttp2, connectHttp2 } from '../support/http2.ts';
 import { startShop } from './orders.ts';
 
 /** `GetOrder` or `NamedRequest`, whose first field is a text. */
@@ -76,4 +79,54 @@ test('a service may keep gRPC-Web out', async (t) => {
   const { gateway } = await startShop(t, { grpc: { web: 'refuse' } });
   const { bytes } = await call(gateway.url, '/shop.v1.Orders/Read', message('abc'));
   assert.match(String(bytes), /grpc-status:3\r\n/);
+});
+
+test('gRPC-Web over HTTP/2 is the same, and its trailers are no trailers of HTTP', async (t) => {
+  const { gateway, seen } = await startShop(t);
+  const session = await connectHttp2(t, gateway.url);
+  const send = (path: string, type: string, body: Buffer | string) =>
+    askHttp2(session, path, { ':method': 'POST', 'content-type': type, 'x-grpc-web': '1' }, body);
+  const good = await send('/shop.v1.Orders/Read', 'application/grpc-web+proto', message('abc'));
+  assert.deepEqual([good.status, good.headers['content-type']], [200, 'application/grpc-web+proto']);
+  assert.equal(good.headers['grpc-status'], undefined);
+  const [answer, end] = split(Buffer.from(good.text, 'latin1'));
+  assert.deepEqual(answer, [0, Buffer.from('\n\x03abc')]);
+  assert.equal(end?.[0], 0x80);
+  assert.match(String(end?.[1]), /^grpc-status:0\r\n/);
+  assert.deepEqual(seen[0]?.metadata.get('x-grpc-web'), []);
+
+  const failed = await send('/shop.v1.Orders/Get', 'application/grpc-web+proto', message('fail-5'));
+  assert.equal(failed.status, 200);
+  assert.match(failed.text, /grpc-status:5\r\n/);
+  const text = await send('/shop.v1.Orders/Read', 'application/grpc-web-text', message('abc').toString('base64'));
+  assert.equal(text.headers['content-type'], 'application/grpc-web-text+proto');
+  assert.deepEqual(Buffer.from(text.text.slice(0, 16), 'base64').subarray(5, 8), Buffer.from('\n\x03a'));
+  const none = await send('/none.Such/Get', 'application/grpc-web+proto', message('x'));
+  assert.deepEqual([none.status, split(Buffer.from(none.text, 'latin1'))[0]?.[0]], [200, 0x80]);
+});
+
+test('over HTTP/2 each message goes out when it comes', async (t) => {
+  let stream: ServerWritableStream<unknown, { text: string }> | undefined;
+  const { gateway } = await startShop(t, {
+    behaviour: {
+      Watch(call: ServerWritableStream<unknown, { text: string }>) {
+        stream = call;
+        call.write({ text: 'first' });
+      },
+    },
+  });
+  const session = await connectHttp2(t, gateway.url);
+  const headers = { ':method': 'POST', 'content-type': 'application/grpc-web+proto' };
+  const asked = session.request({ ':path': '/shop.v1.Orders/Watch', ...headers });
+  asked.end(frameMessage(Buffer.from([0x08, 2])));
+  const [first] = await once(asked, 'data');
+  assert.deepEqual(split(first)[0], [0, Buffer.from('\n\x05first')]);
+  stream?.write({ text: 'then' });
+  stream?.end();
+  const rest: Buffer[] = [];
+  for await (const chunk of asked) rest.push(chunk);
+  assert.deepEqual(
+    split(Buffer.concat(rest)).map(([flag]) => flag),
+    [0, 0x80],
+  );
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HealthMonitor } from '../../subgraphs/health-monitor.ts';
-import { ProbeFailure } from '../../subgraphs/health-probe.ts';
 import { buildHealthSettings, type HealthSettings } from '../../subgraphs/health-settings.ts';
+import { ProbeFailure } from '../../subgraphs/probe-request.ts';
 
 /** A monitor in a world where time stands, and probes end when the test says so. */
 function observe(settings: Partial<HealthSettings> = {}, chance = 0.5) {

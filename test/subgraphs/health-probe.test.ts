@@ -3,6 +3,7 @@ import type http from 'node:http';
 import { test } from 'node:test';
 import { probeHealth } from '../../subgraphs/health-probe.ts';
 import { buildHealthSettings, type HealthOptions } from '../../subgraphs/health-settings.ts';
+import { until } from '../support/registration.ts';
 import { closedPort, startRawService, startService } from './stage.ts';
 
 /** One look, with what a definition would say under `health`. */
@@ -96,4 +97,31 @@ test('a probe ends: by a connection, a refusal, silence, or a name that does not
       connected: false,
     });
   }
+});
+
+test('a probe over HTTP/2 ends the same ways, and leaves no connection behind', async () => {
+  const open = new Set<object>();
+  await using silent = await startRawService((socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket)).resume();
+  });
+  const refused = `http://127.0.0.1:${await closedPort()}`;
+  for (const kind of ['http', 'graphql', 'grpc'] as const) {
+    const { check } = buildHealthSettings({ health: { kind }, http2: true });
+    await assert.rejects(probeHealth({ url: silent.url, check, timeoutMs: 50 }), {
+      message: 'timeout',
+      connected: true,
+    });
+    await assert.rejects(probeHealth({ url: refused, check, timeoutMs: 5_000 }), {
+      code: 'ECONNREFUSED',
+      connected: false,
+    });
+    const lookup = (_name: string, _options: unknown, callback: (error: Error, address: string) => void) =>
+      callback(new Error('not allowed'), '');
+    await assert.rejects(probeHealth({ url: 'http://shop.example', check, timeoutMs: 5_000, lookup }), {
+      message: 'not allowed',
+      connected: false,
+    });
+  }
+  await until(() => open.size === 0, 'all connections are closed');
 });
