@@ -60,10 +60,13 @@ async function listSerials(url: string, clients = 8): Promise<Set<string>> {
 }
 
 /** Asks over a few connections that are kept, and over new ones, until it is told to end. Resolves with what failed. */
-function load(url: string, ca: string): () => Promise<{ answered: number; failures: unknown[] }> {
+function load(t: TestContext, url: string, ca: string): () => Promise<{ answered: number; failures: unknown[] }> {
   let goesOn = true;
   let answered = 0;
   const failures: unknown[] = [];
+  t.after(() => {
+    goesOn = false;
+  });
   const agents = [new Agent({ keepAlive: true, maxSockets: 1 }), new Agent({ keepAlive: true, maxSockets: 1 }), false];
   const running = agents.map(async (agent) => {
     while (goesOn) {
@@ -112,7 +115,7 @@ test('certificates that change reach every worker, without a failed request, and
   const old = await listSerials(gateway.url);
   assert.equal(old.size, 1);
   const session = await connectHttp2(t, gateway.url, { ca: authority.certificate, servername });
-  const stop = load(gateway.url, authority.certificate);
+  const stop = load(t, gateway.url, authority.certificate);
 
   await put(first.certificateFile, authority.keyFile);
   await until(() => count('certificates are bad: the old ones serve on') === 2, 'both workers say so');
@@ -171,7 +174,7 @@ test('plain HTTP is led to the port of HTTPS by every worker, also by those that
   await until(() => count('a worker serves') === 3, 'another one serves', startPatienceMs);
   assert.deepEqual(await listTargets(from), to);
 
-  const stop = load(gateway.url, authority.certificate);
+  const stop = load(t, gateway.url, authority.certificate);
   const file = join(folder, 'selvage.json');
   const config = JSON.parse(await readFile(file, 'utf8'));
   await writeFile(file, JSON.stringify({ ...config, limits: { maxHeaderSize: '64kb' } }));
