@@ -7,7 +7,7 @@ import { type AdminApiKeyOptions, deleteApiKey, listApiKeys, postApiKey } from '
 import { postExplain } from './admin-explain.ts';
 import { rollBack, showGeneration, showGraph, showUsage } from './admin-graph.ts';
 import { listMirrors } from './admin-mirrors.ts';
-import { listOwnRoutes, type OwnRouteView, showOpenapi } from './admin-own-routes.ts';
+import { listOwnRoutes, type OwnRouteView } from './admin-own-routes.ts';
 import {
   type AdminPolicyOptions,
   deletePolicy,
@@ -41,7 +41,7 @@ import type { Serving } from './serving-contract.ts';
 
 export interface AdminApiOptions extends AdminServiceOptions, AdminPolicyOptions {
   readonly serving: AdminServiceOptions['serving'] &
-    Pick<Serving, 'mirrors' | 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
+    Pick<Serving, 'mirrors' | 'openapi' | 'applied' | 'renderMetrics' | 'invalidate' | 'explain'>;
   readonly metrics: Metrics;
   readonly usage: FieldUsage;
   readonly routeUsage: RouteUsage;
@@ -109,7 +109,7 @@ export function buildAdminEndpoints(options: AdminApiOptions): readonly AdminEnd
     on('GET', '/routes/usage', () => showRouteUsage(routes(), options.routeUsage)),
     on('GET', '/mirrors', (request) => listMirrors(serving, request)),
     on('GET', '/mirrors/:service', (request) => listMirrors(serving, request)),
-    on('GET', '/openapi.json', () => showOpenapi(options.ownRoutes())),
+    on('GET', '/openapi.json', async () => ok(await serving.openapi())),
     on('POST', '/explain', (request) => postExplain(serving.explain, request)),
     on('GET', '/policies', () => listPolicies(options)),
     on('GET', '/policies/:name', (request) => showPolicy(options, request)),

@@ -3,13 +3,12 @@ import { parseCacheControl } from '../policies/cache-control.ts';
 import { DerivedContext } from '../policies/derived-context.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
 import { filterHeaders, parseNames } from '../policies/http-headers.ts';
-import type { Departure } from '../policies/request-context.ts';
+import type { Departure, RequestContext } from '../policies/request-context.ts';
 import { parseDurationMs, parseSizeBytes } from '../policies/units.ts';
 import { BufferedAnswer } from '../subgraphs/buffered-answer.ts';
 import type { Call } from '../subgraphs/call.ts';
 import { endToEndHeaders } from '../subgraphs/forwarding.ts';
 import type { AggregatePart } from './aggregate-options.ts';
-import type { GatewayRequest } from './context.ts';
 import { parsePointer, readPointer } from './json-pointer.ts';
 import type { OwnExchange } from './own-answer.ts';
 import type { OwnGate } from './own-routes.ts';
@@ -33,16 +32,18 @@ export interface PartDependencies {
   readonly gate: OwnGate;
   readonly send: Call;
   /** Throws where a service may not be asked for this viewer. */
-  readonly assertMayAsk: (service: string, context: GatewayRequest) => void;
+  readonly assertMayAsk: (service: string, context: RequestContext) => void;
 }
 
 export class Part {
   readonly name: string;
+  readonly service: string;
+  /** Path and query at the service, as they are written. */
+  readonly template: string;
   /** Parts that must be there before. */
   readonly needs: readonly string[];
   readonly isOptional: boolean;
   readonly fallback: unknown;
-  readonly #options: AggregatePart;
   readonly #path: PartPath;
   readonly #pick: readonly string[];
   readonly #timeoutMs: number;
@@ -51,10 +52,11 @@ export class Part {
 
   constructor(name: string, options: AggregatePart, path: PartPath, dependencies: PartDependencies) {
     this.name = name;
+    this.service = options.service;
+    this.template = options.path;
     this.needs = path.needs;
     this.isOptional = options.optional === true || options.fallback !== undefined;
     this.fallback = options.fallback ?? null;
-    this.#options = options;
     this.#path = path;
     this.#pick = parsePointer(options.pick ?? '');
     this.#timeoutMs = options.timeout === undefined ? Number.POSITIVE_INFINITY : parseDurationMs(options.timeout);
@@ -62,10 +64,20 @@ export class Part {
     this.#dependencies = dependencies;
   }
 
+  /** Throws where its service may not be asked for the viewer. */
+  assertAllowed(context: RequestContext): void {
+    this.#dependencies.assertMayAsk(this.service, context);
+  }
+
+  /** Throws where a value is missing that the path needs. */
+  renderPath(values: TemplateValues): string {
+    return this.#path.render(values);
+  }
+
   /** Never rejects. */
   async ask(values: TemplateValues, exchange: OwnExchange, departure: Departure): Promise<PartOutcome> {
     try {
-      const answer = await this.#fetch(this.#path.render(values), exchange, departure);
+      const answer = await this.#fetch(this.renderPath(values), exchange, departure);
       if (answer.status < 200 || answer.status > 299) return { kind: 'refused', answer };
       return { kind: 'value', value: this.#read(answer), lifetime: readLifetime(answer) };
     } catch (thrown) {
@@ -74,9 +86,9 @@ export class Part {
   }
 
   async #fetch(path: string, { request, context }: OwnExchange, departure: Departure): Promise<BufferedAnswer> {
-    const { service } = this.#options;
-    const { gate, send, assertMayAsk } = this.#dependencies;
-    assertMayAsk(service, context);
+    const { service } = this;
+    const { gate, send } = this.#dependencies;
+    this.assertAllowed(context);
     const own = [...filterHeaders(endToEndHeaders(request.rawHeaders), isOfTheClient), 'accept', 'application/json'];
     const ruled = gate.edge.request === null ? own : gate.edge.request(own, context, context.path);
     const outgoing = { service, method: 'GET', path, headers: ruled };
@@ -99,7 +111,7 @@ export class Part {
   }
 
   #read(answer: BufferedAnswer): unknown {
-    const { service } = this.#options;
+    const { service } = this;
     let value: unknown;
     try {
       value = JSON.parse(answer.body.toString('utf8'));

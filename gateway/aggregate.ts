@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import { buildHttpCacheRule } from '../policies/cache-options.ts';
 import { DepartureSignal } from '../policies/departure-signal.ts';
+import type { ErrorCode } from '../policies/errors.ts';
 import { isNotModified } from '../policies/http-conditions.ts';
 import { filterHeaders } from '../policies/http-headers.ts';
 import type { Departure } from '../policies/request-context.ts';
@@ -10,7 +11,7 @@ import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { AggregateRoute } from './aggregate-options.ts';
 import { Part, type PartDependencies, type PartOutcome } from './aggregate-part.ts';
 import { type OwnExchange, sendEmpty, sendWhole } from './own-answer.ts';
-import { buildOwnGate, type GateSettings, type OwnRoute } from './own-routes.ts';
+import { buildOwnGate, type GateSettings, type OwnOutcome, type OwnRoute } from './own-routes.ts';
 import { parsePartPath } from './part-template.ts';
 import { type MissingPart, partialHeader } from './partial-answer.ts';
 import { listParams } from './path-params.ts';
@@ -18,7 +19,11 @@ import { listParams } from './path-params.ts';
 export interface AggregateDependencies extends Pick<PartDependencies, 'assertMayAsk'> {
   readonly call: Call;
   readonly cache: HttpCache;
+  /** A part was not there, and the answer went out without it, or could not. */
+  readonly onPartFailure: PartFailureListener;
 }
+
+export type PartFailureListener = (route: string, part: string, code: string) => void;
 
 const methods = ['GET', 'HEAD'] as const;
 
@@ -27,21 +32,35 @@ export function buildAggregateRoute(
   path: string,
   options: AggregateRoute,
   settings: GateSettings,
-  { call, cache, assertMayAsk }: AggregateDependencies,
+  { call, cache, assertMayAsk, onPartFailure }: AggregateDependencies,
 ): OwnRoute {
-  const gate = buildOwnGate({ methods, path, options }, settings);
+  const gate = buildOwnGate({ kind: 'aggregate', methods, path, options }, settings);
   const known = { params: listParams(path), parts: new Set(Object.keys(options.parts)) };
   const rule = buildHttpCacheRule(options.cache, undefined);
   const send: Call = rule === null ? call : (request, context) => cache.serve(rule, request, context);
   const parts = Object.entries(options.parts).map(
-    ([name, part]) => new Part(name, part, parsePartPath(part.path, known), { gate, send, assertMayAsk }),
+    ([name, part]) =>
+      new Part(name, part, parsePartPath(part.path, known), {
+        gate: buildOwnGate({ kind: 'aggregate', methods, path, options, service: part.service }, settings),
+        send,
+        assertMayAsk,
+      }),
   );
-  return { gate, methods, path, answer: (exchange) => answerAggregate(parts, exchange) };
+  const onFailure = (part: string, code: string): void => onPartFailure(gate.label, part, code);
+  return { gate, methods, path, parts, answer: (exchange) => answerAggregate(parts, exchange, onFailure) };
 }
 
-async function answerAggregate(parts: readonly Part[], exchange: OwnExchange): Promise<void> {
+async function answerAggregate(
+  parts: readonly Part[],
+  exchange: OwnExchange,
+  onFailure: (part: string, code: string) => void,
+): Promise<OwnOutcome> {
   exchange.context.calledAtMs = performance.now();
   const { outcomes, failure } = await askAll(parts, exchange);
+  // Where the client has left, nobody knows what would have become of them.
+  if (!exchange.context.departure.happened) {
+    for (const [name, outcome] of outcomes) if (outcome.kind !== 'value') onFailure(name, codeOf(outcome));
+  }
   if (failure !== null) return fail(failure, exchange);
   const missing: (MissingPart & { readonly status?: number })[] = [];
   const merged: Record<string, unknown> = {};
@@ -49,8 +68,8 @@ async function answerAggregate(parts: readonly Part[], exchange: OwnExchange): P
     const outcome = outcomes.get(name);
     merged[name] = outcome?.kind === 'value' ? outcome.value : fallback;
     if (outcome === undefined || outcome.kind === 'value') continue;
-    if (outcome.kind === 'failed') missing.push({ part: name, code: outcome.error.code });
-    else missing.push({ part: name, code: 'DOWNSTREAM_SERVICE_ERROR', status: outcome.answer.status });
+    const told = { part: name, code: codeOf(outcome) };
+    missing.push(outcome.kind === 'failed' ? told : { ...told, status: outcome.answer.status });
   }
   if (missing.length > 0) merged['_errors'] = missing;
   const body = JSON.stringify(merged);
@@ -60,17 +79,23 @@ async function answerAggregate(parts: readonly Part[], exchange: OwnExchange): P
   const headers = ['etag', etag, ...lifetime, ...partialHeader(missing)];
   const conditions = { 'if-none-match': exchange.request.headers['if-none-match'] };
   if (missing.length === 0 && isNotModified(conditions, { etag })) return sendEmpty(exchange, 304, headers);
-  await sendWhole(exchange, 200, [...headers, 'content-type', 'application/json'], body);
+  const outcome = await sendWhole(exchange, 200, [...headers, 'content-type', 'application/json'], body);
+  return missing.length > 0 ? 'partial' : outcome;
 }
 
 type Failure = Exclude<PartOutcome, { readonly kind: 'value' }>;
 
 /** What the service said to a part that is needed passes as it is; a failure of ours is that of the request. */
-async function fail(outcome: Failure, exchange: OwnExchange): Promise<void> {
+async function fail(outcome: Failure, exchange: OwnExchange): Promise<OwnOutcome> {
   if (outcome.kind === 'failed') throw outcome.error;
   const { status, body, rawHeaders } = outcome.answer;
   const kept = filterHeaders(rawHeaders, (name) => passed.has(name));
-  return sendWhole(exchange, status, [...kept, 'cache-control', 'no-store'], body);
+  await sendWhole(exchange, status, [...kept, 'cache-control', 'no-store'], body);
+  return 'failed';
+}
+
+function codeOf(outcome: Failure): ErrorCode {
+  return outcome.kind === 'failed' ? outcome.error.code : 'DOWNSTREAM_SERVICE_ERROR';
 }
 
 const passed: ReadonlySet<string> = new Set(['content-type', 'content-language', 'retry-after', 'www-authenticate']);

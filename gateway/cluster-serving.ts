@@ -19,6 +19,7 @@ import { emptySnapshot, type Snapshot } from '../subgraphs/snapshot.ts';
 import { createUpstreams } from '../subgraphs/upstreams.ts';
 import { findBoundSettings } from './bound-settings.ts';
 import type { Settings } from './config.ts';
+import { askFirst } from './first-answer.ts';
 import { listen } from './listen.ts';
 import { mergeReports } from './mirror-report.ts';
 import { createCallObserver } from './observation.ts';
@@ -257,14 +258,8 @@ export function createClusterServing(options: ServingOptions): Serving {
       await upstreams.probe(service);
       return await status(service);
     },
-    async explain(question) {
-      // All of them would say the same; the first that can.
-      for (const { link } of pool.members) {
-        const answer = await link.ask('explain', question, explainPatienceMs).catch(() => null);
-        if (answer !== null) return answer;
-      }
-      throw new GatewayError('SERVICE_UNAVAILABLE', 'No worker answers');
-    },
+    explain: (question) => askFirst(pool.members, (link) => link.ask('explain', question, explainPatienceMs)),
+    openapi: () => askFirst(pool.members, (link) => link.ask('openapi', null, explainPatienceMs)),
     async mirrors() {
       const reports = pool.members.map(({ link }) => link.ask('mirrors', null, askPatienceMs).catch(() => []));
       return mergeReports((await Promise.all(reports)).flat());

@@ -29,10 +29,11 @@ import { createGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import type { UnexpectedErrorListener } from './graphql-errors.ts';
 import { createGraphqlGeneration, type GraphqlGeneration } from './graphql-generation.ts';
 import type { CacheMetrics } from './metrics-cache.ts';
+import type { OwnMetrics } from './metrics-own.ts';
 import type { Mirrors } from './mirrors.ts';
 import type { OpenapiSources } from './openapi-sources.ts';
 import { createOwnDoor, type OwnDoor } from './own-door.ts';
-import { createOwnPlane } from './own-plane.ts';
+import { createOwnPlane, type OwnPlane } from './own-plane.ts';
 import type { OwnRoutes } from './own-routes.ts';
 import type { PluginSet } from './plugin-set.ts';
 import type { InvalidListener } from './request-validity.ts';
@@ -50,6 +51,8 @@ export interface DataPlaneState {
   readonly ownDoor: OwnDoor;
   /** What the gateway answers itself; null where that is nothing. */
   readonly own: OwnRoutes | null;
+  /** The OpenAPI document of all REST routes. */
+  readonly describe: OwnPlane['describe'];
   readonly generation: GraphqlGeneration;
   readonly routes: RouteTable;
   /** What requests ask of the operator's own code; undefined without any. */
@@ -100,6 +103,8 @@ export interface DataPlaneOptions {
   /** A service names a policy in `@policy` that the configuration does not have: nobody passes it. */
   readonly onUnknownPolicy?: (policy: string, services: readonly string[]) => void;
   readonly onInvalidRequest?: InvalidListener;
+  /** Who hears of the routes that the gateway answers itself. */
+  readonly ownObserver: OwnMetrics;
   readonly onRouteFallback?: (route: string, code: string, substitute: 'value' | 'service') => void;
   readonly onRouteBreaker?: (route: string, state: 'closed' | 'open' | 'half-open') => void;
 }
@@ -135,7 +140,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         contract: { onUnexpected, suggestions: settings.graphql.suggestions },
         persisted: options.persisted,
       }),
-      ownDoor: createOwnDoor({ authenticator, describeViewer, rights, limiter, shedder }),
+      ownDoor: createOwnDoor({ authenticator, describeViewer, rights, limiter, shedder, ...options.ownObserver }),
       restDoor: createRestDoor({
         authenticator,
         describeViewer,
@@ -217,14 +222,19 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     return routes;
   };
 
-  const planOwn = createOwnPlane({ call, cache: options.httpCache });
+  const planOwn = createOwnPlane({
+    call,
+    cache: options.httpCache,
+    openapi: options.openapi,
+    ...options.ownObserver,
+  });
   const buildOwn = (routes: RouteTable) => {
     const contract = { onUnexpected, suggestions: settings.graphql.suggestions };
     return planOwn({ settings, snapshot, graph, routes, rights, contract });
   };
   const buildState = (): DataPlaneState => {
     const routes = buildRoutes();
-    return { ...buildDoors(), generation: buildGeneration(), routes, own: buildOwn(routes), plugins };
+    return { ...buildDoors(), generation: buildGeneration(), routes, ...buildOwn(routes), plugins };
   };
   let current = buildState();
   function configure(nextSettings: Settings, nextPlugins?: PluginSet): void {
@@ -260,8 +270,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (nextSettings !== settings || nextPlugins !== plugins) return configure(nextSettings, nextPlugins);
       const routes = routesChanged ? buildRoutes() : current.routes;
       const generation = graphChanged ? buildGeneration() : current.generation;
-      const own = graphChanged || routesChanged ? buildOwn(routes) : current.own;
-      current = { ...current, generation, routes, own };
+      const own = graphChanged || routesChanged ? buildOwn(routes) : {};
+      current = { ...current, generation, routes, ...own };
     },
     configure,
   };

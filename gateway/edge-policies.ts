@@ -56,7 +56,7 @@ export function buildRouteEdge(
   const corsOptions = route.cors ?? definition.cors ?? gateway.cors;
   const cors = corsOptions === undefined ? null : compileCors(corsOptions, match.methods ?? allMethods);
   const csrf = compileCsrf(route.csrf ?? definition.csrf ?? gateway.csrf, (origin) => cors?.trusts(origin) === true);
-  const scope = { service, routePath: match.path };
+  const scope = { routePath: match.path, ...(service !== '' && { service }) };
   const rules = joinRules([gateway.headers, definition.headers, route.headers]);
   return {
     cors,

@@ -5,6 +5,8 @@ import type { HeaderRules } from '../policies/header-rules.ts';
 import { buildLayers, type PolicyLayer, pickKinds } from '../policies/policy-binding.ts';
 import type { Route, ServiceDefinition } from '../subgraphs/service-definition.ts';
 import type { Settings } from './config.ts';
+import { ownRouteProperties } from './own-route-options.ts';
+import { isPipedKind, type OwnGate } from './own-routes.ts';
 import {
   listCallLayers,
   listGatewayLayers,
@@ -16,6 +18,9 @@ import {
 /** Kinds of the gateway that hold at the GraphQL door; those of calls and fields are told there. */
 const doorKinds: ReadonlySet<string> = new Set(['authorize', 'priority', 'cors', 'securityHeaders', 'headers']);
 
+/** Kinds of the gateway that hold at the routes that it answers itself. */
+const ownKinds: ReadonlySet<string> = new Set(Object.keys(ownRouteProperties).filter((kind) => kind !== 'cost'));
+
 /** Of a route: header rules of all levels add up. */
 export function listRouteLayersInFull(
   sources: PolicySources,
@@ -25,6 +30,14 @@ export function listRouteLayersInFull(
 ): PolicyLayer[] {
   const general = [...listServiceLayers(sources, service, definition), ...listGatewayLayers(sources)];
   return [...listRouteLayers(sources, service, definition, route), ...pickKinds(general, isHeaders)];
+}
+
+/** Of a route that the gateway answers itself. Where the GraphQL pipeline asks for limits and rights, they stand there. */
+export function listOwnRouteLayers(sources: PolicySources, { kind, label, said }: OwnGate): PolicyLayer[] {
+  const own = { level: 'route', target: label, policy: null, options: said as PolicyLayer['options'] } as const;
+  const isPiped = isPipedKind(kind);
+  const reaches = (name: string) => ownKinds.has(name) && !(isPiped && (name === 'authorize' || name === 'rateLimit'));
+  return [own, ...pickKinds(listGatewayLayers(sources), reaches)];
 }
 
 /** Of the GraphQL door: what stands under `graphql`, then what reaches it of the gateway. */

@@ -1,22 +1,17 @@
 /** What would happen to a request at the REST door. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
-import { checkRequirement } from '../policies/authorize.ts';
 import { GatewayError, toGatewayError } from '../policies/errors.ts';
-import type { RequestContext, Viewer } from '../policies/request-context.ts';
-import type { Rights } from '../policies/rights.ts';
+import type { Viewer } from '../policies/request-context.ts';
 import { findService } from '../subgraphs/snapshot.ts';
 import { listRouteLayersInFull } from './explain-layers.ts';
+import { explainOwnRoute } from './explain-own-route.ts';
 import {
   buildPolicySources,
   createExplainedRequest,
   describeKinds,
   describeRefusal,
   describeRules,
-  type ExplainedAuthentication,
-  type ExplainedKind,
-  type ExplainedRefusal,
-  type ExplainedRule,
   type ExplainSources,
   explainAuthentication,
   type RouteQuestion,
@@ -25,30 +20,24 @@ import {
 import { listCallLayers } from './policy-layers.ts';
 import { parseRequestTarget } from './request-target.ts';
 import { refuseUnmatched } from './route-choice.ts';
+import {
+  buildOutcome,
+  checkAccess,
+  checkOrigin,
+  explainAccess,
+  nothing,
+  type RouteExplanation,
+} from './route-explanation.ts';
 import type { RouteTarget } from './route-table.ts';
 
-export interface RouteExplanation {
-  readonly door: 'rest';
-  /** What would become of it, as far as this can be known without limits being counted and services being asked. */
-  readonly outcome: { readonly passes: true } | { readonly passes: false; readonly refusal: ExplainedRefusal };
-  /** Null where no route takes the request; then nothing else is known. */
-  readonly route: { readonly label: string; readonly service: string; readonly pathAtService: string } | null;
-  readonly authentication: ExplainedAuthentication | null;
-  readonly access: { readonly granted: boolean; readonly refusal?: ExplainedRefusal } | null;
-  /** In the order in which they would be asked. */
-  readonly rateLimits: readonly ExplainedRule[];
-  /** What it takes of limits that count cost. */
-  readonly cost: number | null;
-  readonly policies: readonly ExplainedKind[];
-  /** What holds for the calls to the service, beside what the route says. */
-  readonly calls: readonly ExplainedKind[];
-}
-
+/** Says what would become of it: by the gateway's own routes, then by those of services, as requests are answered. */
 export async function explainRoute(sources: ExplainSources, question: RouteQuestion): Promise<RouteExplanation> {
   const { dataPlane, snapshot } = sources;
   const headers = readHeaders(question.headers);
   const method = question.method.toUpperCase();
   const { viewer, authentication } = await explainAuthentication(dataPlane.authenticator, headers, method);
+  const own = await explainOwnRoute(sources, question, { headers, method, viewer, authentication });
+  if (own !== null) return own;
   const found = findTarget(sources, method, question.path, headers, viewer);
   if (found instanceof GatewayError) return { ...nothing, outcome: { passes: false, refusal: describeRefusal(found) } };
   const { target, pathAtService } = found;
@@ -66,7 +55,7 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
   return {
     door: 'rest',
     outcome: buildOutcome(foreign ?? ('refusal' in access ? access.refusal : undefined)),
-    route: { label: target.label, service: target.service, pathAtService },
+    route: { label: target.label, kind: 'service', service: target.service, pathAtService },
     authentication,
     access: 'granted' in access ? access : { granted: false, refusal: access.refusal },
     rateLimits: describeRules(layers),
@@ -74,35 +63,6 @@ export async function explainRoute(sources: ExplainSources, question: RouteQuest
     policies: describeKinds(layers),
     calls: describeKinds(listCallLayers(policies, target.service, definition)),
   };
-}
-
-const nothing = {
-  door: 'rest',
-  route: null,
-  authentication: null,
-  access: null,
-  rateLimits: [],
-  cost: null,
-  policies: [],
-  calls: [],
-} as const;
-
-function buildOutcome(refusal: ExplainedRefusal | undefined): RouteExplanation['outcome'] {
-  return refusal === undefined ? { passes: true } : { passes: false, refusal };
-}
-
-/** Whether the page that a browser names may cause the request. */
-function checkOrigin(
-  { edge }: RouteTarget,
-  method: string,
-  headers: IncomingHttpHeaders,
-): ExplainedRefusal | undefined {
-  try {
-    edge.csrf?.({ method, host: headers.host ?? '', headers });
-    return undefined;
-  } catch (thrown) {
-    return describeRefusal(toGatewayError(thrown));
-  }
 }
 
 function findTarget(
@@ -124,13 +84,4 @@ function findTarget(
   } catch (thrown) {
     return toGatewayError(thrown);
   }
-}
-
-function checkAccess(route: RouteTarget, rights: Rights, request: RequestContext): GatewayError | null {
-  if (route.needsViewer && request.viewer === null) return new GatewayError('UNAUTHENTICATED');
-  return route.requirement === null ? null : checkRequirement(route.requirement, request.viewer, { rights, request });
-}
-
-function explainAccess(refusal: GatewayError | null): NonNullable<RouteExplanation['access']> {
-  return refusal === null ? { granted: true } : { granted: false, refusal: describeRefusal(refusal) };
 }

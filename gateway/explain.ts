@@ -3,8 +3,9 @@
  * answer requests, so what it says is what they would do.
  */
 import { explainOperation, type OperationExplanation } from './explain-operation.ts';
-import { explainRoute, type RouteExplanation } from './explain-route.ts';
+import { explainRoute } from './explain-route.ts';
 import type { ExplainQuestion, ExplainSources } from './explanation.ts';
+import type { RouteExplanation } from './route-explanation.ts';
 
 export type Explanation = RouteExplanation | OperationExplanation;
 

@@ -17,7 +17,6 @@ import { loadServiceTls } from '../subgraphs/service-tls.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
 import { createAdminAccess } from './admin-access.ts';
 import { buildAdminEndpoints } from './admin-api.ts';
-import type { OwnRouteView } from './admin-own-routes.ts';
 import { createAdminServer } from './admin-server.ts';
 import { openApiKeyStore } from './api-key-access.ts';
 import { buildSettings, parseConfig, type Settings } from './config.ts';
@@ -32,7 +31,7 @@ import { createNamedPolicies } from './policy-layers.ts';
 import { checkPolicy } from './policy-levels.ts';
 import { openRevocationStore } from './revocations.ts';
 import { createRouteWatch } from './route-check.ts';
-import { buildRouteTable } from './route-table.ts';
+import { buildRouteTable, type RouteTable } from './route-table.ts';
 import { createRouteUsage } from './route-usage.ts';
 import { createServing } from './serving.ts';
 import type { Serving, ServingOptions } from './serving-contract.ts';
@@ -205,8 +204,8 @@ async function run(settings: Settings, log: Log, stopped: AbortSignal): Promise<
         configured: () => new Set((current.authentication.apiKeys ?? []).map(({ name }) => name)),
         onChange: (author, change, name) => log.info(`an API key was ${change}`, { author, name }),
       },
-      routes: () => viewRoutes(registry.snapshot, current, registry.admission.graph).routes,
-      ownRoutes: () => viewRoutes(registry.snapshot, current, registry.admission.graph),
+      routes: () => viewRoutes(registry.snapshot, current, registry.admission.graph),
+      ownRoutes: () => ({ settings: current, graph: registry.admission.graph }),
     }),
     // The longest SDL, in the most wasteful escapes of JSON.
     maxBodyBytes: 16_000_000,
@@ -262,14 +261,13 @@ async function loadClusterServing(): Promise<(options: ServingOptions) => Servin
 }
 
 /** With what policies add, as requests meet it. */
-function viewRoutes(registered: Snapshot, configured: Settings, graph: Graph): OwnRouteView {
+function viewRoutes(registered: Snapshot, configured: Settings, graph: Graph): RouteTable {
   const { snapshot, settings } = createPolicyResolution()(registered, configured, graph);
-  const routes = buildRouteTable(snapshot, {
+  return buildRouteTable(snapshot, {
     maxBodyBytes: settings.limits.maxBodyBytes,
     authenticationRequired: settings.authentication.required === true,
     rateLimit: settings.rateLimit,
   });
-  return { settings, graph, routes };
 }
 
 /** What the control plane is bound to at its start: a reload that changes it says so instead of pretending. */

@@ -5,6 +5,7 @@ import { isNotModified } from '../policies/http-conditions.ts';
 import type { GraphRoute } from './graph-route-options.ts';
 import { parsePointer, readPointer } from './json-pointer.ts';
 import { type OwnExchange, sendEmpty, sendWhole } from './own-answer.ts';
+import type { OwnOutcome } from './own-routes.ts';
 import { partialHeader } from './partial-answer.ts';
 import type { PlainAnswer } from './plain-operation.ts';
 
@@ -26,7 +27,7 @@ export async function answerResult(
   { body, headers }: PlainAnswer,
   options: GraphRoute,
   exchange: OwnExchange,
-): Promise<void> {
+): Promise<OwnOutcome> {
   const { context, request } = exchange;
   const { data, errors = [] } = JSON.parse(body) as { readonly data?: unknown; readonly errors?: GraphqlError[] };
   const keys = parsePointer(options.select ?? '');
@@ -54,11 +55,11 @@ export async function answerResult(
     const etag = `W/"${hash('sha256', text, 'base64url').slice(0, 27)}"`;
     own.push('etag', etag);
     if (isNotModified({ 'if-none-match': request.headers['if-none-match'] }, { etag })) {
-      sendEmpty(exchange, 304, own);
-      return;
+      return sendEmpty(exchange, 304, own);
     }
   }
-  await sendWhole(exchange, options.status ?? 200, [...own, 'content-type', 'application/json'], text);
+  const outcome = await sendWhole(exchange, options.status ?? 200, [...own, 'content-type', 'application/json'], text);
+  return errors.length > 0 ? 'partial' : outcome;
 }
 
 function buildRefusal(error: GraphqlError | undefined, { errors = {} }: GraphRoute): GatewayError {

@@ -11,7 +11,7 @@ import { type GraphRoute, readOperation } from './graph-route-options.ts';
 import { listSources, readVariables, type VariableSource } from './graph-route-variables.ts';
 import type { ErrorContract } from './graphql-errors.ts';
 import type { OwnExchange } from './own-answer.ts';
-import { buildOwnGate, type GateSettings, type OwnRoute } from './own-routes.ts';
+import { buildOwnGate, type GateSettings, type OwnOutcome, type OwnRoute } from './own-routes.ts';
 import { listParams } from './path-params.ts';
 import { runPlainOperation } from './plain-operation.ts';
 import { readBody } from './request-body.ts';
@@ -62,15 +62,19 @@ export interface GraphRouteDependencies {
 export function buildGraphRoute(bound: BoundRoute, settings: GateSettings, parts: GraphRouteDependencies): OwnRoute {
   const { key, method, path, options } = bound;
   const methods: HTTPMethod[] = method === 'GET' ? ['GET', 'HEAD'] : [method];
-  const gate = buildOwnGate({ methods, path, options, isPiped: true }, settings);
+  const gate = buildOwnGate({ kind: 'rest', methods, path, options }, settings);
   const refuse = () => {
     throw new GatewayError('ROUTE_DOES_NOT_FIT');
   };
   const answer = (exchange: OwnExchange) => answerByGraph(bound, parts, exchange);
-  return { gate: { ...gate, label: key }, methods, path, answer: bound.misfits.length > 0 ? refuse : answer };
+  return { gate: { ...gate, label: key }, methods, path, bound, answer: bound.misfits.length > 0 ? refuse : answer };
 }
 
-async function answerByGraph(bound: BoundRoute, parts: GraphRouteDependencies, exchange: OwnExchange): Promise<void> {
+async function answerByGraph(
+  bound: BoundRoute,
+  parts: GraphRouteDependencies,
+  exchange: OwnExchange,
+): Promise<OwnOutcome> {
   const { schema, contract, maxBodyBytes } = parts;
   const { operation, options, sources } = bound;
   const { context, request, generation } = exchange;
@@ -91,7 +95,7 @@ async function answerByGraph(bound: BoundRoute, parts: GraphRouteDependencies, e
   );
   // The pipeline names the operation; metrics and logs of this door go by routes.
   context.name = label;
-  if (result !== null) await answerResult(result, options, exchange);
+  return result === null ? 'failed' : await answerResult(result, options, exchange);
 }
 
 async function readJson({ request, context }: OwnExchange, maxBytes: number): Promise<unknown> {

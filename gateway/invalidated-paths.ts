@@ -1,6 +1,7 @@
 /** Paths as clients ask for them, on their way to what is kept: that is found by the paths at the services. */
-import { buildPathTag, buildPrefixTag } from '../subgraphs/cache-tags.ts';
+import { buildPathTag, buildPrefixTag, foreignAnswers } from '../subgraphs/cache-tags.ts';
 import type { Route } from '../subgraphs/service-definition.ts';
+import type { Destination } from './retired-route.ts';
 import type { RouteTarget } from './route-table.ts';
 
 /** What the caller does not say: the rest of a path, or the value of a parameter. No path has it. */
@@ -8,11 +9,12 @@ const unknown = '\0';
 
 export interface KeptPaths {
   readonly tags: readonly string[];
-  /** Whose routes lead there. */
+  /** Whose routes lead there: who may drop it. */
   readonly services: readonly string[];
 }
 
 type Routed = Pick<RouteTarget, 'service' | 'rewrite' | 'alsoAt'> & {
+  readonly retired?: { readonly replacement: Pick<Destination, 'service' | 'rewrite'> | null } | null;
   readonly route: Pick<Route, 'match' | 'rewrite'>;
 };
 
@@ -23,14 +25,19 @@ type Routed = Pick<RouteTarget, 'service' | 'rewrite' | 'alsoAt'> & {
 export function findKeptPaths(wanted: string, targets: readonly Routed[]): KeptPaths {
   const tags = new Set<string>();
   const services = new Set<string>();
-  for (const { service, route, rewrite, alsoAt } of targets) {
+  for (const { service, route, rewrite, alsoAt, retired } of targets) {
     const { path, ignoreCase } = route.match;
     const example = ignoreCase ? buildExample(wanted.toLowerCase(), path.toLowerCase()) : buildExample(wanted, path);
     if (example === null) continue;
     services.add(service);
     const kept = isOpenEnded(route) ? `/${unknown}` : rewrite(example);
-    // Who is named in a split has agreed to that route's requests.
-    for (const each of [service, ...alsoAt]) tags.add(tagOf(each, kept));
+    tags.add(tagOf(service, kept));
+    // Others have agreed to requests of this route, and not to the loss of what they keep for their own.
+    for (const other of alsoAt) tags.add(tagOf(foreignAnswers(other, service), kept));
+    const replacement = retired?.replacement;
+    if (replacement == null) continue;
+    const moved = isOpenEnded(route) ? `/${unknown}` : replacement.rewrite(example);
+    tags.add(tagOf(replacement.service === service ? service : foreignAnswers(replacement.service, service), moved));
   }
   return { tags: [...tags], services: [...services] };
 }

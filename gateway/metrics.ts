@@ -12,6 +12,7 @@ import { type CacheMetrics, createCacheMetrics } from './metrics-cache.ts';
 import { type ClientMetrics, createClientMetrics } from './metrics-clients.ts';
 import { createDiscoveryMetrics, type DiscoveryMetrics } from './metrics-discovery.ts';
 import { createGrpcMetrics, type GrpcMetrics } from './metrics-grpc.ts';
+import { createOwnMetrics, type OwnMetrics } from './metrics-own.ts';
 import { createPluginMetrics, type PluginMetrics } from './metrics-plugins.ts';
 import { createQueryMetrics, type QueryMetrics } from './metrics-queries.ts';
 import { createResilienceMetrics, type ResilienceMetrics } from './metrics-resilience.ts';
@@ -51,6 +52,7 @@ export interface Metrics extends UpstreamMetrics {
   readonly clients: ClientMetrics;
   readonly cache: CacheMetrics;
   readonly plugins: PluginMetrics;
+  readonly own: OwnMetrics;
   readonly tls: TlsMetrics;
   readonly queries: QueryMetrics;
   readonly routing: RoutingMetrics;
@@ -197,6 +199,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     clients: createClientMetrics(registry),
     cache: createCacheMetrics(registry, maxLabelValues),
     plugins: createPluginMetrics(registry),
+    own: createOwnMetrics(registry),
     tls: createTlsMetrics(registry),
     queries: createQueryMetrics(registry, maxLabelValues),
     routing: createRoutingMetrics(registry, maxLabelValues),

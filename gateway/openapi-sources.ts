@@ -2,7 +2,7 @@
  * OpenAPI documents that routes validate by, compiled: those that stand in the configuration, and those that services have,
  * which are fetched in the background. Requests never wait for one.
  */
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { parse } from 'yaml';
 import { compileOpenapi, type OpenapiValidator } from '../policies/openapi.ts';
 import { findOpenapiMistakes } from '../policies/openapi-document.ts';
@@ -27,6 +27,7 @@ export interface WantedDocument {
 }
 
 const maxBytes = 4_000_000;
+const maxDepth = 200;
 const timeoutMs = 10_000;
 const firstRetryMs = 1_000;
 
@@ -35,6 +36,10 @@ interface Source {
   readonly path: string;
   readonly maxSteps: number | undefined;
   validator: OpenapiValidator | null;
+  /** As the service has it. */
+  document: object | null;
+  /** Of its text. */
+  digest: string | undefined;
   etag: string | undefined;
   /** What was wrong the last time: told once. */
   failure: string | null;
@@ -49,6 +54,7 @@ export class OpenapiSources {
   readonly #intervalMs: number;
   readonly #fetched = new Map<string, Source>();
   readonly #given = new WeakMap<object, OpenapiValidator>();
+  #revision = 0;
 
   constructor({ call, log, intervalMs = 60_000 }: OpenapiSourcesOptions) {
     this.#call = call;
@@ -60,6 +66,16 @@ export class OpenapiSources {
   find(service: string, { openapi, maxSteps }: WantedDocument): OpenapiValidator | null {
     if (openapi?.document !== undefined) return this.#compileGiven(openapi.document, maxSteps);
     return this.#fetched.get(keyOf(service, openapi?.service, maxSteps))?.validator ?? null;
+  }
+
+  /** Counts the documents that were fetched: where it is the same, {@link findDocument} gives the same. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The document itself; null where there is none yet. */
+  findDocument(service: string, { openapi, maxSteps }: WantedDocument): object | null {
+    return openapi?.document ?? this.#fetched.get(keyOf(service, openapi?.service, maxSteps))?.document ?? null;
   }
 
   /** Begins to look for the documents that a snapshot names, and ends it for all others. */
@@ -81,6 +97,7 @@ export class OpenapiSources {
       if (wanted.has(key)) continue;
       stop(source);
       this.#fetched.delete(key);
+      this.#revision++;
     }
   }
 
@@ -98,7 +115,16 @@ export class OpenapiSources {
 
   #begin(service: string, path: string, maxSteps: number | undefined): Source {
     const source: Source = {
-      ...{ service, path, maxSteps, validator: null, etag: undefined, failure: null },
+      ...{
+        service,
+        path,
+        maxSteps,
+        validator: null,
+        document: null,
+        digest: undefined,
+        etag: undefined,
+        failure: null,
+      },
       ...{ retryMs: firstRetryMs, timer: undefined, stopped: false },
     };
     // Not at once: the instances of a new service are only being taken over.
@@ -143,10 +169,17 @@ export class OpenapiSources {
     );
     if (answer.status === 304 && source.validator !== null) return;
     if (answer.status !== 200) throw new Error(`the service answered with ${answer.status}`);
+    // Without a tag the service sends what is known already, each time.
+    const digest = hash('sha256', answer.body, 'base64url');
+    if (digest === source.digest) return;
     const document = parseDocument(answer.body.toString('utf8'));
+    assertModest(document);
     const [mistake] = findOpenapiMistakes(document);
     if (mistake !== undefined) throw new Error(`${mistake.path.join('/')}: ${mistake.message}`);
     source.validator = compileOpenapi(document, source.maxSteps);
+    source.document = document as object;
+    source.digest = digest;
+    this.#revision++;
     source.etag = answer.header('etag');
   }
 }
@@ -158,6 +191,25 @@ function stop(source: Source): void {
 
 function keyOf(service: string, path: string | undefined, maxSteps: number | undefined): string {
   return JSON.stringify([service, path, maxSteps]);
+}
+
+/**
+ * Aliases of YAML can make a small text a document that is large, or has no end, for whoever walks it. JSON has as many
+ * values as its length allows.
+ */
+function assertModest(document: unknown): void {
+  let left = maxBytes;
+  const walk = (value: unknown, depth: number): void => {
+    left -= typeof value === 'string' ? value.length + 1 : 1;
+    if (left < 0) throw new Error('the document is too large');
+    if (depth > maxDepth) throw new Error('the document is nested too deep');
+    if (typeof value !== 'object' || value === null) return;
+    for (const [key, inner] of Object.entries(value)) {
+      left -= key.length;
+      walk(inner, depth + 1);
+    }
+  };
+  walk(document, 0);
 }
 
 /** JSON is YAML, but is read much faster as what it is. Aliases could make a small text a very large document. */

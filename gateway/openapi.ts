@@ -4,21 +4,31 @@ import type { GraphQLSchema } from 'graphql';
 import type { Settings } from './config.ts';
 import type { BoundRoute } from './graph-route.ts';
 import { describePlace } from './graph-route-variables.ts';
+import { livePaths, readyPaths } from './health-paths.ts';
 import { parsePointer } from './json-pointer.ts';
 import { describeSecurity, listSecuritySchemes, problemResponses, sharedComponents } from './openapi-common.ts';
 import { describeAnswer, describeInput, type JsonSchema, type SchemaComponents } from './openapi-graphql.ts';
-import { describeByService } from './openapi-service.ts';
+import { listTemplateParams, toTemplate } from './openapi-paths.ts';
+import { describeBySchemas } from './openapi-service.ts';
+import type { OpenapiSources as Documents } from './openapi-sources.ts';
 import type { OwnRoute } from './own-routes.ts';
-import { listParams } from './path-params.ts';
 import type { RouteTarget } from './route-table.ts';
+import {
+  type OpenapiBudget,
+  type OpenapiComponents,
+  ServiceOpenapi,
+  type ServiceOperations,
+} from './service-openapi.ts';
 
 export interface OpenapiSources {
-  readonly settings: Pick<Settings, 'own' | 'authentication'>;
+  readonly settings: Pick<Settings, 'own' | 'authentication' | 'graphql'>;
   readonly targets: readonly RouteTarget[];
   readonly bound: readonly BoundRoute[];
   /** Those of `rest` and `aggregate`, with what holds for them. */
   readonly own: readonly OwnRoute[];
   readonly schema: GraphQLSchema;
+  /** Those of services. */
+  readonly documents: Pick<Documents, 'findDocument' | 'revision'>;
 }
 
 type Part = Readonly<Record<string, unknown>>;
@@ -33,7 +43,7 @@ export function buildOpenapi(sources: OpenapiSources): Part {
   for (const [path, { parts }] of Object.entries(settings.own.aggregate)) {
     document.addAggregate(path, Object.keys(parts), findOwn(own, `GET ${path}`));
   }
-  for (const target of targets) document.addTarget(target);
+  document.addTargets(targets);
   const content = { paths: document.paths, components: document.components };
   return {
     openapi: '3.1.0',
@@ -55,7 +65,10 @@ class OpenapiDocument {
   readonly paths: Record<string, Record<string, unknown>> = {};
   readonly #sources: OpenapiSources;
   readonly #schemas: SchemaComponents = new Map();
-  readonly #components: Record<string, Record<string, unknown>> = {};
+  readonly #components: OpenapiComponents = {};
+  /** Of all documents of services together. */
+  readonly #budget: OpenapiBudget = { characters: 16_000_000 };
+  readonly #ofServices = new Map<object, ServiceOpenapi>();
   /** Templates by what they match: the document may hold only one of those that match the same. */
   readonly #templates = new Map<string, string>();
   readonly #ids = new Set<string>();
@@ -75,27 +88,63 @@ class OpenapiDocument {
     };
   }
 
-  addTarget({ route, service, label, requirement, needsViewer, rules }: RouteTarget): void {
-    const { path, methods, host } = route.match;
-    for (const method of methods ?? usualMethods) {
-      const { operation, components } = describeByService(service, route, method.toLowerCase());
-      for (const [kind, entries] of Object.entries(components)) {
-        this.#components[kind] = { ...this.#components[kind], ...entries };
-      }
-      this.#add(path, method, {
-        summary: label,
-        tags: [service],
-        ...operation,
-        ...(route.retire !== undefined && { deprecated: true }),
-        ...(host !== undefined && { 'x-selvage-host': host }),
-        parameters: mergeParameters(path, operation['parameters']),
-        responses: {
-          ...((operation['responses'] as Part | undefined) ?? { '2XX': { description: 'What the service answers.' } }),
-          ...problemResponses({ isGuarded: needsViewer || requirement !== null, isLimited: rules.length > 0 }),
-        },
-        ...this.#secure(requirement, needsViewer),
-      });
+  /** What a wildcard leads to stands behind what routes say by name, of any service. */
+  addTargets(targets: readonly RouteTarget[]): void {
+    const isOpen = ({ route }: RouteTarget): boolean => route.match.path.endsWith('*');
+    for (const target of targets) if (!isOpen(target)) this.#addTarget(target);
+    const open = targets.filter(isOpen);
+    for (const target of open.toSorted((a, b) => b.route.match.path.length - a.route.match.path.length)) {
+      this.#addTarget(target);
     }
+  }
+
+  #addTarget(target: RouteTarget): void {
+    const { route } = target;
+    const { methods, path } = route.match;
+    const allowed = methods ?? usualMethods;
+    const described = this.#describeByDocument(target);
+    for (const { path: template, method, operation } of described?.operations ?? []) {
+      if (allowed.some((name) => name.toLowerCase() === method))
+        this.#addOperation(target, template, method, operation);
+    }
+    const { validate } = route;
+    // Then nothing else passes.
+    if (described?.isWhole === true && validate?.mode !== 'log' && validate?.openapi?.unknown !== 'pass') return;
+    for (const method of allowed) {
+      this.#addOperation(target, toTemplate(path), method, describeBySchemas(route, method.toLowerCase()));
+    }
+  }
+
+  /** The operations of the document of its service; null where there is none. */
+  #describeByDocument({ route, service }: RouteTarget): ServiceOperations | null {
+    const { validate } = route;
+    if (validate?.openapi === undefined) return null;
+    const document = this.#sources.documents.findDocument(service, validate);
+    if (document === null) return null;
+    const known =
+      this.#ofServices.get(document) ?? new ServiceOpenapi(service, document, this.#components, this.#budget);
+    this.#ofServices.set(document, known);
+    return known.list(route);
+  }
+
+  #addOperation(target: RouteTarget, template: string, method: string, operation: Part): void {
+    const { route, service, label, requirement, needsViewer, rules } = target;
+    const { host } = route.match;
+    const { graphql } = this.#sources.settings;
+    if (livePaths.has(template) || readyPaths.has(template) || template === graphql.path) return;
+    this.#add(template, method, {
+      summary: label,
+      tags: [service],
+      ...operation,
+      ...(route.retire !== undefined && { deprecated: true }),
+      ...(host !== undefined && { 'x-selvage-host': host }),
+      parameters: mergeParameters(template, operation['parameters']),
+      responses: {
+        ...((operation['responses'] as Part | undefined) ?? { '2XX': { description: 'What the service answers.' } }),
+        ...problemResponses({ isGuarded: needsViewer || requirement !== null, isLimited: rules.length > 0 }),
+      },
+      ...this.#secure(requirement, needsViewer),
+    });
   }
 
   addAggregate(path: string, parts: readonly string[], own: OwnRoute | undefined): void {
@@ -118,7 +167,7 @@ class OpenapiDocument {
     const said = {
       summary: options.summary ?? operation.name?.value ?? bound.key,
       ...(options.deprecated === true && { deprecated: true }),
-      parameters: mergeParameters(path, this.#describeParameters(bound)),
+      parameters: mergeParameters(toTemplate(path), this.#describeParameters(bound)),
       ...this.#describeBody(bound),
     };
     const isRead = method === 'GET';
@@ -170,8 +219,8 @@ class OpenapiDocument {
   #addOwn(path: string, method: string, own: OwnRoute | undefined, said: Part, responses: Part): void {
     const gate = own?.gate;
     const isGuarded = gate !== undefined && (gate.needsViewer || gate.requirement !== null);
-    this.#add(path, method, {
-      parameters: mergeParameters(path, undefined),
+    this.#add(toTemplate(path), method, {
+      parameters: mergeParameters(toTemplate(path), undefined),
       ...said,
       responses: { ...responses, ...problemResponses({ isGuarded, isLimited: (gate?.rules.length ?? 0) > 0 }) },
       ...this.#secure(gate?.requirement ?? null, gate?.needsViewer ?? false),
@@ -182,8 +231,7 @@ class OpenapiDocument {
     return describeSecurity(this.#sources.settings.authentication, requirement, needsViewer);
   }
 
-  #add(pattern: string, method: string, operation: Part): void {
-    const template = toTemplate(pattern);
+  #add(template: string, method: string, operation: Part): void {
     const shape = template.replaceAll(/\{[^}]*\}/g, '{}');
     const known = this.#templates.get(shape) ?? template;
     this.#templates.set(shape, known);
@@ -215,15 +263,10 @@ function success(schema: JsonSchema): Part {
   };
 }
 
-/** `/orders/:id` as `/orders/{id}`; what a wildcard takes is one parameter. */
-function toTemplate(pattern: string): string {
-  return pattern.replaceAll(/(?<=\/):([A-Za-z_]\w*)(\([^/]*\))?/g, '{$1}').replace(/\*$/, '{wildcard}');
-}
-
 /** Every parameter of the path must be described (OpenAPI 3.1 section 4.8.9.1), and nothing twice. */
-function mergeParameters(pattern: string, said: unknown): readonly Part[] {
+function mergeParameters(template: string, said: unknown): readonly Part[] {
   const given = (Array.isArray(said) ? said : []) as readonly Part[];
-  const names = [...listParams(pattern), ...(pattern.endsWith('*') ? ['wildcard'] : [])];
+  const names = listTemplateParams(template);
   const kept = given.filter(({ in: place, name }) => place !== 'path' || names.includes(String(name)));
   const missing = names.filter((name) => !kept.some((one) => one['in'] === 'path' && one['name'] === name));
   return [...missing.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })), ...kept];
@@ -232,7 +275,7 @@ function mergeParameters(pattern: string, said: unknown): readonly Part[] {
 /** Of two templates for the same paths the second takes the names of the first. */
 function renameParameters(parameters: readonly Part[], from: string, to: string): readonly Part[] {
   if (from === to) return parameters;
-  const [before, after] = [from, to].map((text) => [...text.matchAll(/\{([^}]*)\}/g)].map(([, name]) => name));
+  const [before, after] = [from, to].map(listTemplateParams);
   return parameters.map((one) => {
     const index = one['in'] === 'path' ? (before?.indexOf(String(one['name'])) ?? -1) : -1;
     return index < 0 ? one : { ...one, name: after?.[index] };

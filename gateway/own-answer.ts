@@ -6,6 +6,7 @@ import { lingerAtEnd } from './client-pace.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
+import type { OwnOutcome } from './own-routes.ts';
 import { isUnread } from './request-body.ts';
 import type { RequestTarget } from './request-target.ts';
 
@@ -30,37 +31,48 @@ export function writeHead(exchange: OwnExchange, status: number, own: readonly s
   return encoded;
 }
 
-/** Writes a whole answer. To HEAD it has the length that it would have (RFC 9110 section 9.3.2), where that is known. */
+/** Writes a whole answer, and says what it is by its status. To HEAD it has the length that it would have (RFC 9110 section 9.3.2), where that is known. */
 export async function sendWhole(
   exchange: OwnExchange,
   status: number,
   own: readonly string[],
   body: Buffer | string,
-): Promise<void> {
+): Promise<OwnOutcome> {
   const { response, context } = exchange;
-  if (context.departure.happened) return;
+  const outcome = outcomeOf(status);
+  if (context.departure.happened) return outcome;
   const length = ['content-length', String(Buffer.byteLength(body))];
   const { headers, encoded } = buildHead(exchange, status, [...own, ...length]);
   if (context.method === 'HEAD') {
     response.writeHead(status, headers);
     response.end();
-    return;
+    return outcome;
   }
   const sent = encoded === null ? body : await encodeWhole(body, encoded.coding);
-  if (context.departure.happened) return;
+  if (context.departure.happened) return outcome;
   const bytes = Buffer.byteLength(sent);
   response.writeHead(status, encoded === null ? headers : [...headers, 'content-length', String(bytes)]);
   context.bodyBytes = bytes;
   context.meter?.passResponse(bytes);
   context.meter?.settle();
   response.end(sent);
+  return outcome;
 }
 
 /** An answer without content. */
-export function sendEmpty(exchange: OwnExchange, status: number, headers: readonly string[]): void {
-  if (exchange.context.departure.happened) return;
+export function sendEmpty(exchange: OwnExchange, status: number, headers: readonly string[]): OwnOutcome {
+  const outcome = outcomeOf(status);
+  if (exchange.context.departure.happened) return outcome;
   writeHead(exchange, status, headers);
   exchange.response.end();
+  return outcome;
+}
+
+function outcomeOf(status: number): OwnOutcome {
+  if (status === 206) return 'range';
+  if (status === 304) return 'not-modified';
+  if (status >= 400) return 'failed';
+  return status >= 300 ? 'redirect' : 'whole';
 }
 
 /** How a body is compressed on its way. */

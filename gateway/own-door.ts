@@ -9,7 +9,8 @@ import type { GatewayRequest } from './context.ts';
 import { edgeHeaders } from './edge-headers.ts';
 import type { GraphqlGeneration } from './graphql-generation.ts';
 import { answerOptions } from './local-answers.ts';
-import type { OwnGate, OwnMatch, OwnRoutes } from './own-routes.ts';
+import type { OwnExchange } from './own-answer.ts';
+import type { OwnGate, OwnMatch, OwnOutcome, OwnRoute, OwnRoutes } from './own-routes.ts';
 import type { RequestTarget } from './request-target.ts';
 import { authorize, type GateKeepers, identify, limit } from './route-gate.ts';
 import type { RouteTable } from './route-table.ts';
@@ -31,7 +32,12 @@ export type OwnDoor = (
   context: GatewayRequest,
 ) => Promise<boolean>;
 
-export type OwnDoorOptions = GateKeepers;
+export interface OwnDoorOptions extends GateKeepers {
+  readonly onAnswer: OwnAnswerListener;
+}
+
+/** A request passed the policies of its route, and this became of it. */
+export type OwnAnswerListener = (gate: OwnGate, outcome: OwnOutcome) => void;
 
 /** Creates the door. It throws GatewayErrors; the server answers them. */
 export function createOwnDoor(options: OwnDoorOptions): OwnDoor {
@@ -56,8 +62,8 @@ export function createOwnDoor(options: OwnDoorOptions): OwnDoor {
       throw new GatewayError('METHOD_NOT_ALLOWED', `This path does not take ${method}`, { allow: match.allow });
     }
     await pass(gate, options, context);
-    if (context.plugins !== undefined && (await context.plugins.atRoute('', gate.label))) return true;
-    await match.route.answer({
+    if (context.plugins !== undefined && (await context.plugins.atRoute(null, gate.label, gate.kind))) return true;
+    await answer(match.route, options.onAnswer, {
       target,
       params: match.params,
       request,
@@ -70,13 +76,22 @@ export function createOwnDoor(options: OwnDoorOptions): OwnDoor {
   };
 }
 
+async function answer(route: OwnRoute, onAnswer: OwnAnswerListener, exchange: OwnExchange): Promise<void> {
+  let outcome: OwnOutcome = 'failed';
+  try {
+    outcome = await route.answer(exchange);
+  } finally {
+    onAnswer(route.gate, outcome);
+  }
+}
+
 /** As with routes of services: of a preflight nothing is known that its request will say of itself. */
-function matchOwn(
-  { own, routes }: OwnDoorState,
+export function matchOwn(
+  { own, routes }: Pick<OwnDoorState, 'own' | 'routes'>,
   method: string,
   { path, query }: RequestTarget,
   isAsked: boolean,
-  { client, headers }: GatewayRequest,
+  { client, headers }: Pick<GatewayRequest, 'client' | 'headers'>,
 ): OwnMatch | null {
   const exact = own.find(method, path);
   // Of a path that both have, each takes the methods that it says.

@@ -4,6 +4,7 @@ import Type from 'typebox';
 import type { Mistake } from '../policies/schema-mistakes.ts';
 import { type AggregateRoute, AggregateRoutes, findAggregateMistakes } from './aggregate-options.ts';
 import { findGraphRouteMistakes, type GraphRoute, GraphRoutes } from './graph-route-options.ts';
+import { livePaths, readyPaths } from './health-paths.ts';
 import { OpenapiOptions } from './openapi-options.ts';
 import type { OwnRouteOptions } from './own-route-options.ts';
 import { findContradictions } from './policy-rules.ts';
@@ -63,8 +64,7 @@ function check(path: readonly (string | number)[], options: OwnRouteOptions, pat
 function findTwins(config: OwnConfig & { readonly graphql?: { readonly path?: string } }): Mistake[] {
   const { aggregate, rest, openapi } = buildOwnSettings(config);
   const taken = new Map<string, string>([[config.graphql?.path ?? '/graphql', 'the GraphQL door']]);
-  for (const path of ['/health', '/health/live', '/health/ready', '/healthcheck', '/readiness'])
-    taken.set(path, 'the health checks');
+  for (const path of [...livePaths, ...readyPaths]) taken.set(path, 'the health checks');
   const routes = [
     ...Object.keys(rest).map((key) => ({
       at: ['rest', key],

@@ -7,13 +7,15 @@ import type { Graph } from '../schema/graph.ts';
 import type { Call } from '../subgraphs/call.ts';
 import type { HttpCache } from '../subgraphs/http-cache.ts';
 import type { Snapshot } from '../subgraphs/snapshot.ts';
-import { buildAggregateRoute } from './aggregate.ts';
+import { buildAggregateRoute, type PartFailureListener } from './aggregate.ts';
 import type { PartDependencies } from './aggregate-part.ts';
 import type { Settings } from './config.ts';
 import { FileTags } from './file-tags.ts';
 import { bindGraphRoutes, buildGraphRoute } from './graph-route.ts';
 import type { ErrorContract } from './graphql-errors.ts';
+import { buildOpenapi } from './openapi.ts';
 import { buildOpenapiRoute } from './openapi-route.ts';
+import type { OpenapiSources } from './openapi-sources.ts';
 import { buildOwnRoutes, type OwnRoutes } from './own-routes.ts';
 import type { RouteTable } from './route-table.ts';
 import { buildStaticRoute } from './static-folder.ts';
@@ -21,6 +23,11 @@ import { buildStaticRoute } from './static-folder.ts';
 export interface OwnPlaneOptions {
   readonly call: Call;
   readonly cache: HttpCache;
+  /** What services say of their routes. */
+  readonly openapi: OpenapiSources;
+  readonly onPartFailure: PartFailureListener;
+  /** All routes of `rest`, and whether the graph has what their documents want. */
+  readonly onGraphRoutes: (routes: readonly { readonly key: string; readonly fits: boolean }[]) => void;
 }
 
 export interface OwnPlaneState {
@@ -32,8 +39,16 @@ export interface OwnPlaneState {
   readonly contract: ErrorContract;
 }
 
-/** Creates the builder, which keeps what outlives a state. Gives null where the configuration has no such route. */
-export function createOwnPlane({ call, cache }: OwnPlaneOptions): (state: OwnPlaneState) => OwnRoutes | null {
+export interface OwnPlane {
+  /** Null where the configuration has no such route. */
+  readonly own: OwnRoutes | null;
+  /** The OpenAPI document of all REST routes. */
+  readonly describe: () => Readonly<Record<string, unknown>>;
+}
+
+/** Creates the builder, which keeps what outlives a state. */
+export function createOwnPlane(options: OwnPlaneOptions): (state: OwnPlaneState) => OwnPlane {
+  const { call, cache, openapi: documents, onPartFailure, onGraphRoutes } = options;
   const tags = new FileTags();
   return (state) => {
     const { settings, graph, contract, routes } = state;
@@ -41,17 +56,19 @@ export function createOwnPlane({ call, cache }: OwnPlaneOptions): (state: OwnPla
     const assertMayAsk = createServiceCheck(state);
     const parts = { schema: graph.schema, contract, maxBodyBytes: settings.limits.maxGraphqlBodyBytes };
     const bound = bindGraphRoutes(rest, graph.schema);
+    onGraphRoutes(bound.map(({ key, misfits }) => ({ key, fits: misfits.length === 0 })));
     const own = [
       ...bound.map((route) => buildGraphRoute(route, settings, parts)),
       ...Object.entries(aggregate).map(([path, options]) =>
-        buildAggregateRoute(path, options, settings, { call, cache, assertMayAsk }),
+        buildAggregateRoute(path, options, settings, { call, cache, assertMayAsk, onPartFailure }),
       ),
     ];
-    const sources = { settings, targets: routes.targets, bound, own, schema: graph.schema };
-    return buildOwnRoutes(
+    const sources = { settings, targets: routes.targets, bound, own, schema: graph.schema, documents };
+    const table = buildOwnRoutes(
       openapi === undefined ? own : [...own, buildOpenapiRoute(openapi, settings, sources)],
       folders.map((folder) => buildStaticRoute(folder, settings, tags)),
     );
+    return { own: table, describe: () => buildOpenapi(sources) };
   };
 }
 

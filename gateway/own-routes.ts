@@ -5,14 +5,28 @@
 import createRouter, { type HTTPMethod } from 'find-my-way';
 import { compileRules } from '../policies/rate-limit-rule.ts';
 import { buildRequirement } from '../policies/requirement.ts';
+import type { Part } from './aggregate-part.ts';
 import type { Settings } from './config.ts';
 import { buildRouteEdge, type EdgePolicies } from './edge-policies.ts';
+import type { BoundRoute } from './graph-route.ts';
 import type { OwnExchange } from './own-answer.ts';
 import { type OwnRouteOptions, pickOwnRouteOptions } from './own-route-options.ts';
 import type { RouteGate } from './route-gate.ts';
 
+/** What answers at a route of the gateway's own, as the configuration calls it. */
+export type OwnKind = 'rest' | 'aggregate' | 'openapi' | 'static';
+
+/**
+ * What became of a request that its route answered, where the status alone does not say: `partial` lacks something,
+ * `fallback` is the page that stands for a path that is no file, `failed` everything that is no success.
+ */
+export type OwnOutcome = 'whole' | 'partial' | 'range' | 'not-modified' | 'fallback' | 'redirect' | 'failed';
+
 /** What a request must pass. */
 export interface OwnGate extends RouteGate {
+  readonly kind: OwnKind;
+  /** What the route says itself. */
+  readonly said: OwnRouteOptions;
   readonly edge: EdgePolicies;
   readonly priority: OwnRouteOptions['priority'];
 }
@@ -21,7 +35,11 @@ export interface OwnRoute {
   readonly gate: OwnGate;
   readonly methods: readonly HTTPMethod[];
   readonly path: string;
-  answer(exchange: OwnExchange): Promise<void> | void;
+  /** Of an aggregate. */
+  readonly parts?: readonly Part[];
+  /** Of REST from the graph. */
+  readonly bound?: BoundRoute;
+  answer(exchange: OwnExchange): Promise<OwnOutcome> | OwnOutcome;
 }
 
 export type OwnMatch =
@@ -40,18 +58,20 @@ export interface OwnRoutes {
 export type GateSettings = Pick<Settings, 'edge' | 'rateLimit' | 'policies' | 'authentication'>;
 
 export interface GateOptions {
+  readonly kind: OwnKind;
   readonly methods: readonly HTTPMethod[];
   readonly path: string;
   readonly options: OwnRouteOptions;
-  /** Whether limits, authorization and the need for a viewer are the GraphQL pipeline's, so that none is asked twice. */
-  readonly isPiped?: boolean;
+  /** Which service rules for requests are about; none where the gateway asks several, or nobody. */
+  readonly service?: string;
 }
 
 /** Works out what holds at a route: what it says itself, and what the gateway says for all routes. */
 export function buildOwnGate(
-  { methods, path, options, isPiped = false }: GateOptions,
+  { kind, methods, path, options, service = '' }: GateOptions,
   settings: GateSettings,
 ): OwnGate {
+  const isPiped = isPipedKind(kind);
   const { edge, rateLimit, policies, authentication } = settings;
   const kinds = pickOwnRouteOptions(options);
   // Access is one kind: whoever says `public` puts the gateway's `authorize` aside, and the reverse.
@@ -59,14 +79,21 @@ export function buildOwnGate(
   const authorize = saysAccess || isPiped ? kinds.authorize : policies.authorize;
   const route = { match: { path, methods: methods as ('GET' | 'POST')[] }, ...kinds };
   return {
+    kind,
+    said: kinds,
     label: `${methods.filter((method) => method !== 'HEAD').join(',')} ${path}`,
-    edge: buildRouteEdge(edge, '', {}, route),
+    edge: buildRouteEdge(edge, service, {}, route),
     requirement: authorize === undefined ? null : buildRequirement(authorize),
     needsViewer: !isPiped && authentication.required && kinds.public !== true,
     rules: compileRules([...(isPiped ? [] : rateLimit), ...(kinds.rateLimit ?? [])]),
     cost: kinds.cost ?? 1,
     priority: kinds.priority ?? policies.priority,
   };
+}
+
+/** Whether limits, authorization and the need for a viewer are the GraphQL pipeline's, so that none is asked twice. */
+export function isPipedKind(kind: OwnKind): boolean {
+  return kind === 'rest';
 }
 
 /** Builds the table. Null where there is nothing: then no request asks. */

@@ -151,8 +151,9 @@ class PlainConnection implements PlainCarrier {
     this.#response?.lose();
   };
 
+  /** Nothing moved for as long as a client may be idle. Between requests it may be longer: see {@link look}. */
   readonly #onTimeout = (): void => {
-    this.#lane.server.emit('timeout', this.socket);
+    if (this.#response !== null) this.#lane.server.emit('timeout', this.socket);
   };
 
   readonly #onError = (): void => {

@@ -4,7 +4,7 @@ import type { GatewayError } from '../policies/errors.ts';
 import type { CalledService, ChangeCall, Viewer } from '../policies/request-context.ts';
 import type { GatewayRequest } from './context.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
-import type { HeaderFacts, OperationFacts, RequestFacts, ViewerFacts } from './plugin.ts';
+import type { HeaderFacts, OperationFacts, RequestFacts, RouteFacts, ViewerFacts } from './plugin.ts';
 import { buildViewerFacts, RequestView } from './plugin-facts.ts';
 import {
   applyChanges,
@@ -72,9 +72,15 @@ export class PluginRequest {
   }
 
   /** A route was found, and the viewer may use it. True when a plugin has answered. */
-  async atRoute(service: string, route: string): Promise<boolean> {
+  async atRoute(service: string | null, route: string, kind: RouteFacts['kind'] = 'service'): Promise<boolean> {
     for (const { instance, call } of this.#set.hooks.onRoute ?? []) {
-      const facts = Object.freeze({ request: this.#factsFor(instance), viewer: this.#viewerFacts(), service, route });
+      const facts = Object.freeze({
+        request: this.#factsFor(instance),
+        viewer: this.#viewerFacts(),
+        kind,
+        service,
+        route,
+      });
       const verdict = await instance.guard.run('onRoute', () => call(facts), parseVerdict);
       if (this.#conclude(verdict)) return true;
       if (verdict?.changes !== undefined) this.#routeChanges = [...this.#routeChanges, ...verdict.changes];

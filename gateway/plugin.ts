@@ -134,7 +134,10 @@ export interface ViewerFacts {
 export interface RouteFacts {
   readonly request: RequestFacts;
   readonly viewer: ViewerFacts | null;
-  readonly service: string;
+  /** What answers: a service, or the gateway itself by this section of its configuration. */
+  readonly kind: 'service' | 'rest' | 'aggregate' | 'openapi' | 'static';
+  /** Null at a route that the gateway answers itself; whom it asks to do so, `onCall` hears. */
+  readonly service: string | null;
   /** Methods and pattern, e.g. `GET,POST /api/orders/*`. */
   readonly route: string;
 }
@@ -168,7 +171,7 @@ export interface ResponseFacts {
   readonly headers: HeaderFacts;
   /** The route's pattern or the operation's name; null where nothing matched. */
   readonly name: string | null;
-  /** The service of a route; null where several or none are concerned. */
+  /** The service of a route; null where several or none are concerned, as at routes that the gateway answers itself. */
   readonly service: string | null;
   /** Code of the first error that is answered. */
   readonly code: string | null;

@@ -65,7 +65,7 @@ export function refuseUnmatched(match: Exclude<RouteMatch<unknown>, { kind: 'fou
 
 /** A request as it goes to its service, whatever it is about to become there. */
 export interface OutgoingRequest
-  extends Pick<CallRequest, 'service' | 'method' | 'path' | 'accepts' | 'zone' | 'variant'> {
+  extends Pick<CallRequest, 'service' | 'method' | 'path' | 'accepts' | 'zone' | 'variant' | 'routedBy'> {
   readonly headers: string[];
 }
 
@@ -85,14 +85,16 @@ export function buildOutgoing(
   // Routes that differ in a header may lead to one path at two versions: what a cache keeps is for one of them.
   const told = variant?.name ?? (accepts === undefined ? null : `version ${route.route.version}`);
   const zone = variant?.zone ?? route.findZone?.(context);
+  const service = variant?.service ?? destination.service;
   return {
-    service: variant?.service ?? destination.service,
+    service,
     method: context.method,
     path: destination.rewrite(target.path) + query,
     headers,
     ...(accepts !== undefined && { accepts }),
     ...(zone !== undefined && { zone }),
     ...(told !== null && { variant: told }),
+    ...(service !== route.service && { routedBy: route.service }),
   };
 }
 

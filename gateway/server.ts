@@ -18,6 +18,7 @@ import { edgeHeaders, finishHeaders } from './edge-headers.ts';
 import { buildRefusal } from './graphql-errors.ts';
 import { answerGrpcFailure, readGrpcForm } from './grpc-dialect.ts';
 import { keepHalfClosed } from './half-closed.ts';
+import { livePaths, readyPaths } from './health-paths.ts';
 import { addHttp2, type Http2FrontOptions } from './http2-front.ts';
 import { assertOwnConnection, type IsMisdirected } from './http2-messages.ts';
 import { continueWhenRead } from './interim-answers.ts';
@@ -61,9 +62,6 @@ export interface RequestObserver {
  * size is paused and resumed several times, which costs more than the bytes: at 100 KB, 2.5 times the throughput.
  */
 const bufferBytes = 262_144;
-
-const livePaths = new Set(['/health/live', '/health', '/healthcheck']);
-const readyPaths = new Set(['/health/ready', '/readiness']);
 
 /** Creates the server without listening. */
 export function createPublicServer(options: PublicServerOptions): Server {

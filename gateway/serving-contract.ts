@@ -51,6 +51,8 @@ export interface Serving extends AsyncDisposable {
   probe(service: string): Promise<readonly InstanceStatus[]>;
   /** What would happen to a request, and why. */
   explain(question: ExplainQuestion): Promise<Explanation>;
+  /** The OpenAPI document of all REST routes. */
+  openapi(): Promise<Readonly<Record<string, unknown>>>;
   /** What became of copies of requests, in all processes. */
   mirrors(): Promise<readonly MirrorReport[]>;
   renderMetrics(): ReturnType<Metrics['render']>;

@@ -165,6 +165,7 @@ export function createServing(options: ServingOptions): LocalServing {
         log.warn('circuit breaker', { route, state });
       },
       onInvalidRequest: metrics.validation(log),
+      ownObserver: metrics.own,
       onRouteFallback: metrics.resilience.observeRouteFallback,
     });
   }
@@ -255,6 +256,10 @@ export function createServing(options: ServingOptions): LocalServing {
     async explain(question) {
       if (published === undefined || dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
       return explain({ ...published, configured, dataPlane }, question);
+    },
+    async openapi() {
+      if (dataPlane === undefined) throw new GatewayError('SERVICE_UNAVAILABLE');
+      return dataPlane.current.describe();
     },
     mirrors: async () => mirrors.reports(),
     renderMetrics: metrics.render,

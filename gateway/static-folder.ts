@@ -10,7 +10,7 @@ import type { FileTags } from './file-tags.ts';
 import { mediaTypeOf } from './file-types.ts';
 import { type OpenFile, openFile } from './folder-files.ts';
 import { type OwnExchange, sendEmpty, sendWhole, writeHead } from './own-answer.ts';
-import { buildOwnGate, type GateSettings, type OwnRoute } from './own-routes.ts';
+import { buildOwnGate, type GateSettings, type OwnOutcome, type OwnRoute } from './own-routes.ts';
 import type { Coding, StaticFolder } from './static-options.ts';
 import { parseFilePath } from './static-path.ts';
 import { streamFile } from './static-stream.ts';
@@ -20,7 +20,7 @@ const methods = ['GET', 'HEAD'] as const;
 
 /** The route of a folder. */
 export function buildStaticRoute(options: StaticFolder, settings: GateSettings, tags: FileTags): OwnRoute {
-  const gate = buildOwnGate({ methods, path: options.path, options }, settings);
+  const gate = buildOwnGate({ kind: 'static', methods, path: options.path, options }, settings);
   const isShared = !gate.needsViewer && gate.requirement === null;
   const folder = new Folder(options, isShared, tags);
   return { gate, methods, path: options.path, answer: (exchange) => folder.answer(exchange) };
@@ -32,6 +32,8 @@ interface Found {
   /** Path below the folder. */
   readonly name: string;
   readonly coding?: Coding;
+  /** Whether it is the page that stands for what is no file. */
+  readonly isFallback?: boolean;
 }
 
 class Folder {
@@ -47,7 +49,7 @@ class Folder {
     this.#lifetimeOf = compileLifetimes(options, isShared);
   }
 
-  async answer(exchange: OwnExchange): Promise<void> {
+  async answer(exchange: OwnExchange): Promise<OwnOutcome> {
     const { path, query } = exchange.target;
     // Links of a page that are relative need the slash.
     if (path.length < this.#prefix.length) return redirect(exchange, `${path}/${query}`);
@@ -57,7 +59,7 @@ class Folder {
     if (found === 'folder') return redirect(exchange, `${path}/${query}`);
     if (found === null) throw notFound();
     await using file = found.file;
-    await this.#send({ ...found, file }, exchange);
+    return await this.#send({ ...found, file }, exchange);
   }
 
   async #find(names: readonly string[], exchange: OwnExchange): Promise<Found | 'folder' | null> {
@@ -69,7 +71,7 @@ class Folder {
     if (found !== null && found !== 'folder') return found;
     if (fallback === undefined || !isNavigation(asked.at(-1) ?? '', isFolder, exchange)) return null;
     const page = await this.#open(fallback.split('/'), exchange);
-    return page === 'folder' ? null : page;
+    return page === 'folder' || page === null ? null : { ...page, isFallback: true };
   }
 
   async #has(names: readonly string[]): Promise<boolean> {
@@ -94,7 +96,7 @@ class Folder {
     return { file, name };
   }
 
-  async #send({ file, name, coding }: Found, exchange: OwnExchange): Promise<void> {
+  async #send({ file, name, coding, isFallback }: Found, exchange: OwnExchange): Promise<OwnOutcome> {
     const { request, context } = exchange;
     const { bytes, etag } = await this.#tags.read(file);
     const modified = new Date(Math.floor(file.modifiedAtMs / 1_000) * 1_000).toUTCString();
@@ -118,10 +120,15 @@ class Folder {
     const [first, last] = isPart ? [range.first, range.last] : [0, size - 1];
     if (isPart) headers.push('content-range', `bytes ${first}-${last}/${size}`);
     const status = isPart ? 206 : 200;
-    if (bytes !== null) return sendWhole(exchange, status, headers, bytes.subarray(first, last + 1));
+    const outcome = isPart ? 'range' : isFallback === true ? 'fallback' : 'whole';
+    if (bytes !== null) {
+      await sendWhole(exchange, status, headers, bytes.subarray(first, last + 1));
+      return outcome;
+    }
     const encoded = writeHead(exchange, status, [...headers, 'content-length', String(last - first + 1)]);
     if (context.method === 'HEAD') exchange.response.end();
     else await streamFile(file, first, last, exchange, encoded);
+    return outcome;
   }
 
   #varyOf(name: string): string {
@@ -137,8 +144,8 @@ function notFound(): GatewayError {
 }
 
 /** 308, so that HEAD stays HEAD. The path is as the client sent it, and begins with one slash: it leads nowhere else. */
-function redirect(exchange: OwnExchange, location: string): void {
-  sendEmpty(exchange, 308, ['location', location, 'cache-control', 'no-cache', 'content-length', '0']);
+function redirect(exchange: OwnExchange, location: string): OwnOutcome {
+  return sendEmpty(exchange, 308, ['location', location, 'cache-control', 'no-cache', 'content-length', '0']);
 }
 
 /** Whether somebody goes to a page, rather than a page asking for one of its parts. */

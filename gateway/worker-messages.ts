@@ -68,6 +68,8 @@ export interface ToWorker {
   status(body: null): Readonly<Record<string, readonly InstanceStatus[]>>;
   /** What would happen to a request. */
   explain(body: ExplainQuestion): Explanation;
+  /** The OpenAPI document of all REST routes. */
+  openapi(body: null): Readonly<Record<string, unknown>>;
   /** What became of copies of requests. */
   mirrors(body: null): readonly MirrorReport[];
   /** The breakers of services as a whole; null where there is none. */

@@ -49,6 +49,7 @@ const primary = createWorkerLink<ToWorker, ToPrimary>({
       return Object.fromEntries(names().map((name) => [name, serving.upstreams.status(name)]));
     },
     mirrors: () => required().serving.mirrors(),
+    openapi: () => required().serving.openapi(),
     explain: (question) => required().serving.explain(question),
     breakers() {
       const { serving, names } = required();

@@ -1,5 +1,11 @@
 /** Tags of kept REST answers: by them an administrator, a service or an unsafe request drops them. */
 
+/** Answers of a service to requests of routes of another one, which that one's team may drop and no others. */
+export function foreignAnswers(service: string, routedBy: string): string {
+  // No service has such a name.
+  return `${service} by ${routedBy}`;
+}
+
 /** What an administrator names to drop the answers of a service. */
 export function serviceTag(service: string): string {
   return `service ${service}`;

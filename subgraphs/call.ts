@@ -48,6 +48,8 @@ export interface CallRequest {
   readonly zone?: string;
   /** What answers depend on that is not said in the request itself: caches keep them apart by it. */
   readonly variant?: string;
+  /** Whose route leads here, where that is another service. */
+  readonly routedBy?: string;
   /**
    * A copy that nobody waits for: one attempt, whatever becomes of it, and nothing of it is told to the breaker of the
    * service or counted in its budgets, which are those of requests that matter. @default false

@@ -3,7 +3,7 @@ import { readAnswerTags } from '../policies/answer-tags.ts';
 import type { ForwardReason } from '../policies/cache-status.ts';
 import type { CacheEntry, CacheStore } from '../policies/cache-store.ts';
 import type { StoredHead } from '../policies/http-caching.ts';
-import { buildNamedTag, tagsOfPath } from './cache-tags.ts';
+import { buildNamedTag, foreignAnswers, tagsOfPath } from './cache-tags.ts';
 import type { KeptAnswer } from './cached-receiver.ts';
 import type { CallRequest } from './call.ts';
 import { type CacheRequest, variantKey } from './http-cache-key.ts';
@@ -32,13 +32,14 @@ export async function findKept(store: CacheStore, { primaryKey, headers }: Cache
 /** Keeps an answer; whether the store took it. */
 export async function keepAnswer(
   store: CacheStore,
-  { service, path }: CallRequest,
+  { service, path, routedBy }: CallRequest,
   { primaryKey }: CacheRequest,
   kept: KeptAnswer,
   epoch: number,
 ): Promise<boolean> {
   const named = readAnswerTags(kept.head.rawHeaders).map((name) => buildNamedTag(service, name));
-  const how = { ttlMs: kept.keepMs, tags: [...tagsOfPath(service, path), ...named], epoch };
+  const byRoute = routedBy === undefined ? [] : tagsOfPath(foreignAnswers(service, routedBy), path);
+  const how = { ttlMs: kept.keepMs, tags: [...tagsOfPath(service, path), ...byRoute, ...named], epoch };
   if (kept.vary.length > 0) {
     const names: VaryNames = { version: 1, vary: kept.vary };
     await store.set(primaryKey, { meta: names, body: Buffer.alloc(0) }, how);

@@ -36,7 +36,7 @@ export function buildCacheRequest(request: CallRequest, context: RequestContext)
   const shape = request.reshape?.key;
   return {
     headers,
-    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null, { variant: request.variant, shape }])}`,
+    primaryKey: `h:${hash([request.service, protocol, host.toLowerCase(), request.path, headers['host'] ?? null, { variant: request.variant, routedBy: request.routedBy, shape }])}`,
     credentialed: request.credentialed === true || viewer !== null || 'authorization' in headers || 'cookie' in headers,
     isConditional: 'if-none-match' in headers || 'if-modified-since' in headers,
   };

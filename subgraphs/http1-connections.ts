@@ -119,6 +119,11 @@ export class Http1Connections implements ConnectionOwner {
     this.#endIfEmpty();
   }
 
+  /** Whether more wait than what is idle, or on its way, will serve. */
+  get #lacks(): boolean {
+    return this.#waiting.length > this.#idle.length + this.#connecting;
+  }
+
   #flushSoon(): void {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
@@ -149,25 +154,25 @@ export class Http1Connections implements ConnectionOwner {
 
   #connectMore(): void {
     const { connections } = this.#options;
-    while (
-      this.#waiting.length > this.#idle.length + this.#connecting &&
-      this.#all.size + this.#connecting < connections
-    ) {
+    while (this.#lacks && this.#all.size + this.#connecting < connections) {
       this.#connecting++;
       void this.#connect();
     }
   }
 
   async #connect(): Promise<void> {
+    let socket: Socket | null = null;
+    let failure: unknown = null;
     try {
-      const socket = await this.#options.connect();
-      if (socket.destroyed) throw socket.errored ?? new errors.SocketError('closed');
-      this.#connecting--;
-      this.#take(socket);
+      socket = await this.#options.connect();
+      if (socket.destroyed) failure = socket.errored ?? new errors.SocketError('closed');
     } catch (thrown) {
-      this.#connecting--;
-      // Others may be on their way for those who wait behind.
-      if (this.#waiting.length > this.#connecting) this.#waiting.shift()?.fail(thrown as Error);
+      failure = thrown;
+    }
+    this.#connecting--;
+    if (socket !== null && failure === null) this.#take(socket);
+    else if (this.#lacks) {
+      this.#waiting.shift()?.fail(failure as Error);
       this.#connectMore();
     }
     this.#endIfEmpty();
@@ -187,7 +192,8 @@ export class Http1Connections implements ConnectionOwner {
   }
 
   #endIfEmpty(): void {
-    if (this.#state === 'open' || this.#all.size > 0 || this.#connecting > 0 || this.#waiting.length > 0) return;
+    // What is still connecting is not waited for: it will be cut when it comes.
+    if (this.#state === 'open' || this.#all.size > 0 || this.#waiting.length > 0) return;
     clearTimeout(this.#sweep);
     this.#ended.resolve();
   }

@@ -135,7 +135,7 @@ export class InstanceState implements Candidate {
     transport: InstanceTransport = this.#transport,
   ): void {
     const concurrency = shareOf(resilience, this.#surroundings);
-    const samePool =
+    const sameConnections =
       concurrency === this.#concurrency &&
       transport.http2 === this.#transport.http2 &&
       transport.tls === this.#transport.tls &&
@@ -146,10 +146,10 @@ export class InstanceState implements Candidate {
     this.updateRamp(this.#surroundings.now());
     this.breaker.configure(resilience);
     this.health.configure(health);
-    if (samePool) return;
+    if (sameConnections) return;
     this.#concurrency = concurrency;
     this.#transport = transport;
-    this.#retirePool();
+    this.#retireConnections();
     this.connections = this.#createConnections();
   }
 
@@ -187,7 +187,7 @@ export class InstanceState implements Candidate {
   /** Stops probing. Connections close when the calls in flight have ended. */
   retire(): void {
     this.health.stop();
-    this.#retirePool();
+    this.#retireConnections();
   }
 
   /** Cuts what is still in flight. */
@@ -232,7 +232,7 @@ export class InstanceState implements Candidate {
     return (this.#surroundings.random ?? Math.random)();
   }
 
-  #retirePool(): void {
+  #retireConnections(): void {
     const { connections } = this;
     const { closingPools } = this.#surroundings;
     closingPools.add(connections);

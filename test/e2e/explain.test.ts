@@ -50,7 +50,12 @@ for (const workers of [1, 2]) {
 
     const answer = await explain(question);
     assert.deepEqual(answer.outcome, { passes: true });
-    assert.deepEqual(answer.route, { label: 'GET /orders/:id', service: 'orders', pathAtService: '/v1/7?x=1' });
+    assert.deepEqual(answer.route, {
+      label: 'GET /orders/:id',
+      kind: 'service',
+      service: 'orders',
+      pathAtService: '/v1/7?x=1',
+    });
     assert.deepEqual(answer.authentication, {
       outcome: 'accepted',
       viewer: { id: 'ada', kind: 'api-key', issuer: null, scopes: ['orders:read'], roles: [] },

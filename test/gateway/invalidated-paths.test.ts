@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findKeptPaths } from '../../gateway/invalidated-paths.ts';
-import { buildPathTag, buildPrefixTag, serviceTag, tagsOfPath } from '../../subgraphs/cache-tags.ts';
+import { buildPathTag, buildPrefixTag, foreignAnswers, serviceTag, tagsOfPath } from '../../subgraphs/cache-tags.ts';
 import { buildRewrite } from '../../subgraphs/route-rewrite.ts';
 
 const find = (wanted: string, path: string, rewrite?: string) =>
@@ -40,7 +40,23 @@ test('what a route of any case, with an expression or with a split keeps is foun
     '/api/a',
     of({}, (own) => own, ['canary']),
   );
-  assert.deepEqual(split, { tags: [buildPathTag('s', '/api/a'), buildPathTag('canary', '/api/a')], services: ['s'] });
+  assert.deepEqual(split, {
+    tags: [buildPathTag('s', '/api/a'), buildPathTag(foreignAnswers('canary', 's'), '/api/a')],
+    services: ['s'],
+  });
+});
+
+test('what the replacement of a retired route keeps is found as well, at another service only that of this route', () => {
+  for (const service of ['s', 'next']) {
+    const retired = { replacement: { service, rewrite: buildRewrite({ path: '/api/*' }, '/v2/*') } };
+    const route = { match: { path: '/api/*' }, rewrite: '/v1/*' };
+    const rewrite = buildRewrite(route.match, route.rewrite);
+    const place = service === 's' ? 's' : foreignAnswers('next', 's');
+    assert.deepEqual(findKeptPaths('/api/a', [{ service: 's', route, rewrite, alsoAt: [], retired }]), {
+      tags: [buildPathTag('s', '/v1/a'), buildPathTag(place, '/v2/a')],
+      services: ['s'],
+    });
+  }
 });
 
 test('all below a path is found by what its route makes of the beginning', () => {

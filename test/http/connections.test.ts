@@ -97,6 +97,22 @@ test('connections end after limits.keepAliveTimeout without a request, or after 
   assert.match(text, /connection: close/i);
 });
 
+test('between requests a connection may rest for longer than a client may be idle in one', async (t) => {
+  const gateway = await startPlain(t, { limits: { clientIdleTimeout: '100ms' } });
+  const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  let answers = 0;
+  socket.on('data', (piece) => {
+    answers += piece.toString('latin1').split('HTTP/1.1 200').length - 1;
+  });
+  for (let asked = 1; asked <= 3; asked++) {
+    socket.write(`GET /api/x HTTP/1.1\r\n${host}\r\n`);
+    await until(() => answers === asked, `answer ${asked}`);
+    await new Promise((resolve) => setTimeout(resolve, 350));
+  }
+  assert.equal(socket.destroyed, false);
+});
+
 test('an answer that comes before the end of an upload arrives, and the rest is not taken for a request', async (t) => {
   const gateway = await startGateway(t);
   const service = await startRawService(t, (socket) =>

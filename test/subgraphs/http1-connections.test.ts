@@ -393,10 +393,16 @@ test('destroying cuts what is under way and what waits, also for a connection', 
   assert.equal((await send(connections, get('/3'))).error?.code, 'UND_ERR_DESTROYED');
   await closed(made[0]);
 
+  const never = await stage(t, plain, { connect: () => new Promise(() => {}) });
+  const unconnected = send(never.connections, get('/'));
+  await never.connections.destroy();
+  assert.equal((await unconnected).error?.code, 'UND_ERR_DESTROYED');
+
   const other = await stage(t, plain);
   const early = send(other.connections, get('/'));
   await other.connections.destroy();
   assert.equal((await early).error?.code, 'UND_ERR_DESTROYED');
+  while (other.made.length === 0) await turn();
   await closed(other.made[0]);
 });
 

@@ -30,7 +30,6 @@ test('connections, breaker and health of an instance outlive a snapshot that sti
   });
   const breaker = { circuitBreaker: { minimumCalls: 6, openFor: '1h' } };
   await using upstreams = stage([service.url], breaker);
-  // undici rests a connection for one turn of the event loop: calls without a pause alternate between two.
   for (let i = 0; i < 3; i++) await ask(upstreams);
   const before = sockets.size;
   upstreams.apply(snapshotOf(serviceOf('shop', [service.url], { ...breaker, timeout: '3s' })));
