@@ -37,7 +37,8 @@ export const clientLimitProperties = {
     Type.Integer({
       minimum: 0,
       default: 0,
-      description: 'Connections of clients to each process; more are closed at once. 0: no limit.',
+      description:
+        'Connections of clients to each process; more are closed at once, and counted. With workers, one may be full while another has room. 0: no limit.',
     }),
   ),
 } as const;

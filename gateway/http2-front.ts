@@ -3,13 +3,21 @@
  * that speak HTTP/2 are handed to another one, whose requests come back as events of the first.
  */
 import type { Server } from 'node:http';
-import { createServer, type Http2Server, type ServerHttp2Session, type ServerOptions } from 'node:http2';
+import {
+  constants,
+  createServer,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerOptions,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { type TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ClientLimits } from './client-limits.ts';
 import { cutOff } from './client-pace.ts';
 import { Http2Request, Http2Response, peer } from './http2-messages.ts';
 import { readPreface } from './http2-preface.ts';
+import { ResetAllowance } from './reset-allowance.ts';
 
 export interface Http2FrontOptions {
   readonly maxConcurrentStreams: number;
@@ -66,6 +74,7 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
   });
   forwardRequests(http2, server, options);
   cutIdleStreams(http2, server, options);
+  endResetFloods(http2, options);
 
   const event = server instanceof TlsServer ? 'secureConnection' : 'connection';
   const listeners = server.listeners(event);
@@ -89,13 +98,14 @@ export function addHttp2(server: Server, options: Http2FrontOptions): void {
   closeTogether(server, sessions, undecided);
 }
 
+/** Of heads that are larger than `maxHeaderSize` those up to twice as large are answered 431; beyond, Node resets their streams. */
 function createHttp2({ maxConcurrentStreams, limits }: Http2FrontOptions): Http2Server {
   const options: ServerOptions & FloodLimits = {
     ...floodLimits,
     maxHeaderListPairs: limits.maxHeaderCount + moreHeaderPairs,
     // A service may repeat a field that should come once; HTTP/1.1 lets it pass, and so must its answer here.
     strictSingleValueFields: false,
-    settings: { maxConcurrentStreams, maxHeaderListSize: limits.maxHeaderBytes, initialWindowSize: windowBytes },
+    settings: { maxConcurrentStreams, maxHeaderListSize: 2 * limits.maxHeaderBytes, initialWindowSize: windowBytes },
     Http2ServerRequest: Http2Request as never,
     Http2ServerResponse: Http2Response as never,
   };
@@ -104,9 +114,11 @@ function createHttp2({ maxConcurrentStreams, limits }: Http2FrontOptions): Http2
 
 /** Whatever listens to the requests of the server shall not have to know of two. */
 function forwardRequests(http2: Http2Server, server: Server, { onMalformed }: Http2FrontOptions): void {
-  http2.on('request', (request, response) => server.emit('request', request, response));
+  http2.on('request', (request, response) => {
+    if (!isWithdrawn(request)) server.emit('request', request, response);
+  });
   http2.on('checkContinue', (request, response) => {
-    if (server.emit('checkContinue', request, response)) return;
+    if (isWithdrawn(request) || server.emit('checkContinue', request, response)) return;
     response.writeContinue();
     server.emit('request', request, response);
   });
@@ -115,6 +127,11 @@ function forwardRequests(http2: Http2Server, server: Server, { onMalformed }: Ht
   http2.on('sessionError', (error: NodeJS.ErrnoException) => {
     if (error.code?.startsWith('ERR_HTTP2') === true) onMalformed();
   });
+}
+
+/** It came in one piece with the reset of its stream: whoever asked has left. */
+function isWithdrawn({ stream }: { readonly stream: ServerHttp2Stream }): boolean {
+  return stream.destroyed || stream.closed;
 }
 
 /** When a connection ends: with its client, after so many requests, and where nothing is asked any more, or never was. */
@@ -138,6 +155,30 @@ function bindSession(
   });
   // HTTP/2 needs both directions to the end of every stream: whoever has closed its own has left.
   socket.once('end', () => socket.destroy());
+}
+
+/**
+ * Ends the connection of a client that breaks off one request after the other. nghttp2 does so behind the 64 KB that were
+ * read with the one too many: two thousand requests would have begun.
+ */
+function endResetFloods(http2: Http2Server, { onMalformed }: Http2FrontOptions): void {
+  const { streamResetBurst: burst, streamResetRate: perSecond } = floodLimits;
+  const allowances = new WeakMap<object, ResetAllowance>();
+  const count = ({ stream }: Http2Request, response: Http2Response): void => {
+    const { session } = stream;
+    if (session === undefined) return;
+    stream.once('close', () => {
+      // What a service broke off, or a connection, is not the client's doing.
+      if (!stream.aborted || response.isCut || session.destroyed) return;
+      const allowance = allowances.get(session) ?? new ResetAllowance({ burst, perSecond });
+      allowances.set(session, allowance);
+      if (allowance.take()) return;
+      onMalformed();
+      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    });
+  };
+  http2.prependListener('request', count as never);
+  http2.prependListener('checkContinue', count as never);
 }
 
 /**

@@ -29,6 +29,8 @@ export class Http2Request extends Http2ServerRequest {
   readonly #socket: Socket;
   /** The hosts that the request names. RFC 9113 section 8.3.1: `:authority` and Host, if both are there, are the same. */
   readonly isContradictory: boolean;
+  /** Of the head, as RFC 9113 section 6.5.2 counts it. */
+  readonly headBytes: number;
   /** Of the body. */
   receivedBytes = 0;
   #isWhole: boolean;
@@ -54,6 +56,7 @@ export class Http2Request extends Http2ServerRequest {
       this.#headers['transfer-encoding'] = 'chunked';
     }
     this.#rawHeaders = plainFields(rawHeaders, authority, headers.cookie);
+    this.headBytes = countBytes(rawHeaders);
     this.#isWhole = stream.endAfterHeaders;
   }
 
@@ -103,6 +106,13 @@ function brokenOff(): Error {
   return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
 }
 
+/** Each field counts for 32 more than it has. */
+function countBytes(raw: readonly string[]): number {
+  let bytes = 16 * raw.length;
+  for (const text of raw) bytes += text.length;
+  return bytes;
+}
+
 function plainFields(raw: readonly string[], authority: string | undefined, cookie: string | undefined): string[] {
   const plain: string[] = [];
   if (authority !== undefined) plain.push('host', authority);
@@ -119,6 +129,8 @@ function plainFields(raw: readonly string[], authority: string | undefined, cook
 export class Http2Response extends Http2ServerResponse<Http2Request> {
   /** Whether the head is all there is: then it says so itself, and no frame follows. */
   endsWithHead = false;
+  /** Whether its stream was reset from this side. */
+  isCut = false;
   #writtenLength = 0;
 
   constructor(stream: ServerHttp2Stream) {
@@ -196,6 +208,7 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
 
   /** The client must not take what it has for the whole: a reset without an error would read as an end. */
   override destroy(): this {
+    this.isCut = true;
     if (!this.stream.writableFinished) this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     return this;
   }

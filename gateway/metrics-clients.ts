@@ -1,11 +1,15 @@
 /** What clients' connections came to that never became a request, or not a whole one. */
-import { Counter, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 
 export interface ClientMetrics {
   /** A request that the parser refused: it has no line in the access log. */
   observeMalformed(code: string): void;
   /** A connection was cut: its client sent no body, or read no answer. */
   observeSlow(kind: 'body' | 'reader'): void;
+  /** One was opened (1), or is over (-1). */
+  observeConnections(change: 1 | -1): void;
+  /** One was closed because there were `limits.maxConnections` of them. */
+  observeRefused(): void;
 }
 
 export function createClientMetrics(registry: Registry): ClientMetrics {
@@ -22,6 +26,16 @@ export function createClientMetrics(registry: Registry): ClientMetrics {
     labelNames: ['kind'],
     registers,
   });
+  const open = new Gauge({
+    name: 'selvage_client_connections',
+    help: 'Open connections of clients to the public port.',
+    registers,
+  });
+  const refused = new Counter({
+    name: 'selvage_refused_connections_total',
+    help: 'Connections of clients that were closed at once because of limits.maxConnections.',
+    registers,
+  });
   return {
     observeMalformed(code) {
       malformed.inc({ code });
@@ -29,5 +43,7 @@ export function createClientMetrics(registry: Registry): ClientMetrics {
     observeSlow(kind) {
       slow.inc({ kind });
     },
+    observeConnections: (change) => open.inc(change),
+    observeRefused: () => refused.inc(),
   };
 }

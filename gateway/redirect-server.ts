@@ -2,9 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { closeServer, listen } from './listen.ts';
+import { listen } from './listen.ts';
 import type { RedirectOptions } from './listen-options.ts';
 import type { Log } from './log.ts';
+import { type DrainOptions, drainServer } from './shutdown.ts';
 
 export interface OpenRedirectOptions extends RedirectOptions {
   readonly host: string;
@@ -18,7 +19,11 @@ export interface OpenRedirectOptions extends RedirectOptions {
 export async function openRedirect({ url, host, log, ...options }: OpenRedirectOptions): Promise<AsyncDisposable> {
   const server = createRedirectServer({ ...options, toPort: options.toPort ?? Number(new URL(url).port || 443) });
   log.info('redirecting to HTTPS', { url: await listen(server, { host, port: options.port }) });
-  return { [Symbol.asyncDispose]: () => closeServer(server) };
+  return {
+    async [Symbol.asyncDispose]() {
+      await drainServer(server, ending);
+    },
+  };
 }
 
 export interface RedirectServerOptions extends RedirectOptions {
@@ -33,6 +38,8 @@ const wellFormedHost = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 /** Nothing here has more to say. */
 const maxHeaderBytes = 8_192;
 const patienceMs = 10_000;
+/** Whoever has connected as a worker leaves is about to ask: it is answered still. */
+const ending: DrainOptions = { delayMs: 0, handOverMs: 200, graceMs: 1_000 };
 
 /** Creates the server without listening. */
 export function createRedirectServer(options: RedirectServerOptions): Server {

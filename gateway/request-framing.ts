@@ -11,11 +11,18 @@ const knownMethods: ReadonlySet<string> = new Set(METHODS);
 /** `uri-host [ ":" port ]` (RFC 9110 section 7.2), without what could make it more than that. */
 const wellFormedHost = /^(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
+export interface HeadLimits {
+  readonly maxHeaderCount: number;
+  readonly maxHeaderBytes: number;
+}
+
 /** Throws BAD_REQUEST or HEADERS_TOO_LARGE. */
-export function assertFraming(request: IncomingMessage, maxHeaderCount: number): void {
+export function assertFraming(request: IncomingMessage, { maxHeaderCount, maxHeaderBytes }: HeadLimits): void {
   const { httpVersion, rawHeaders, headers } = request;
   if (request instanceof Http2Request) {
     if (request.isContradictory) throw refuse('The request names two hosts, or a user');
+    // In HTTP/1.1 the parser has refused it.
+    if (request.headBytes > maxHeaderBytes) throw new GatewayError('HEADERS_TOO_LARGE');
   } else if (httpVersion !== '1.1' && httpVersion !== '1.0') {
     // The parser takes 0.9 and 2.0 as well, and knows methods of other protocols.
     throw refuse('This version of HTTP is not spoken here');

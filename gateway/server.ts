@@ -12,6 +12,7 @@ import { assertNotOwn } from './ambiguous-path.ts';
 import { ClientConnections } from './client-connection.ts';
 import type { ClientLimits } from './client-limits.ts';
 import { type ClientPaceOptions, cutIdleReaders, lingerAtEnd, watchUpload } from './client-pace.ts';
+import { limitConnections } from './connection-limit.ts';
 import { createGatewayRequest, type GatewayRequest, type GatewayRequestOptions } from './context.ts';
 import type { DataPlaneState } from './data-plane.ts';
 import { edgeHeaders, finishHeaders } from './edge-headers.ts';
@@ -103,7 +104,7 @@ export function createPublicServer(options: PublicServerOptions): Server {
   // One more than may be, so that it shows: Node drops the rest without a word.
   server.maxHeadersCount = limits.maxHeaderCount + 1;
   if (limits.maxRequestsPerConnection > 0) server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
-  if (limits.maxConnections > 0) server.maxConnections = limits.maxConnections;
+  limitConnections(server, limits.maxConnections, clientMetrics);
   cutIdleReaders(server, pace);
   keepHalfClosed(server, connections);
   server.on('clientError', createMalformedListener(connections, clientMetrics.observeMalformed));
@@ -177,7 +178,7 @@ class Entrance {
     options.observer.onBegin(context);
     response.once('close', () => options.observer.onEnd(context, response));
     try {
-      assertFraming(request, options.limits.maxHeaderCount);
+      assertFraming(request, options.limits);
       assertOneAuthorization(request);
       if (asked === undefined) assertPlain(request);
       if (target instanceof GatewayError) throw target;

@@ -1,4 +1,5 @@
 /** The one place where a failed attempt becomes a code, and facts to act upon. */
+import { constants } from 'node:http2';
 import { type ErrorCode, GatewayError } from '../policies/errors.ts';
 
 export interface CallFailure {
@@ -12,6 +13,8 @@ export interface CallFailure {
   readonly countsAgainstInstance: boolean;
   /** Whether another try is of no use, whatever the instance. */
   readonly final: boolean;
+  /** The instance says that it did nothing with what was sent: another one may be asked, whatever the request. */
+  readonly refused?: true;
 }
 
 /**
@@ -99,6 +102,18 @@ export function classifyFailure(thrown: unknown, service: string, sent: boolean)
   // EAI_AGAIN: the name server does not answer. It would take every instance of every service out at once.
   const connectFailure = thrown instanceof ConnectFailure && code !== 'EAI_AGAIN';
   return { ...innocent, error, sent, connectFailure };
+}
+
+/** REFUSED_STREAM: nothing was processed (RFC 9113 section 8.7). undici has sent it a second time by then. */
+export function isRefusedStream(thrown: Error): boolean {
+  return 'http2ErrorCode' in thrown && thrown.http2ErrorCode === constants.NGHTTP2_REFUSED_STREAM;
+}
+
+/** The instance refused the request, and has nothing of it that could not be sent elsewhere. */
+export function refusedStreamFailure(cause: Error, service: string): CallFailure {
+  const options = { service, cause, retryAfterSeconds: 1 };
+  const error = new GatewayError('SERVICE_UNAVAILABLE', 'The service refused the request', options);
+  return { ...innocent, error, sent: false, countsAgainstInstance: true, refused: true };
 }
 
 /** The head of the answer, or the whole of it, was not there in time. */

@@ -25,6 +25,8 @@ const longestBackoffMs = 200;
  *   rotation then), and a dead instance shall not become a client's error while a living one exists;
  * - when nothing was sent because a connection was lost that had been idle: at once, to the same instance if need be, a
  *   few times. It is not the instance that failed, and the next connection is a new one;
+ * - when the instance says that it refused what was sent, whatever the request: to an instance that this call has not
+ *   tried, within the number of attempts and the budget, as it says so because it has too much to do;
  * - when nothing was sent and all were tried, or when something was sent but the request is idempotent and its body is
  *   still whole: within the number of attempts and the retry budget, to an untried instance if there is one, else after
  *   a short pause to any.
@@ -194,6 +196,7 @@ export class CallRun implements CallScope {
 
   #mayTryAgain(failure: CallFailure): boolean {
     if (failure.final || this.request.aside === true || !this.#mayGoOn()) return false;
+    if (failure.refused === true) return this.#hasAvailable(this.#tried) && this.#mayRepeat(false);
     if (!failure.sent) {
       if (!failure.connectFailure && this.#reconnects++ < maxReconnects) this.#tried.pop();
       if (this.#hasAvailable(this.#tried)) return true;

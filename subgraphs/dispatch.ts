@@ -7,9 +7,11 @@ import {
   type CallFailure,
   classifyFailure,
   departureFailure,
+  isRefusedStream,
   lateFailure,
   outrunFailure,
   refusalFailure,
+  refusedStreamFailure,
   statusFailure,
 } from './call-failure.ts';
 import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte } from './call-time.ts';
@@ -167,6 +169,10 @@ export class Dispatch implements ExchangeHandler, Flow {
     if (this.#state === 'streaming' && this.#leftBytes === 0 && control !== null) this.onResponseEnd(control, []);
     if (this.#state === 'over') return;
     const { request, upload } = this.#scope;
+    if (this.#state === 'waiting' && upload?.started !== true && isRefusedStream(error)) {
+      this.#fail(refusedStreamFailure(error, request.service));
+      return;
+    }
     const broken = upload?.failure ?? null;
     // Whoever feeds the body may have broken it off with a verdict; otherwise it was the client who did.
     if (broken === null || broken instanceof GatewayError) {

@@ -211,51 +211,6 @@ test('a draining gateway says GOAWAY, and answers what it has', async (t) => {
   assert.ok(!outcomes.includes('requests were cut at the end of the grace period'));
 });
 
-test('floods end the connection that they come by, and nothing else', async (t) => {
-  const { services } = await setUp(t);
-  const gateway = await startGateway(t, { ...clear, services });
-  const honest = await connectHttp2(t, gateway.url);
-  const { port } = new URL(gateway.url);
-  const frame = (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)) => {
-    const head = Buffer.alloc(9);
-    head.writeUIntBE(payload.length, 0, 3);
-    head.writeUInt8(type, 3);
-    head.writeUInt8(flags, 4);
-    head.writeUInt32BE(stream, 5);
-    return Buffer.concat([head, payload]);
-  };
-  // :method GET, :scheme http, :path /, :authority a
-  const fields = Buffer.from([0x82, 0x86, 0x84, 0x41, 0x01, 0x61]);
-  const cancel = Buffer.from([0, 0, 0, 8]);
-  const flood = async (build: (at: number) => Buffer, count: number) => {
-    const socket = connectPlain(Number(port), '127.0.0.1');
-    socket.on('error', () => {});
-    socket.resume();
-    const closed = new Promise((resolve) => socket.once('close', resolve));
-    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-    socket.write(frame(4, 0, 0));
-    for (let i = 0; i < count && socket.writable; i += 100) {
-      socket.write(Buffer.concat(Array.from({ length: 100 }, (_, j) => build(i + j))));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await closed;
-  };
-  const before = gateway.lines.length;
-  await flood((i) => Buffer.concat([frame(1, 5, 2 * i + 1, fields), frame(3, 0, 2 * i + 1, cancel)]), 5_000);
-  const requests = gateway.lines.slice(before).filter(({ msg }) => msg === 'request').length;
-  assert.ok(requests < 1_500, `reset at once: ${requests} of 5000 were begun`);
-  await flood((i) => (i === 0 ? frame(1, 1, 1, fields) : frame(9, 0, 1, Buffer.from([0x40, 1, 0x61, 1, 0x62]))), 5_000);
-  await flood(() => frame(4, 0, 0, Buffer.alloc(6 * 100, Buffer.from([0, 3, 0, 0, 0, 9]))), 5_000);
-  assert.equal((await askHttp2(honest, '/a')).status, 200);
-
-  const large = honest.request({
-    ':path': '/a',
-    ...Object.fromEntries([...'abcd'].map((n) => [n, 'v'.repeat(8_000)])),
-  });
-  await assert.rejects(readAnswer(large), 'a head that is too large');
-  assert.equal((await askHttp2(honest, '/a')).status, 200);
-});
-
 test('over TLS clients choose HTTP/2 or HTTP/1.1, with workers too', { skip }, async (t) => {
   const { services } = await setUp(t);
   const authority = await createAuthority(t);

@@ -20,6 +20,11 @@ async function setUp(t: TestContext, config: GatewayConfig = {}) {
       if (!response.writableFinished) aborted++;
     });
     if (incoming.url === '/hang') return;
+    if (incoming.url === '/cut') {
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('half', () => response.destroy());
+      return;
+    }
     if (incoming.url === '/large') {
       response.end(Buffer.alloc(4_000_000));
       return;
@@ -143,6 +148,18 @@ test('streams that nobody reads, or that bring no body, are given up, and others
   clearInterval(timer);
   steady.end();
   assert.equal((await answer).status, 200);
+});
+
+test('a client whose answers break off by the hundred at a service keeps its connection', async (t) => {
+  const goingOn = { circuitBreaker: { minimumCalls: 1_000 }, outlierDetection: { enabled: false } };
+  const { gateway, via } = await setUp(t, { policies: goingOn });
+  const session = await connectHttp2(t, gateway.url);
+  for (let i = 0; i < 6; i++) {
+    const answers = await Promise.allSettled(Array.from({ length: 50 }, () => askHttp2(session, '/cut')));
+    assert.ok(answers.every(({ status }) => status === 'rejected'));
+  }
+  assert.equal(via.length, 300);
+  assert.equal((await askHttp2(session, '/a')).status, 200);
 });
 
 test('a client of HTTP/2 that ends its connection has left', async (t) => {

@@ -29,9 +29,16 @@ export async function connectHttp2(
   return session;
 }
 
-/** The answer to a stream; rejects when the stream is reset. */
+/** The answer to a stream; rejects when the stream is reset, or its connection is gone. */
 export async function readAnswer(stream: ClientHttp2Stream): Promise<Http2Answer> {
-  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status'?: number }];
+  // A stream of a connection that is refused may end without an error.
+  const closed = new Promise<never>((_, reject) => {
+    stream.once('close', () => reject(new Error('closed without an answer')));
+  });
+  closed.catch(() => {});
+  const [headers] = (await Promise.race([once(stream, 'response'), closed])) as [
+    IncomingHttpHeaders & { ':status'?: number },
+  ];
   let text = '';
   stream.setEncoding('latin1');
   for await (const chunk of stream) text += chunk;
