@@ -56,6 +56,10 @@ export class StreamedAnswer implements Receiver {
     return this.#response.write(chunk);
   }
 
+  holdsNothing(): boolean {
+    return this.#compressed === null && this.#response.writableLength === 0;
+  }
+
   onEnd(trailers: readonly string[]): void {
     this.#sendHead();
     const passed = this.#trailing ? pickTrailers(trailers) : [];

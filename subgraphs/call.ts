@@ -78,6 +78,8 @@ export interface Receiver {
   onHead(status: number, rawHeaders: readonly string[], flow: Flow): void;
   /** A piece of the body. `false` asks for a pause until `flow.resume()`. */
   onData(chunk: Buffer): boolean;
+  /** Whether it holds nothing of the pieces so far: then their memory may be taken back. Without it they stay. */
+  holdsNothing?(): boolean;
   onEnd(trailers: readonly string[]): void;
   /** Whether the answer, which has ended, holds a GraphQL error with one of the codes. Without it, no answer does. */
   hasErrorCode?(codes: ReadonlySet<string>): boolean;

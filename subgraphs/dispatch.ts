@@ -148,6 +148,10 @@ export class Dispatch implements ExchangeHandler, Flow {
     }
   }
 
+  holdsNothing(): boolean {
+    return this.#scope.request.receiver.holdsNothing?.() === true;
+  }
+
   onResponseEnd(_control: ExchangeControl, rawTrailers: string[]): void {
     if (this.#state === 'discarding') this.#release();
     if (this.#state !== 'streaming') return;

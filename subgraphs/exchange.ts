@@ -26,6 +26,8 @@ export interface ExchangeHandler {
   /** The head of the answer, or of one before it (1xx, but not 100). The fields are the handler's from here on. */
   onResponseStart(control: ExchangeControl, status: number, rawHeaders: string[]): void;
   onResponseData(control: ExchangeControl, chunk: Buffer): void;
+  /** Whether it holds nothing of the pieces so far: then their memory may be taken back. Without it they stay. */
+  holdsNothing?(): boolean;
   onResponseEnd(control: ExchangeControl, rawTrailers: string[]): void;
   onResponseError(control: ExchangeControl | null, error: Error): void;
 }
