@@ -25,13 +25,16 @@ export class ClientConnection {
   /** What goes out when all answers are written; null for nothing. */
   #lastWords: (() => void) | null = null;
 
+  /** {@link end} must follow. */
   begin(exchange: Exchange): void {
     this.exchanges.push(exchange);
-    exchange.response.once('close', () => {
-      const index = this.exchanges.indexOf(exchange);
-      if (index !== -1) this.exchanges.splice(index, 1);
-      if (this.exchanges.length === 0) this.#lastWords?.();
-    });
+  }
+
+  /** The answer is written, or its connection is gone. */
+  end(exchange: Exchange): void {
+    const index = this.exchanges.indexOf(exchange);
+    if (index !== -1) this.exchanges.splice(index, 1);
+    if (this.exchanges.length === 0) this.#lastWords?.();
   }
 
   /** The exchange whose request is still being received. */

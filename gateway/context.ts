@@ -67,6 +67,8 @@ export interface GatewayRequest extends RequestContext {
   grpc: GrpcFacts | undefined;
   /** While its body comes in. */
   uploadWatch: UploadWatch | undefined;
+  /** The response has closed: where it was not written whole, the client is gone. */
+  end(): void;
 }
 
 export interface GatewayRequestOptions {
@@ -103,7 +105,7 @@ class HttpRequest implements GatewayRequest {
   viewerFields: readonly string[] | undefined = undefined;
   deadlineAtMs: number;
   readonly isHurried: boolean;
-  readonly departure: ClientDeparture;
+  readonly departure = new DepartureSignal();
   readonly #response: ServerResponse;
   #atEnd: (() => void)[] | undefined;
   plugins: PluginRequest | undefined = undefined;
@@ -151,12 +153,15 @@ class HttpRequest implements GatewayRequest {
     );
     this.isHurried = wishMs < options.deadlineMs;
     this.deadlineAtMs = this.startedAtMs + Math.min(wishMs, options.deadlineMs);
-    this.departure = new ClientDeparture(response);
     this.#response = response;
   }
 
   get changeCall(): ChangeCall | undefined {
     return this.plugins?.changeCall;
+  }
+
+  end(): void {
+    if (!this.#response.writableFinished) this.departure.happen();
   }
 
   atEnd(listener: () => void): void {
@@ -181,14 +186,4 @@ function requestId(given: string | string[] | undefined): string {
 
 function requestTimeoutMs(given: string | string[] | undefined): number {
   return typeof given === 'string' && wellFormedTimeout.test(given) ? Number(given) : Number.POSITIVE_INFINITY;
-}
-
-/** The client is gone when its response closes before it was written whole. */
-class ClientDeparture extends DepartureSignal {
-  constructor(response: ServerResponse) {
-    super();
-    response.once('close', () => {
-      if (!response.writableFinished) this.happen();
-    });
-  }
 }

@@ -82,7 +82,9 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     context.calledAtMs = performance.now();
     try {
       const ask = withPlugins(send, context);
-      await callGuarded(() => ask(forwarded, context), guards.find(route), response, context);
+      const guard = guards.find(route);
+      if (guard === undefined) await ask(forwarded, context);
+      else await callGuarded(() => ask(forwarded, context), guard, response, context);
     } catch (thrown) {
       await standIn({ call: withPlugins(call, context), onFallback }, route, thrown, own, response, context);
     }
@@ -97,7 +99,9 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
       );
     const authenticate = () => authenticator.authenticate(request.headers, context);
     const asked = { routes, target, shed, authenticate };
-    const { route, isAuthenticated } = await matchRoute(asked, context);
+    // Waited for only where there is something to wait for, here and below: each wait costs as much as finding the route.
+    const choice = matchRoute(asked, context);
+    const { route, isAuthenticated } = choice instanceof Promise ? await choice : choice;
     context.name = route.label;
     context.service = route.service;
     context.shapeAnswer = route.edge.answer;
@@ -106,57 +110,60 @@ export function createRestDoor(options: RestDoorOptions): RestDoor {
     const origin = { method: context.method, host: context.client.host, headers: request.headers };
     route.edge.csrf?.(origin);
     if (protocol === 'websocket') assertHandshake(origin, route.edge);
-    await identify(options, route.route.priority, isAuthenticated, context);
-    await limit(options, route, context);
+    const identified = identify(options, route.route.priority, isAuthenticated, context);
+    if (identified !== undefined) await identified;
+    const limited = limit(options, route, context);
+    if (limited !== undefined) await limited;
     const destination = route.retired === null ? route : leadRetired(route.retired, route, usage, context);
     authorize(options, route, context);
     if (context.plugins !== undefined && (await context.plugins.atRoute(route.service, route.label))) return;
     if (route.answer !== null) return writeRouteAnswer(route.answer(target), response, context);
     if (route.idleTimeoutMs !== undefined) context.uploadWatch?.setIdleMs(route.idleTimeoutMs);
     // What a route does to messages it does to those of HTTP, as they stand.
-    const grpcCall =
-      protocol === null ? await openGrpcCall(route, destination, target, request, response, context) : null;
+    const mayBeGrpc = protocol === null && (destination.grpc !== null || route.grpc !== null);
+    const grpcCall = mayBeGrpc ? await openGrpcCall(route, destination, target, request, response, context) : null;
     if (grpcCall !== null) return exchange(route, grpcCall, response, context);
-    const prepared = await route.messages?.prepare({ request, target, context, rights, onInvalid, openapi, ...route });
+    const { messages } = route;
+    const prepared =
+      messages === null
+        ? undefined
+        : await messages.prepare({ request, target, context, rights, onInvalid, openapi, ...route });
     const outgoing = buildOutgoing(route, destination, prepared?.query ?? target.query, target, request, context);
     if (protocol !== null && route.edge.upgrade !== null) {
       const headers = (await context.plugins?.changeRouteCall(outgoing)) ?? outgoing.headers;
       const leave = { ...outgoing, headers, route, rule: route.edge.upgrade, protocol };
       const send = () => upgrades.forward(leave, request, response, context);
-      return callGuarded(send, guards.find(route), response, context);
+      const guard = guards.find(route);
+      return guard === undefined ? send() : callGuarded(send, guard, response, context);
     }
-    const own = await buildCall(route, target, outgoing, prepared, request, response, context);
+    let held = prepared?.body;
+    if (held === undefined && isReplayable(route, request)) held = await readReplayable(request, route, context);
+    const own = buildCall(route, target, outgoing, prepared, held, request, response, context);
     const forwarded = route.mirror === null ? own : mirrors.copy(route, own, request, context);
-    return exchange(route, forwarded, response, context, own);
+    await exchange(route, forwarded, response, context, own);
   };
 }
 
-/** The request as it goes on, its body on its way. */
-async function buildCall(
+/** The request as it goes on. `held`: its body, if that is here as a whole; otherwise it is on its way. */
+function buildCall(
   route: RouteTarget,
   target: RequestTarget,
   outgoing: OutgoingRequest,
   prepared: PreparedRequest | undefined,
+  held: CallRequest['body'] | undefined,
   request: IncomingMessage,
   response: ServerResponse,
   context: GatewayRequest,
-): Promise<CallRequest> {
-  const replayable = isReplayable(route, request);
-  // Where a body is here already, that is chance: whether a request is sent again must not hang on it.
-  const isHeld = replayable || prepared?.body !== undefined;
-  const body =
-    prepared?.body !== undefined
-      ? prepared.body
-      : replayable
-        ? await readReplayable(request, route, context)
-        : limitBody(request, route.maxBodyBytes, context.meter);
+): CallRequest {
+  const body = held === undefined ? limitBody(request, route.maxBodyBytes, context.meter) : held;
+  // Small bodies come with their heads or do not: whether a request is sent again must not hang on that.
+  const isRepeatable = body === null || (held !== undefined && Buffer.isBuffer(body));
   return {
     ...outgoing,
     headers: prepared === undefined ? outgoing.headers : prepared.changeHeaders([...outgoing.headers]),
     body,
     ...forwardTrailers(route, target.path, request, outgoing.headers, context),
-    idempotent:
-      replayable || ((body === null || (isHeld && Buffer.isBuffer(body))) && idempotentMethods.has(context.method)),
+    idempotent: isReplayable(route, request) || (isRepeatable && idempotentMethods.has(context.method)),
     ...(route.timeoutMs !== undefined && { timeoutMs: route.timeoutMs }),
     ...(route.idleTimeoutMs !== undefined && { idleTimeoutMs: route.idleTimeoutMs }),
     ...(route.edge.carriesCredentials && { credentialed: true }),
@@ -174,11 +181,10 @@ function withPlugins(call: Call, { plugins }: GatewayRequest): Call {
 /** The call, and what became of it for the breaker of its route. */
 async function callGuarded(
   send: () => Promise<void>,
-  guard: OutageGuard | undefined,
+  guard: OutageGuard,
   response: ServerResponse,
   context: GatewayRequest,
 ): Promise<void> {
-  if (guard === undefined) return send();
   const end = guard.begin();
   try {
     await send();

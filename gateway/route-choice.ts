@@ -9,6 +9,7 @@ import type { RequestTarget } from './request-target.ts';
 import { buildForwardedHeaders } from './rest-edge.ts';
 import type { Destination } from './retired-route.ts';
 import type { RouteMatch } from './route-matcher.ts';
+import type { RouteFacts } from './route-predicates.ts';
 import type { RouteTable, RouteTarget } from './route-table.ts';
 import type { ChooseVariant, Variant } from './route-variants.ts';
 
@@ -27,10 +28,8 @@ interface Asked {
 }
 
 /** The route. Who is asking is found out before it only where the next route in order depends on that. */
-export async function matchRoute(
-  { routes, target, shed, authenticate }: Asked,
-  context: GatewayRequest,
-): Promise<RouteChoice> {
+export function matchRoute(asked: Asked, context: GatewayRequest): RouteChoice | Promise<RouteChoice> {
+  const { routes, target } = asked;
   const { method, headers, client } = context;
   const question = { method, path: target.path, host: client.host };
   const facts = { headers, query: target.query, address: client.address, viewer: undefined };
@@ -40,7 +39,17 @@ export async function matchRoute(
     return { route: match.target, isAuthenticated: false };
   }
   if (match.kind !== 'needs-viewer') throw refuseUnmatched(match, method);
-  shed(match.possible);
+  asked.shed(match.possible);
+  return matchByViewer(asked, question, facts, context);
+}
+
+async function matchByViewer(
+  { routes, target, authenticate }: Asked,
+  question: Parameters<typeof assertUnambiguous>[1],
+  facts: RouteFacts,
+  context: GatewayRequest,
+): Promise<RouteChoice> {
+  const { method, client } = context;
   context.viewer = await authenticate();
   const known = { ...facts, viewer: context.viewer };
   const second = routes.find(method, target.path, client.host, known);

@@ -35,20 +35,36 @@ export interface GateKeepers {
   readonly shedder: LoadShedder;
 }
 
-/** Finds out who is asking, unless that is known already, and sheds load by it. */
-export async function identify(
-  { authenticator, describeViewer, shedder }: GateKeepers,
+/** Finds out who is asking, unless that is known already, and sheds load by it. A promise only where that takes time. */
+export function identify(
+  keepers: GateKeepers,
   priority: OwnRouteOptions['priority'],
   isAuthenticated: boolean,
   context: GatewayRequest,
-): Promise<void> {
-  if (!isAuthenticated) context.viewer = await authenticator.authenticate(context.headers, context);
-  shedder.checkViewer('rest', context, priority);
-  if (context.viewer !== null) context.viewerFields = describeViewer(context.viewer);
+): Promise<void> | undefined {
+  const viewer = isAuthenticated ? context.viewer : keepers.authenticator.authenticate(context.headers, context);
+  if (viewer instanceof Promise) return viewer.then((found) => take(keepers, priority, found, context));
+  take(keepers, priority, viewer, context);
+  return undefined;
 }
 
-export async function limit({ limiter }: GateKeepers, gate: RouteGate, context: GatewayRequest): Promise<void> {
-  if (gate.rules.length === 0) return;
+function take(
+  { describeViewer, shedder }: GateKeepers,
+  priority: OwnRouteOptions['priority'],
+  viewer: GatewayRequest['viewer'],
+  context: GatewayRequest,
+): void {
+  context.viewer = viewer;
+  shedder.checkViewer('rest', context, priority);
+  if (viewer !== null) context.viewerFields = describeViewer(viewer);
+}
+
+/** A promise only where there are limits. */
+export function limit(keepers: GateKeepers, gate: RouteGate, context: GatewayRequest): Promise<void> | undefined {
+  return gate.rules.length === 0 ? undefined : checkLimits(keepers, gate, context);
+}
+
+async function checkLimits({ limiter }: GateKeepers, gate: RouteGate, context: GatewayRequest): Promise<void> {
   const { viewer, client, headers, departure } = context;
   const { label, service, cost } = gate;
   const subject = { viewer, address: client.address, headers, route: label, service, cost, departure };

@@ -174,9 +174,14 @@ class Entrance {
       }
     };
     // A connection that leaves HTTP carries no further exchange, and its end has another meaning.
-    if (asked === undefined) connection.begin({ request, response, fail });
+    const exchange = asked === undefined ? { request, response, fail } : null;
+    if (exchange !== null) connection.begin(exchange);
     options.observer.onBegin(context);
-    response.once('close', () => options.observer.onEnd(context, response));
+    response.once('close', () => {
+      context.end();
+      if (exchange !== null) connection.end(exchange);
+      options.observer.onEnd(context, response);
+    });
     try {
       assertFraming(request, options.limits);
       assertOneAuthorization(request);
@@ -222,7 +227,7 @@ class Entrance {
     const { own } = current;
     if (own !== null && (await current.ownDoor({ ...current, own }, target, request, response, context))) return;
     assertNotOwn(target.path, context.method, this.#options.graphqlPath, own);
-    return current.restDoor(current.routes, target, request, response, context);
+    await current.restDoor(current.routes, target, request, response, context);
   }
 }
 

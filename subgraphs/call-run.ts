@@ -127,8 +127,9 @@ export class CallRun implements CallScope {
     let last: Error | null = null;
     for (;;) {
       if (this.#departed) throw departureFailure(this.request.service, false).error;
-      const first = this.#start(new Dispatch(this, this.#nextInstance(last)));
-      const outcome = await (this.#mayHedge ? this.#hedge(first) : first);
+      const dispatch = new Dispatch(this, this.#nextInstance(last));
+      const outcome = await (this.#mayHedge ? this.#hedge(this.#start(dispatch)) : this.#alone(dispatch));
+      this.#running.delete(dispatch);
       if (outcome.kind === 'answered') return;
       this.#lastFailure = outcome.failure;
       last = outcome.failure.error;
@@ -141,6 +142,11 @@ export class CallRun implements CallScope {
     if (this.#upstream.settings.hedgingBudget === 0 || !this.request.idempotent || this.upload !== null) return false;
     // Another instance does not have the client's session.
     return this.context.door !== 'rest' || this.#upstream.sessions === null;
+  }
+
+  #alone(dispatch: Dispatch): Promise<Outcome> {
+    this.#running.add(dispatch);
+    return dispatch.start();
   }
 
   #start(dispatch: Dispatch): Promise<Outcome> {
