@@ -434,3 +434,28 @@ test('an http server of Node is understood in all it answers', async (t) => {
   assert.equal((await send(connections, get('/'))).body, '012');
   assert.equal(made.length, 2, 'a HEAD ends its connection');
 });
+
+test('pieces give their memory back where nothing of them is held, and nowhere else', async (t) => {
+  class Keeping extends NotingHandler {
+    readonly chunks: Buffer[] = [];
+    override onResponseData(control: ExchangeControl, chunk: Buffer): void {
+      super.onResponseData(control, chunk);
+      this.chunks.push(chunk);
+    }
+  }
+  class LettingGo extends Keeping {
+    holdsNothing(): boolean {
+      return true;
+    }
+  }
+  const large = 'x'.repeat(300_000);
+  const { connections } = await stage(t, `${ok}Content-Length: ${large.length}\r\n\r\n${large}`);
+  for (const handler of [new Keeping(), new LettingGo()]) {
+    connections.dispatch(get('/'), handler);
+    assert.equal((await handler.over).body, large);
+    await turn();
+    const kept = handler.chunks.reduce((sum, { length }) => sum + length, 0);
+    if (handler instanceof LettingGo) assert.ok(kept < large.length / 2, `${kept} bytes are still there`);
+    else assert.equal(kept, large.length);
+  }
+});
