@@ -6,7 +6,7 @@ import { LatencyQuantile } from '../policies/latency-quantile.ts';
 import { buildOutlierDetection, type OutlierDetection } from '../policies/outlier-detection.ts';
 import { buildResilience, type Resilience, type ResilienceOptions } from '../policies/resilience.ts';
 import { RetryBudget } from '../policies/retry-budget.ts';
-import { type Balancer, type Choice, createBalancer } from './balancer.ts';
+import { type Balancer, createBalancer } from './balancer.ts';
 import type { BalancingSubject } from './balancing-key.ts';
 import type { AcceptsVersion } from './call.ts';
 import { CandidateGroup } from './candidate-group.ts';
@@ -21,6 +21,7 @@ import { ServiceBreaker } from './service-breaker.ts';
 import { ServiceTls } from './service-tls.ts';
 import type { Service } from './snapshot.ts';
 import { StickySessions } from './sticky-sessions.ts';
+import { hasVersion, isPickable, UpstreamChoice } from './upstream-choice.ts';
 import { judgeZone, type SpillOver } from './zone-preference.ts';
 
 /** What the gateway's configuration says about all services. */
@@ -259,50 +260,4 @@ export class ServiceUpstream {
     this.#spillOver = spillOver;
     this.#surroundings.observer?.onSpillOver?.(this.name, spillOver);
   }
-}
-
-/** One object per service, filled anew for every choice: choosing is synchronous, and shall not make garbage. */
-class UpstreamChoice implements Choice<InstanceState> {
-  nowMs = 0;
-  subject: BalancingSubject = nobody;
-  #tried: readonly InstanceState[] = [];
-  #accepts: AcceptsVersion | undefined;
-
-  about(
-    nowMs: number,
-    tried: readonly InstanceState[],
-    subject: BalancingSubject,
-    accepts: AcceptsVersion | undefined,
-  ): this {
-    this.nowMs = nowMs;
-    this.subject = subject;
-    this.#tried = tried;
-    this.#accepts = accepts;
-    return this;
-  }
-
-  accepts(instance: InstanceState): boolean {
-    return isPickable(instance, this.nowMs, this.#tried, this.#accepts);
-  }
-}
-
-const nobody: BalancingSubject = {
-  headers: {},
-  client: { address: '', protocol: 'http', host: '', forwardedFor: '' },
-  viewer: null,
-};
-
-function isPickable(
-  instance: InstanceState,
-  nowMs: number,
-  tried: readonly InstanceState[],
-  accepts: AcceptsVersion | undefined,
-): boolean {
-  return (
-    instance.isAvailable(nowMs) && (tried.length === 0 || !tried.includes(instance)) && hasVersion(instance, accepts)
-  );
-}
-
-function hasVersion({ version }: InstanceState, accepts: AcceptsVersion | undefined): boolean {
-  return accepts === undefined || accepts(version);
 }
