@@ -16,7 +16,7 @@ interface RawAnswer {
 /** Some GETs in one piece, answered in their order; or one, by a client that ends its side right behind it. */
 export async function visitPipelined({ world, id }: Visit, isHalfClosed: boolean): Promise<string> {
   const { random } = world;
-  const asked = Array.from({ length: isHalfClosed ? 1 : 2 + below(random, 4) }, () => choosePath(random));
+  const asked = Array.from({ length: isHalfClosed ? 1 : 2 + below(random, 4) }, () => choosePath(world));
   const { host } = new URL(world.url);
   const text = asked.map(({ path }, n) => `GET ${path} HTTP/1.1\r\nhost: ${host}\r\nx-request-id: ${id}-${n}\r\n\r\n`);
   const answers = await talk(world.url, text.join(''), asked.length, isHalfClosed);

@@ -22,8 +22,8 @@ export function chooseSize(random: () => number): number {
   return random() < 0.5 ? most : below(random, most + 1);
 }
 
-/** A path whose answer is known. */
-export function choosePath(random: () => number): { path: string; seed: number; size: number; isGoing: boolean } {
+/** A path whose answer is known. In calm there is no service that comes and goes. */
+export function choosePath({ random, isCalm }: World): { path: string; seed: number; size: number; isGoing: boolean } {
   const seed = below(random, 1_000);
   const size = chooseSize(random);
   const framing = pick(random, ['length', 'chunked']);
@@ -37,7 +37,7 @@ export function choosePath(random: () => number): { path: string; seed: number; 
       isGoing: false,
     };
   }
-  const isGoing = dice < 0.25;
+  const isGoing = !isCalm && dice < 0.25;
   return {
     path: `/${isGoing ? 'passing' : 'rest'}/body?seed=${seed}&size=${size}&framing=${framing}`,
     seed,
@@ -51,7 +51,7 @@ export type Pace = 'steady' | 'slow' | 'leaving';
 /** A GET, by a client that reads as fast as it can, slowly, or not to the end. */
 export async function visitBody({ world, agent, id }: Visit, pace: Pace, method = 'GET'): Promise<string> {
   const { random } = world;
-  const { path, seed, size, isGoing } = choosePath(random);
+  const { path, seed, size, isGoing } = choosePath(world);
   const check = new ContentCheck(seed, method === 'HEAD' ? 0 : size);
   let text = '';
   const ending = await exchange({
