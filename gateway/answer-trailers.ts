@@ -53,6 +53,8 @@ export function pickTrailers(trailers: readonly string[]): [string, string][] {
  */
 export function dropMisplaced(headers: string[], status: number, trailing: boolean): void {
   for (let i = headers.length - 2; i >= 0; i -= 2) {
+    const { length = 0 } = headers[i] ?? '';
+    if (length !== 7 && length !== 14) continue;
     const name = headers[i]?.toLowerCase();
     if ((name === 'trailer' && !trailing) || (name === 'content-length' && status === 204)) headers.splice(i, 2);
   }

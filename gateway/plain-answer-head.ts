@@ -1,5 +1,6 @@
 /** The head of an answer as text (RFC 9112 sections 4, 5, 6). */
 import { STATUS_CODES } from 'node:http';
+import { areFieldLines, isFieldValue, isToken } from '../subgraphs/field-syntax.ts';
 
 export interface Framing {
   /** For answers that say none themselves. */
@@ -18,8 +19,6 @@ export interface RenderedHead {
   readonly keepsAlive: boolean;
 }
 
-const fieldName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const unfitValue = /[^\t\x20-\x7e\x80-\xff]/;
 const saysClose = /(?:^|,)\s*close\s*(?:,|$)/i;
 
 /** Fields as lines, checked: a line break in a value would begin another field, or another message. */
@@ -40,11 +39,10 @@ export class PlainAnswerHead {
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] ?? '';
       const value = headers[i + 1] ?? '';
-      if (!fieldName.test(name)) throw unfit('ERR_INVALID_HTTP_TOKEN', name);
-      if (unfitValue.test(value)) throw unfit('ERR_INVALID_CHAR', name);
       this.#note(name, value);
       fields += `${name}: ${value}\r\n`;
     }
+    if (!areFieldLines(fields, headers.length / 2)) throw unfit(headers);
     this.fields = fields;
   }
 
@@ -102,6 +100,9 @@ export class HttpDate {
   }
 }
 
-function unfit(code: string, name: string): Error {
+/** Which of them it is. */
+function unfit(headers: readonly string[]): Error {
+  const at = headers.findIndex((text, i) => (i % 2 === 0 ? !isToken(text) : !isFieldValue(text)));
+  const [code, name] = at % 2 === 0 ? ['ERR_INVALID_HTTP_TOKEN', headers[at]] : ['ERR_INVALID_CHAR', headers[at - 1]];
   return Object.assign(new TypeError(`The field "${name}" cannot stand in the head of an answer`), { code });
 }

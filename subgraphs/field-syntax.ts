@@ -21,3 +21,16 @@ export function isFieldValue(text: string): boolean {
   }
   return true;
 }
+
+const wellFormedLines = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*$/;
+
+/**
+ * Whether a text is so many lines of `name: value`, each with its CRLF. To look at all at once costs half of what a look at each
+ * name and value does; a line break inside of one makes a line too many.
+ */
+export function areFieldLines(text: string, count: number): boolean {
+  if (!wellFormedLines.test(text)) return false;
+  let lines = 0;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines++;
+  return lines === count;
+}

@@ -86,6 +86,10 @@ export function parseAnswerHead(text: string, isHead: boolean): AnswerHead {
       case 10: {
         const lower = name.toLowerCase();
         if (lower === 'connection') {
+          if (value === 'keep-alive') {
+            keepAlive = true;
+            break;
+          }
           const options = value.toLowerCase();
           closes ||= /(?:^|,)[ \t]*close[ \t]*(?:,|$)/.test(options);
           keepAlive ||= /(?:^|,)[ \t]*keep-alive[ \t]*(?:,|$)/.test(options);

@@ -1,7 +1,7 @@
 /** The head of a request as it goes over an HTTP/1.1 connection. */
 import { errors } from 'undici';
 import type { ExchangeRequest } from './exchange.ts';
-import { isFieldValue, isToken } from './field-syntax.ts';
+import { areFieldLines, isFieldValue, isToken } from './field-syntax.ts';
 
 export interface RequestHead {
   readonly text: string;
@@ -27,18 +27,19 @@ export function renderRequestHead(request: ExchangeRequest, host: string, bodyBy
   let named: string | undefined;
   let length: string | undefined;
   let fields = '';
+  let lines = 0;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? '';
     const value = headers[i + 1];
-    if (value === undefined || !isToken(name) || !isFieldValue(value)) {
-      throw new errors.InvalidArgumentError('invalid field');
-    }
+    if (value === undefined) throw new errors.InvalidArgumentError('a field without value');
     switch (connectionField(name)) {
       case '':
         fields += `${name}: ${value}\r\n`;
+        lines++;
         break;
       case 'host':
         named = takeOnce(named, value);
+        if (!isFieldValue(value)) throw new errors.InvalidArgumentError('invalid host');
         break;
       case 'content-length':
         length = takeOnce(length, value);
@@ -52,6 +53,7 @@ export function renderRequestHead(request: ExchangeRequest, host: string, bodyBy
         throw new errors.InvalidArgumentError('a field of the connection');
     }
   }
+  if (!areFieldLines(fields, lines)) throw new errors.InvalidArgumentError('invalid field');
   assertLength(length, bodyBytes);
   const expectsBody = methodsWithBody.has(method);
   const sized = bodyBytes > 0 || expectsBody ? `content-length: ${bodyBytes}\r\n` : '';
