@@ -124,9 +124,10 @@ export class PlainResponse extends EventEmitter {
     if (this.closed || this.writableEnded) return this;
     const last = piece === undefined || piece.length === 0 ? null : piece;
     if (!this.headersSent) this.writeHead(this.statusCode, []);
-    const length = last === null ? 0 : Buffer.byteLength(last, encoding);
+    // Trailers have a place behind chunks only.
+    const length = this.#trailers !== '' ? null : last === null ? 0 : Buffer.byteLength(last, encoding);
     if (this.#head !== null && (last === null || !this.#hasBody)) {
-      this.#send(this.#takeHead(this.#trailers === '' ? length : null), 'latin1');
+      this.#send(this.#takeHead(length), 'latin1');
     } else if (last !== null) this.#write(last, encoding, length);
     if (this.#isChunked && this.#hasBody) this.#send(`${lastChunk}${this.#trailers}\r\n`, 'latin1');
     this.writableEnded = true;

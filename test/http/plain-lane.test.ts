@@ -238,7 +238,11 @@ test('several requests in one piece all go to the parser of Node', async () => {
 
 test('an answer without a length is chunked, and one that ends at once has one', async () => {
   await using lane = await startLane((_request, response, { url }) => {
-    if (url === '/whole') response.writeHead(200, []).end('whole ü');
+    if (url === '/trailed') {
+      response.writeHead(200, ['trailer', 'x-sum']);
+      response.addTrailers([['x-sum', '2']]);
+      response.end('once');
+    } else if (url === '/whole') response.writeHead(200, []).end('whole ü');
     else {
       response.writeHead(200, ['trailer', 'x-sum']);
       response.write('first');
@@ -253,6 +257,9 @@ test('an answer without a length is chunked, and one that ends at once has one',
   socket.write(get('/whole'));
   const whole = await hear(socket, (heard) => heard.includes('whole'));
   assert.match(whole, /\r\ncontent-length: 8\r\n\r\nwhole \xc3\xbc$/);
+  socket.write(get('/trailed'));
+  const trailed = await hear(socket, (heard) => heard.includes('x-sum: 2'));
+  assert.match(trailed, /\r\ntransfer-encoding: chunked\r\n\r\n4\r\nonce\r\n0\r\nx-sum: 2\r\n\r\n$/);
   socket.write(get('/parts', last));
   const parts = await hear(socket);
   assert.match(
