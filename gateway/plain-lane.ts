@@ -137,6 +137,10 @@ class PlainConnection implements PlainCarrier {
     socket.resume();
   }
 
+  readonly onWritten = (error?: Error | null): void => {
+    if (!error) this.#response?.noteWritten();
+  };
+
   readonly #onDrain = (): void => {
     this.#response?.emit('drain');
   };

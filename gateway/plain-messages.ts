@@ -39,6 +39,8 @@ export interface PlainCarrier {
   /** Seconds that the connection is kept for another request, as the client is told; 0: for ever. */
   readonly keepAliveSeconds: number;
   readonly date: HttpDate;
+  /** For every write; told to the answer by {@link PlainResponse.noteWritten}. */
+  readonly onWritten: (error?: Error | null) => void;
   /** The answer has ended, and all of it has left. */
   finish(): void;
 }
@@ -64,12 +66,6 @@ export class PlainResponse extends EventEmitter {
   /** Writes that have not left yet. */
   #pending = 0;
   #trailers = '';
-  /** One for all writes: an answer of one piece makes none of its own. */
-  readonly #onWritten = (error?: Error | null): void => {
-    this.#pending--;
-    if (error) return;
-    if (this.writableEnded && this.#pending === 0) this.#finish();
-  };
 
   constructor(carrier: PlainCarrier, request: PlainRequest, keepsAlive: boolean) {
     super();
@@ -132,8 +128,14 @@ export class PlainResponse extends EventEmitter {
     if (this.#isChunked && this.#hasBody) this.#send(`${lastChunk}${this.#trailers}\r\n`, 'latin1');
     this.writableEnded = true;
     // Not before whoever ends it has done what it does after that.
-    if (this.#pending === 0) process.nextTick(this.#onFlushed);
+    if (this.#pending === 0) process.nextTick(finish, this);
     return this;
+  }
+
+  /** One write has left. */
+  noteWritten(): void {
+    this.#pending--;
+    if (this.writableEnded && this.#pending === 0) this.finish();
   }
 
   /** Cuts the answer, and with it the connection. */
@@ -150,9 +152,8 @@ export class PlainResponse extends EventEmitter {
     this.emit('close');
   }
 
-  readonly #onFlushed = (): void => this.#finish();
-
-  #finish(): void {
+  /** All of it has left. */
+  finish(): void {
     if (this.closed) return;
     this.writableFinished = true;
     this.closed = true;
@@ -197,7 +198,7 @@ export class PlainResponse extends EventEmitter {
 
   #send(piece: string | Buffer, encoding: BufferEncoding): boolean {
     this.#pending++;
-    return this.socket.write(piece as string, encoding, this.#onWritten);
+    return this.socket.write(piece as string, encoding, this.#carrier.onWritten);
   }
 
   /** @param length of the whole body, if it is known */
@@ -211,4 +212,8 @@ export class PlainResponse extends EventEmitter {
     if (!rendered.keepsAlive) this.shouldKeepAlive = false;
     return rendered.text;
   }
+}
+
+function finish(response: PlainResponse): void {
+  response.finish();
 }

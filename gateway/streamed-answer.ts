@@ -25,6 +25,10 @@ export class StreamedAnswer implements Receiver {
   /** What the service has said, until there is something to say it with. */
   #head: { readonly status: number; readonly headers: string[]; readonly flow: Flow } | null = null;
 
+  /** Of an answer that passes as it comes. */
+  #flow: Flow | null = null;
+  #isWaiting = false;
+
   constructor(route: RouteTarget, request: IncomingMessage, response: ServerResponse, context: GatewayRequest) {
     this.#route = route;
     this.#request = request;
@@ -53,7 +57,18 @@ export class StreamedAnswer implements Receiver {
     if (this.#compressed !== null) return this.#compressed.write(chunk);
     this.#context.bodyBytes += chunk.length;
     this.#context.meter?.passResponse(chunk.length);
-    return this.#response.write(chunk);
+    const goesOn = this.#response.write(chunk);
+    if (!goesOn) this.#waitForReader();
+    return goesOn;
+  }
+
+  #waitForReader(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#response.once('drain', () => {
+      this.#isWaiting = false;
+      this.#flow?.resume();
+    });
   }
 
   holdsNothing(): boolean {
@@ -88,7 +103,7 @@ export class StreamedAnswer implements Receiver {
     this.#response.writeHead(status, choice?.headers ?? finished);
     if (choice?.coding && this.#context.method !== 'HEAD') {
       this.#compressed = new CompressedBody({ ...choice, coding: choice.coding }, this.#response, flow, this.#context);
-    } else this.#response.on('drain', () => flow.resume());
+    } else this.#flow = flow;
     // Node holds the head back until the first byte of the body. A stream of events may take its time, and its client wants
     // to know that it began.
     if (choice?.coding || !hasHeader(headers, 'content-length')) {

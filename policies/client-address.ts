@@ -1,6 +1,7 @@
 /** Who the client is on the network: the peer, or whom trusted proxies name in X-Forwarded-*. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP, isIPv4, SocketAddress } from 'node:net';
+import { renderForwarded } from './forwarded.ts';
 import { buildNetworkList } from './network-list.ts';
 import type { Client } from './request-context.ts';
 
@@ -22,12 +23,21 @@ const noAddress = '0.0.0.0';
  */
 export function createClientResolver(trustedProxies: readonly string[]): ClientResolver {
   const isTrusted = createTrust(trustedProxies);
+  /** Of connections: most carry requests of one client to one host. */
+  const known = new WeakMap<ClientRequest['socket'], Client>();
 
   return ({ socket, headers }) => {
+    const host = headers.host ?? '';
+    const before = known.get(socket);
+    if (before !== undefined && before.host === host) return before;
     const peer = normalizeAddress(socket.remoteAddress ?? '') ?? noAddress;
     const protocol = socket.encrypted === true ? 'https' : 'http';
-    const host = headers.host ?? '';
-    if (!isTrusted(peer)) return { address: peer, protocol, host, forwardedFor: peer };
+    if (!isTrusted(peer)) {
+      const client = { address: peer, protocol, host, forwardedFor: peer } as const;
+      const remembered = { ...client, forwarded: renderForwarded(client) };
+      known.set(socket, remembered);
+      return remembered;
+    }
     const chain = readChain(peer, headers['x-forwarded-for'], isTrusted);
     return {
       address: chain[0] ?? peer,

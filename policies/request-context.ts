@@ -120,6 +120,8 @@ export interface Client {
   readonly host: string;
   /** The chain for `X-Forwarded-For`: addresses from trusted hops, then the peer. */
   readonly forwardedFor: string;
+  /** The same as `Forwarded` says it, where that is known already. */
+  readonly forwarded?: string;
 }
 
 /** What Envelop and Yoga plugins find in their context. */

@@ -39,15 +39,16 @@ export class AttemptAccount {
   }
 
   /** The head of the answer is there. */
-  noteHead(status: number): void {
-    const { options, request } = this.#scope;
+  noteHead(status: number, nowMs: number): void {
+    const { request, upload } = this.#scope;
     const { breaker, health } = this.#instance;
-    this.#noteLatency(status >= 500);
+    this.#noteLatency(status >= 500, nowMs);
     // Where errors in the body count as failures, the verdict waits for its end.
     this.#isTold = status >= 500 || !readsErrors(request.receiver, breaker.errorCodes);
-    if (status >= 500) breaker.fail(this.#permit, options.now());
+    if (status >= 500) breaker.fail(this.#permit, nowMs);
     else if (this.#isTold) breaker.succeed(this.#permit);
-    health.noteStatus(status, this.#latencyMs());
+    // How long the instance took is not known where the client's upload was part of it.
+    health.noteStatus(status, upload === null ? nowMs - this.startedAtMs : Number.NaN);
   }
 
   /** The answer is whole. */
@@ -65,7 +66,7 @@ export class AttemptAccount {
     const { breaker, health, latency } = this.#instance;
     const nowMs = this.#scope.options.now();
     this.#instance.noteFailure(failure);
-    if (failure.countsAgainstInstance) this.#noteLatency(true);
+    if (failure.countsAgainstInstance) this.#noteLatency(true, nowMs);
     // Nobody waited any longer. Of what was never sent, or waited for the client, the instance knows nothing.
     else if (!headSeen && sent) latency.observeAtLeast(this.waitedMs(nowMs), nowMs);
     if (failure.countsAgainstInstance) health.noteBreak(headSeen);
@@ -96,15 +97,9 @@ export class AttemptAccount {
   }
 
   /** Tells the balancer how long the head of the answer took, or that there was no good one. */
-  #noteLatency(failed: boolean): void {
-    const nowMs = this.#scope.options.now();
+  #noteLatency(failed: boolean, nowMs: number): void {
     const { latency } = this.#instance;
     if (failed) latency.observeFailure(this.waitedMs(nowMs), Math.min(this.#scope.timeoutMs, longestPenaltyMs), nowMs);
     else latency.observe(this.waitedMs(nowMs), nowMs);
-  }
-
-  /** How long the instance took; NaN where the client's upload was part of it. */
-  #latencyMs(): number {
-    return this.#scope.upload === null ? this.#scope.options.now() - this.startedAtMs : Number.NaN;
   }
 }

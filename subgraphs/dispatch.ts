@@ -125,9 +125,10 @@ export class Dispatch implements ExchangeHandler, Flow {
       return;
     }
     this.#status = status;
-    this.#account.noteHead(status);
+    const nowMs = this.#scope.options.now();
+    this.#account.noteHead(status, nowMs);
     if (status >= 502 && status <= 504 && this.#scope.setsAside(readRetryAfterMs(rawHeaders))) this.#setAside(status);
-    else this.#handOver(status, rawHeaders);
+    else this.#handOver(status, rawHeaders, nowMs);
   }
 
   onResponseData(control: ExchangeControl, chunk: Buffer): void {
@@ -226,15 +227,15 @@ export class Dispatch implements ExchangeHandler, Flow {
     };
   }
 
-  #handOver(status: number, rawHeaders: string[]): void {
+  #handOver(status: number, rawHeaders: string[], nowMs: number): void {
     this.#state = 'streaming';
-    const { request, idleTimeoutMs, options, timeoutMs } = this.#scope;
-    this.#movedAtMs = options.now();
-    this.#scope.claim(this, this.#account.waitedMs(this.#movedAtMs), status);
+    const { request, idleTimeoutMs, timeoutMs } = this.#scope;
+    this.#movedAtMs = nowMs;
+    this.#scope.claim(this, this.#account.waitedMs(nowMs), status);
     // Otherwise the timer that was set for the head comes early enough: most answers have ended by then.
     if (idleTimeoutMs < timeoutMs || request.bodyByDeadline === true) {
       clearTimeout(this.#timer);
-      this.#checkBodyTime(this.#movedAtMs);
+      this.#checkBodyTime(nowMs);
     }
     this.#rawHeaders = rawHeaders;
     this.#leftBytes = Number.parseInt(findHeader(rawHeaders, 'content-length') ?? '', 10);

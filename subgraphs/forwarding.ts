@@ -1,5 +1,6 @@
 /** Which header fields cross the gateway, and which it adds. */
-import type { Client, RequestContext } from '../policies/request-context.ts';
+import { renderForwarded } from '../policies/forwarded.ts';
+import type { RequestContext } from '../policies/request-context.ts';
 import { hopByHop, isHeldBack } from '../policies/reserved-headers.ts';
 import { viewerFieldsOf } from '../policies/viewer-headers.ts';
 
@@ -54,7 +55,7 @@ export function gatewayHeaders(context: RequestContext, remainingMs: number): st
     'via',
     via === undefined ? hop : continueVia(via, hop),
     'forwarded',
-    forwarded(client),
+    client.forwarded ?? renderForwarded(client),
     'x-forwarded-for',
     client.forwardedFor,
     'x-forwarded-host',
@@ -86,23 +87,4 @@ function connectionOptions(rawHeaders: readonly string[]): Set<string> | undefin
     for (const option of value.split(',')) named.add(option.trim());
   }
   return named;
-}
-
-/** RFC 7239 section 4: one element per hop; what the client asked for stands with the first. */
-function forwarded(client: Client): string {
-  const hops = client.forwardedFor.split(',');
-  let value = `for=${forwardedNode(hops[0] ?? '')};host=${forwardedValue(client.host)};proto=${client.protocol}`;
-  for (let i = 1; i < hops.length; i++) value += `, for=${forwardedNode(hops[i] ?? '')}`;
-  return value;
-}
-
-/** RFC 7239 section 6: IPv6 addresses stand in brackets and therefore in quotes; what is no address is `unknown`. */
-function forwardedNode(text: string): string {
-  const address = text.trim();
-  if (/^[0-9.]+$/.test(address)) return address;
-  return /^[0-9a-f:.]+$/i.test(address) ? `"[${address}]"` : 'unknown';
-}
-
-function forwardedValue(text: string): string {
-  return /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
 }

@@ -20,13 +20,29 @@ describe('the client', () => {
       'x-forwarded-host': 'evil.example',
       forwarded: 'for=1.1.1.1',
     };
-    const peer = { address: '10.0.0.1', protocol: 'http', host: 'shop', forwardedFor: '10.0.0.1' };
+    const peer = {
+      address: '10.0.0.1',
+      protocol: 'http',
+      host: 'shop',
+      forwardedFor: '10.0.0.1',
+      forwarded: 'for=10.0.0.1;host=shop;proto=http',
+    };
     assert.deepEqual(resolve('10.0.0.1', headers, []), peer);
     assert.deepEqual(resolve('198.51.100.1', headers), {
       ...peer,
       address: '198.51.100.1',
       forwardedFor: '198.51.100.1',
+      forwarded: 'for=198.51.100.1;host=shop;proto=http',
     });
+  });
+
+  it('is another one where a connection asks for another host', () => {
+    const resolver = createClientResolver([]);
+    const socket = { remoteAddress: '10.0.0.1' };
+    const ask = (host: string) => resolver({ socket, headers: { host } });
+    assert.deepEqual([ask('a').host, ask('b').host, ask('a').host], ['a', 'b', 'a']);
+    assert.equal(ask('b').forwarded, 'for=10.0.0.1;host=b;proto=http');
+    assert.equal(ask('b'), ask('b'));
   });
 
   it('is whom the trusted peer names', () => {
@@ -99,7 +115,13 @@ describe('the client', () => {
 
   it('came by TLS if the socket did', () => {
     const client = createClientResolver([])({ socket: { remoteAddress: '::1', encrypted: true }, headers: {} });
-    assert.deepEqual(client, { address: '::1', protocol: 'https', host: '', forwardedFor: '::1' });
+    assert.deepEqual(client, {
+      address: '::1',
+      protocol: 'https',
+      host: '',
+      forwardedFor: '::1',
+      forwarded: 'for="[::1]";host="";proto=https',
+    });
   });
 
   it('is found over a real socket', async () => {
