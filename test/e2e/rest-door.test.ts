@@ -233,15 +233,3 @@ test('a service that is too late is a 504, one that breaks off a 502, one that i
   await post('/away');
   assert.deepEqual(await post('/away'), [503, 'SERVICE_UNAVAILABLE', 'away']);
 });
-
-test('a request is counted once, and none is left in flight', async (t) => {
-  const gateway = await startGateway(t);
-  const service = await startServer(t, (_, response) => response.end('ok'));
-  await registerRest(gateway, 'counted', service.url, [{ match: { path: '/counted', methods: ['GET'] } }]);
-  for (let i = 0; i < 3; i++) await (await fetch(`${gateway.url}/counted`)).text();
-  const metrics = async () => String((await gateway.admin('GET', '/metrics')).body);
-  await until(async () => /selvage_requests_in_flight\{door="rest"\} 0$/m.test(await metrics()), 'all are over');
-  const text = await metrics();
-  assert.match(text, /^selvage_requests_total\{[^}]*name="GET \/counted"[^}]*\} 3$/m);
-  assert.match(text, /^selvage_request_duration_seconds_count\{[^}]*name="GET \/counted"[^}]*\} 3$/m);
-});
