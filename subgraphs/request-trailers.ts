@@ -3,6 +3,7 @@
  * every body of unknown length with a last chunk and no fields, so they are put there where its bytes meet the connection.
  */
 import type { Socket } from 'node:net';
+import { isFieldValue, isToken } from './field-syntax.ts';
 import type { Upload } from './upload.ts';
 
 /** What may come behind a body while it is on its way. */
@@ -19,8 +20,6 @@ type OwnedPiece = Buffer & { [owner]?: RequestTrailers };
 
 /** As undici writes it. */
 const lastChunk = '\r\n0\r\n\r\n';
-const wellFormedName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const wellFormedValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** The pieces of an upload, of which the first says what follows the last. */
 export function withTrailers(upload: Upload, trailers: RequestTrailers): AsyncIterableIterator<Buffer, undefined> {
@@ -61,7 +60,7 @@ function renderFields(fields: readonly string[]): string {
   let text = '';
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const [name = '', value = ''] = [fields[i], fields[i + 1]];
-    if (wellFormedName.test(name) && wellFormedValue.test(value)) text += `${name}: ${value}\r\n`;
+    if (isToken(name) && isFieldValue(value)) text += `${name}: ${value}\r\n`;
   }
   return text;
 }
