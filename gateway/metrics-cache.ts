@@ -2,6 +2,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { CacheObserver } from '../subgraphs/http-cache-exchange.ts';
 import { createLabelBound, createSeries } from './metrics-series.ts';
+import { createTalliedCounter } from './metrics-tally.ts';
 
 export interface CacheMetrics extends CacheObserver {
   /** An operation of the GraphQL door whose answer may be kept. */
@@ -17,11 +18,13 @@ export interface CacheMetrics extends CacheObserver {
 
 export function createCacheMetrics(registry: Registry, maxLabelValues: number): CacheMetrics {
   const registers = [registry];
-  const requests = new Counter({
+  const bound = () => createLabelBound(maxLabelValues);
+  const requestSeries = createTalliedCounter({
     name: 'selvage_cache_requests_total',
     help: 'Requests before a cache, by what became of them. Those of routes and operations that keep nothing are not counted.',
     labelNames: ['door', 'service', 'outcome'],
-    registers,
+    registry,
+    bounds: [bound(), bound(), bound()],
   });
   const stored = new Counter({
     name: 'selvage_cache_stored_bytes_total',
@@ -48,8 +51,6 @@ export function createCacheMetrics(registry: Registry, maxLabelValues: number): 
       this.set(measure());
     },
   });
-  const bound = () => createLabelBound(maxLabelValues);
-  const requestSeries = createSeries([bound(), bound(), bound()], (...labels) => requests.labels(...labels));
   const storedSeries = createSeries([bound(), bound()], (...labels) => stored.labels(...labels));
   return {
     onRequest: (service, outcome) => requestSeries('rest', service, outcome).inc(),

@@ -1,8 +1,9 @@
 /** What became of calls of gRPC. */
-import { Counter, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { nameGrpcStatus } from '../policies/grpc-status.ts';
 import type { GrpcCallForm } from './grpc-facts.ts';
-import { createLabelBound, createSeries } from './metrics-series.ts';
+import { createLabelBound } from './metrics-series.ts';
+import { createTalliedCounter } from './metrics-tally.ts';
 
 export interface GrpcMetrics {
   /** `route`: its label, empty where none matched. */
@@ -10,14 +11,14 @@ export interface GrpcMetrics {
 }
 
 export function createGrpcMetrics(registry: Registry, maxLabelValues: number): GrpcMetrics {
-  const calls = new Counter({
+  const bound = () => createLabelBound(maxLabelValues);
+  const series = createTalliedCounter({
     name: 'selvage_grpc_calls_total',
     help: 'Calls of gRPC that were answered, by route, status and how they came in: grpc, grpc-web, transcoded.',
     labelNames: ['service', 'route', 'status', 'form'],
-    registers: [registry],
+    registry,
+    bounds: [bound(), bound(), bound(), bound()],
   });
-  const bound = () => createLabelBound(maxLabelValues);
-  const series = createSeries([bound(), bound(), bound(), bound()], (...labels) => calls.labels(...labels));
   return {
     observeCall: (service, route, status, form) => series(service, route, nameGrpcStatus(status), form).inc(),
   };

@@ -122,11 +122,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     aggregator: 'min',
     registers,
   });
-  const limits = new Counter({
+  const limitSeries = createTalliedCounter({
     name: 'selvage_rate_limit_decisions_total',
     help: 'Decisions of rate limits. store-error and queued come on top of allowed or refused.',
     labelNames: ['rule', 'outcome'],
-    registers,
+    registry,
+    bounds: [bound(), bound()],
   });
   const quarantined = new Gauge({
     name: 'selvage_graph_quarantined_services',
@@ -185,7 +186,6 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
   });
 
-  const limitSeries = createSeries([bound(), bound()], (...labels) => limits.labels(...labels));
   const registrationSeries = createSeries([bound()], (...labels) => registrations.labels(...labels));
   let graphId: string | undefined;
 
