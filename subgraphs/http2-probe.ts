@@ -37,7 +37,7 @@ export async function probeOverHttp2(
   });
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error('timeout')), timeoutMs);
-  const servername = (tls !== null && 'servername' in tls ? tls.servername : undefined) ?? serverNameOf(url);
+  const servername = serverNameOf(url, tls);
   try {
     await Promise.race([ask(client, { ...request, servername }).then(judge), late.promise]);
   } catch (thrown) {

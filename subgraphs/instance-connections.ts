@@ -42,7 +42,7 @@ export class InstanceConnections {
   constructor(options: InstanceConnectionsOptions) {
     const { url, tls, http2, connections, maxAgeMs } = options;
     this.#options = options;
-    this.#serverName = (tls !== null && 'servername' in tls ? tls.servername : undefined) ?? serverNameOf(url);
+    this.#serverName = serverNameOf(url, tls);
     const { host } = new URL(url);
     this.#http1 = http2 ? null : new Http1Connections({ host, connections, maxAgeMs, connect: () => this.connect() });
   }

@@ -70,8 +70,9 @@ export function createPoolConnector(options: InstanceConnectorOptions): buildCon
     });
 }
 
-/** The name of an instance for TLS. An address is none (RFC 6066 section 3). */
-export function serverNameOf(origin: string): string | undefined {
+/** The name of an instance for TLS: what the service says, else its own. An address is none (RFC 6066 section 3). */
+export function serverNameOf(origin: string, tls: InstanceTls | null): string | undefined {
+  if (tls !== null && 'servername' in tls && tls.servername !== undefined) return tls.servername;
   const { protocol, hostname } = new URL(origin);
   return protocol === 'https:' && isIP(hostname.replace(/^\[|\]$/g, '')) === 0 ? hostname : undefined;
 }
