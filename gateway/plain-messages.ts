@@ -96,10 +96,6 @@ export class PlainResponse extends EventEmitter {
     return true;
   }
 
-  writeContinue(): boolean {
-    return this.writeInformation(100);
-  }
-
   flushHeaders(): void {
     if (this.#head !== null) this.#send(this.#takeHead(null), 'latin1');
   }
@@ -157,7 +153,6 @@ export class PlainResponse extends EventEmitter {
     if (this.closed) return;
     this.writableFinished = true;
     this.closed = true;
-    this.emit('finish');
     this.emit('close');
     this.#carrier.finish();
   }

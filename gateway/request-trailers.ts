@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { parseNames } from '../policies/http-headers.ts';
 import { isHeldBack } from '../policies/reserved-headers.ts';
+import { isToken } from '../subgraphs/field-syntax.ts';
 import type { RequestTrailers } from '../subgraphs/request-trailers.ts';
 import type { GatewayRequest } from './context.ts';
 import type { RouteTarget } from './route-table.ts';
@@ -31,7 +32,6 @@ const neverTrailing: ReadonlySet<string> = new Set([
 ]);
 /** The same by how they begin: conditions, descriptions of the body, negotiation, what browsers vouch for. */
 const neverTrailingLike = /^(?:if-|accept|access-control-|content-(?!digest$|md5$)|sec-|x-(?:api-key|http-method))/;
-const token = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 
 /**
  * What may follow the body of a request, as a part of its call. `headers`: its fields as they go to the service. Rules of the
@@ -50,7 +50,7 @@ export function forwardTrailers(
   const inHead = new Set(headers.filter((_, index) => index % 2 === 0).map((name) => dashed(name)));
   const names = new Set(
     parseNames(announced).filter(
-      (name) => token.test(name) && isTrailing(name) && !ofConnection.includes(name) && !inHead.has(dashed(name)),
+      (name) => isToken(name) && isTrailing(name) && !ofConnection.includes(name) && !inHead.has(dashed(name)),
     ),
   );
   if (edge.request !== null) {
