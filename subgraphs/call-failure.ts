@@ -159,3 +159,8 @@ export function failureCode(thrown: unknown): string {
   if (code !== '' || thrown.cause === undefined) return code === '' ? thrown.name : code;
   return failureCode(thrown.cause);
 }
+
+/** Whatever was thrown, as an error. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

@@ -13,6 +13,7 @@ import {
   refusalFailure,
   refusedStreamFailure,
   statusFailure,
+  toError,
 } from './call-failure.ts';
 import { type CallLimits, deadlineOf, isEventStream, timeToHead, timeToNextByte } from './call-time.ts';
 import type { ExchangeControl, ExchangeHandler, ExchangeRequest } from './exchange.ts';
@@ -294,8 +295,4 @@ export class Dispatch implements ExchangeHandler, Flow {
 
 function checkTime(dispatch: Dispatch): void {
   dispatch.checkTime();
-}
-
-function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
